@@ -1,0 +1,50 @@
+"""The command line ``tinyrnn``: one module a command, each with ``add_parser()`` and ``run() -> exit status``.
+
+Nothing here, and nothing a command's module imports at its top, may import numpy, torch or rich: ``--help``
+must answer in under 0.3 s. ``tests/test_cli.py`` pins that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+from tinyrnn import __version__
+from tinyrnn.errors import TinyrnnError
+
+COMMANDS = ("train", "quantize", "info", "verify", "demo")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands, in the order of a model's life."""
+    parser = argparse.ArgumentParser(
+        prog="tinyrnn",
+        description="A recurrent network on a stock MicroPython board.",
+        epilog="The usual order: train, quantize, verify, then copy the .urnn file and device/urnn to the board.",
+    )
+    parser.add_argument("--version", action="version", version=f"tinyrnn {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = importlib.import_module(f"tinyrnn.cli.{name}")
+        module.add_parser(commands).set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return its exit status (0 done, 2 wrong usage, others as on the error classes)."""
+    args = build_parser().parse_args(argv)
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except TinyrnnError as error:
+        print(f"tinyrnn: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("tinyrnn: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `tinyrnn info ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
