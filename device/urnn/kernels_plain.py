@@ -1,0 +1,62 @@
+"""THE vector operations, in plain Python: slow, readable, normative. Every other kernel set equals this one, bit for bit.
+
+Vectors are array('i'). Matrices and channel tables are views of the model file, checked by the loader (format.py).
+"""
+
+from .fixed import i32, rshift, saturate, sigmoid, tanh
+
+NAME = "plain"
+
+
+def normalise(table, sample, x):
+    """x[c] = rshift((clamp(sample[c], low, high) - offset) * factor, shift): raw integers to the net's format.
+
+    table: u32 C, then for each channel i32 low, high, offset, factor, shift. sample: C integers. x: C, 16-bit range.
+    docs/numerics.md, equations 5 and 6. low=-8 high=7 offset=1 factor=4096 shift=1: sample 3 -> 4096
+    """
+    for c in range(i32(table, 0)):
+        at = 4 + 20 * c
+        v = sample[c]
+        low = i32(table, at)
+        high = i32(table, at + 4)
+        v = low if v < low else high if v > high else v
+        x[c] = rshift((v - i32(table, at + 8)) * i32(table, at + 12), i32(table, at + 16))
+
+
+def matvec(m, x, y):
+    """y[row] = (bias[row] + sum over k of w[row][k] * x[k]) >> shift[row]; the bias contains the rounding half.
+
+    m: a matrix as format.matrix_bytes() describes it, weights int8. x: cols integers of 16-bit range. y: rows integers,
+    and the array has room for whole blocks of four; what stands beyond rows is undefined.
+    Rounding: half up (equation 1). Bound: the packer proves |bias| + sum |w||x| < 2^30 for each row (equation 8).
+    bias=2 shift=2 w=(3, -1) x=(5, 9): (2 + 15 - 9) >> 2 = 2
+    """
+    rows = m[0] | m[1] << 8
+    cols = m[2] | m[3] << 8
+    block = 4
+    for row in range(rows):
+        r = row & 3
+        if row and not r:
+            block += 20 + 4 * cols
+        acc = i32(m, block + 4 * r)
+        at = block + 20 + r
+        for k in range(cols):
+            acc += (m[at] - 128) * x[k]
+            at += 4
+        y[row] = acc >> m[block + 16 + r]
+
+
+def gru(a, b, h, units):
+    """h <- GRU(a, b, h), PyTorch's: equations 9 to 12.
+
+    a: W x + bias and b: U h + bias, 3 * units integers each, Q3.12 before saturation, gates in the order r, z, n.
+    h: units integers, Q0.15, -32767..32767, replaced.
+    units=1, all of a and b 0, h=8192: r = z = 16384, n = 0, h -> 4096
+    """
+    for j in range(units):
+        z = j + units
+        n = z + units
+        r = sigmoid(saturate(a[j] + b[j]))
+        z = sigmoid(saturate(a[z] + b[z]))
+        n = tanh(saturate(a[n] + rshift(r * saturate(b[n]), 15)))
+        h[j] = rshift((32768 - z) * n + z * h[j], 15)
