@@ -1,0 +1,96 @@
+"""The options that choose a recording, shared by the commands that need one. Does not import numpy."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from tinyrnn.data import BUNDLED, load
+
+if TYPE_CHECKING:
+    from tinyrnn.data.recording import Recording
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the positional DATA and its options; from_args() reads them."""
+    options = parser.add_argument_group("the recording")
+    options.add_argument(
+        "data",
+        metavar="DATA",
+        help=f"{' or '.join(BUNDLED)}; a folder with a sub-folder of CSV files per label; a .csv; an .npz",
+    )
+    options.add_argument("--label", metavar="COLUMN", help="of a single CSV: the class of each row")
+    options.add_argument(
+        "--target", metavar="COLUMN[,COLUMN]", help="of a single CSV: the numbers to predict at each row"
+    )
+    options.add_argument(
+        "--group", metavar="COLUMN", help="of a single CSV: the id of the sequence a row belongs to"
+    )
+    options.add_argument("--window", metavar="N", type=_positive, help="cut into sequences of N rows")
+    options.add_argument(
+        "--drop",
+        metavar="COLUMN[,COLUMN]",
+        action="append",
+        default=[],
+        help="leave columns out, a time stamp say",
+    )
+    options.add_argument(
+        "--keep",
+        metavar="COLUMN[,COLUMN]",
+        action="append",
+        default=[],
+        help="use columns whose names are a clock's",
+    )
+    options.add_argument(
+        "--test-fraction",
+        metavar="F",
+        type=_fraction,
+        default=0.2,
+        help="share drawn for the test where DATA has no split (default 0.2)",
+    )
+    options.add_argument(
+        "--split-seed", metavar="N", type=_natural, default=0, help="seed of that draw (default 0)"
+    )
+
+
+def from_args(args: argparse.Namespace) -> Recording:
+    """The recording that the options describe. Raises DataError."""
+    return load(
+        args.data,
+        label=args.label,
+        target=args.target,
+        group=args.group,
+        window=args.window,
+        drop=",".join(args.drop),
+        keep=",".join(args.keep),
+        test_fraction=args.test_fraction,
+        seed=args.split_seed,
+    )
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _natural(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, {least} or more")
+    return value
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number between 0 and 1, such as 0.2")
+    return value

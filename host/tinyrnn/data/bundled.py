@@ -1,0 +1,93 @@
+"""The data sets inside the pip package sktime, with their official splits.
+
+The files are read straight from the package's folder: importing sktime (and pandas) would take seconds and
+give no more.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinyrnn.data.recording import Recording, Sequences, sort_labels
+from tinyrnn.errors import DataError
+
+CURE = "pip install tinyrnn[train]"
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """What the .ts files do not say themselves."""
+
+    folder: str  # under sktime/datasets/data, and the start of its files' names
+    channels: tuple[str, ...]
+
+
+SETS = {
+    # A smart watch, 10 Hz for 10 s, four students; the accelerometer's axes first (the files' own heading).
+    "basic-motions": Bundled("BasicMotions", ("accel x", "accel y", "accel z", "gyro x", "gyro y", "gyro z")),
+    # 12 cepstral coefficients for each frame of two vowels, nine speakers (UCI; Kudo, Toyama, Shimbo 1999).
+    "japanese-vowels": Bundled("JapaneseVowels", tuple(f"cepstrum {i}" for i in range(1, 13))),
+}
+
+
+def read(name: str) -> Recording:
+    """One of SETS: a classification at the last step. Raises DataError when sktime or its file is missing."""
+    bundled = SETS[name]
+    spec = importlib.util.find_spec("sktime")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(
+            f"{name}: the pip package sktime, which holds it, is not installed; expected sktime, {CURE}"
+        )
+    folder = Path(next(iter(spec.submodule_search_locations))) / "datasets" / "data" / bundled.folder
+    train_x, train_names = read_ts(folder / f"{bundled.folder}_TRAIN.ts", len(bundled.channels))
+    test_x, test_names = read_ts(folder / f"{bundled.folder}_TEST.ts", len(bundled.channels))
+    labels = sort_labels(train_names)
+    index = {label: number for number, label in enumerate(labels)}
+    return Recording(
+        name=name,
+        task="classification",
+        when="last",
+        channels=bundled.channels,
+        labels=labels,
+        train=Sequences(train_x, np.array([index[label] for label in train_names])),
+        test=Sequences(test_x, np.array([index[label] for label in test_names])),
+        split="official",
+    )
+
+
+def read_ts(path: Path, channels: int) -> tuple[list[np.ndarray], list[str]]:
+    """A .ts file without time stamps: after @data one sequence a line, its channels and its class, colons between.
+
+    Returns x, a list of (T_i, C), and the class names. Raises DataError with file and line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); expected the file that sktime carries, {CURE}"
+            " --force-reinstall"
+        ) from None
+    x: list[np.ndarray] = []
+    names: list[str] = []
+    started = False
+    for number, line in enumerate(lines, 1):
+        if not started or not line.strip():
+            started = started or line.strip().lower() == "@data"
+            continue
+        *parts, name = line.split(":")
+        try:
+            columns = [np.array(part.split(","), np.float64) for part in parts]
+            if len(columns) != channels or any(len(column) != len(columns[0]) for column in columns):
+                raise ValueError(f"{len(columns)} channels of lengths {sorted({len(c) for c in columns})}")
+        except ValueError as error:
+            raise DataError(
+                f"{path}:{number}: {error}; expected {channels} channels of equal length, {CURE}"
+                " --force-reinstall"
+            ) from None
+        x.append(np.stack(columns, axis=1))
+        names.append(name.strip())
+    return x, names

@@ -1,0 +1,221 @@
+"""Recording and Sequences: what every reader returns, checked here. Values are float64 in the user's unit.
+
+Shapes: N sequences, T_i steps (T the longest), C channels, O targets, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tinyrnn.errors import DataError
+
+TASKS = ("classification", "regression")
+WHEN = ("last", "every")
+LARGEST = 1e30  # float32, in which the trainer works, ends at 3.4e38; a square must not get near
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences of one split. Raises DataError, naming the sequence, when x cannot be a recording.
+
+    x: list of N float64 arrays (T_i, C), T_i >= 1.
+    y: for "last" an int array (N,) of class indices or a float array (N, O);
+       for "every" a list of N arrays, (T_i,) class indices or (T_i, O) floats.
+    """
+
+    x: list[np.ndarray]
+    y: np.ndarray | list[np.ndarray]
+
+    def __post_init__(self) -> None:
+        for number, x in enumerate(self.x):
+            if x.ndim != 2 or x.shape[0] < 1 or x.shape[1] < 1:
+                raise DataError(
+                    f"sequence {number} has shape {x.shape}; expected (steps, channels), at least (1, 1)"
+                )
+            if x.shape[1] != self.x[0].shape[1]:
+                raise DataError(
+                    f"sequence {number} has {x.shape[1]} channels, sequence 0 has {self.x[0].shape[1]}; "
+                    "expected the same number in all"
+                )
+            _check_numbers(f"sequence {number}", x)
+        if len(self.y) != len(self.x):
+            raise DataError(
+                f"{len(self.x)} sequences but {len(self.y)} labels or targets; expected one for each"
+            )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """(N,) int64: the steps T_i of each sequence."""
+        return np.array([len(x) for x in self.x], np.int64)
+
+    def padded(self) -> tuple[np.ndarray, np.ndarray]:
+        """All sequences as one batch: x (N, T, C), zeros behind each end, and lengths (N,)."""
+        return _pad(self.x, int(self.lengths.max())), self.lengths
+
+    def padded_y(self) -> np.ndarray:
+        """y to go with padded(): (N,) or (N, O) as they are, or (N, T) or (N, T, O) with zeros behind."""
+        if isinstance(self.y, np.ndarray):
+            return self.y
+        return _pad(self.y, int(self.lengths.max()))
+
+    def all_y(self) -> np.ndarray:
+        """All labels (M,) or targets (M, O) in a row; M is N, or the number of steps for "every"."""
+        return self.y if isinstance(self.y, np.ndarray) else np.concatenate(self.y)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A data set with its split. Raises DataError when its parts do not fit each other."""
+
+    name: str
+    task: str  # "classification" or "regression"
+    when: str  # the output that counts: "last" step of a sequence, or "every" step
+    channels: tuple[str, ...]  # (C,) names of the inputs
+    labels: tuple[str, ...]  # (K,) class names, or (O,) names of the targets
+    train: Sequences
+    test: Sequences
+    split: str = "as given"  # how train and test were told apart, in words, with the seed
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS or self.when not in WHEN:
+            raise DataError(
+                f"{self.name}: task {self.task!r} and when {self.when!r}; expected one of {TASKS} and one of"
+                f" {WHEN}"
+            )
+        for what, names in (("channel", self.channels), ("label", self.labels)):
+            if len(set(names)) != len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise DataError(f"{self.name}: {what} {twice!r} is named twice; expected different names")
+        if self.task == "classification" and len(self.labels) < 2:
+            seen = f"1 class ({self.labels[0]})" if self.labels else "no class"
+            raise DataError(
+                f"{self.name}: {seen}; expected at least 2, record another activity to tell it from"
+            )
+        if not self.labels:
+            raise DataError(f"{self.name}: no target; expected at least one")
+        for part, sequences in (("training", self.train), ("test", self.test)):
+            self._check_part(part, sequences)
+        if self.task == "classification":
+            seen_classes = set(np.unique(self.train.all_y()).tolist())
+            for number, label in enumerate(self.labels):
+                if number not in seen_classes:
+                    raise DataError(
+                        f"{self.name}: class {label!r} is not among the training sequences; expected each"
+                        " class there, record more of it or choose another --split-seed or a smaller"
+                        " --window"
+                    )
+
+    def _check_part(self, part: str, sequences: Sequences) -> None:
+        if not len(sequences):
+            raise DataError(f"{self.name}: no {part} sequence; expected at least one, record more")
+        columns = sequences.x[0].shape[1]
+        if columns != len(self.channels):
+            raise DataError(
+                f"{self.name}: {part} sequences have {columns} channels, expected {len(self.channels)} "
+                f"({', '.join(self.channels)})"
+            )
+        every = not isinstance(sequences.y, np.ndarray)
+        if every != (self.when == "every"):
+            raise DataError(
+                f"{self.name}: {part} labels do not fit when={self.when!r}; expected a list for 'every' only"
+            )
+        for number, y in enumerate(sequences.y if every else [sequences.all_y()]):
+            where = (
+                f"{self.name}: labels of {part} sequence {number}" if every else f"{self.name}: {part} labels"
+            )
+            rows = len(sequences.x[number]) if every else len(sequences)
+            if self.task == "regression":
+                if y.shape != (rows, len(self.labels)):
+                    raise DataError(f"{where} have shape {y.shape}; expected {(rows, len(self.labels))}")
+                _check_numbers(where, y)
+                continue
+            if y.shape != (rows,) or y.dtype.kind not in "iu":
+                raise DataError(
+                    f"{where} have shape {y.shape} of {y.dtype}; expected {(rows,)} class indices, integers"
+                )
+            if y.min() < 0 or y.max() >= len(self.labels):
+                raise DataError(
+                    f"{where} run from {y.min()} to {y.max()}; expected 0 to {len(self.labels) - 1}"
+                )
+
+    @cached_property
+    def _steps(self) -> np.ndarray:
+        """(M, C): every step of every training sequence."""
+        return np.concatenate(self.train.x)
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """(C,) mean of each channel over all training steps."""
+        return self._steps.mean(axis=0)
+
+    @cached_property
+    def std(self) -> np.ndarray:
+        """(C,) standard deviation of each channel over all training steps; 1 for one that never changes."""
+        return _positive(self._steps.std(axis=0), self.maximum == self.minimum)
+
+    @cached_property
+    def minimum(self) -> np.ndarray:
+        """(C,) smallest training value of each channel."""
+        return self._steps.min(axis=0)
+
+    @cached_property
+    def maximum(self) -> np.ndarray:
+        """(C,) largest training value of each channel."""
+        return self._steps.max(axis=0)
+
+    @cached_property
+    def integer(self) -> bool:
+        """True when every value, test set included, is a whole number: the sensor's own integers."""
+        return all(bool((x == np.rint(x)).all()) for x in self.train.x + self.test.x)
+
+    @cached_property
+    def target_mean(self) -> np.ndarray:
+        """(O,) mean of each target in training; zeros (K,) for a classification."""
+        return (
+            np.zeros(len(self.labels)) if self.task == "classification" else self.train.all_y().mean(axis=0)
+        )
+
+    @cached_property
+    def target_std(self) -> np.ndarray:
+        """(O,) standard deviation of each target in training, > 0; ones (K,) for a classification."""
+        if self.task == "classification":
+            return np.ones(len(self.labels))
+        y = self.train.all_y()
+        return _positive(y.std(axis=0), y.max(axis=0) == y.min(axis=0))
+
+
+def sort_labels(names: Iterable[str]) -> tuple[str, ...]:
+    """Class names without repetition, in order: as numbers when all are whole numbers, else as text."""
+    unique = set(names)
+    if all(name.isascii() and name.isdigit() for name in unique):
+        return tuple(sorted(unique, key=lambda name: (int(name), name)))
+    return tuple(sorted(unique))
+
+
+def _pad(parts: list[np.ndarray], steps: int) -> np.ndarray:
+    out = np.zeros((len(parts), steps, *parts[0].shape[1:]), parts[0].dtype)
+    for number, part in enumerate(parts):
+        out[number, : len(part)] = part
+    return out
+
+
+def _positive(std: np.ndarray, constant: np.ndarray) -> np.ndarray:
+    """std with 1 for constant columns, which rounding can leave a deviation of 1e-17, no divisor."""
+    return np.where(constant | (std == 0), 1.0, std)
+
+
+def _check_numbers(where: str, values: np.ndarray) -> None:
+    bad = ~(np.abs(values) <= LARGEST)  # true for NaN also
+    if bad.any():
+        step, column = (int(i) for i in np.argwhere(bad)[0])
+        raise DataError(
+            f"{where} holds {values[step, column]} at step {step}, column {column + 1}; "
+            f"expected finite numbers up to {LARGEST:g}, leave the sequence out or mend it"
+        )
