@@ -1,4 +1,4 @@
-"""Recordings: what a network is trained, quantized and verified on. ``load()`` reads all; see docs/data.md."""
+"""Recordings: what a network is trained, quantized and verified on. ``load()`` reads it; docs/data.md."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def read(name: str) -> Recording:
 
 
 def read_ts(path: Path, channels: int) -> tuple[list[np.ndarray], list[str]]:
-    """A .ts file without time stamps: after @data one sequence a line, its channels and its class, colons between.
+    """A .ts file without time stamps: after @data one sequence a line, channels and class between colons.
 
     Returns x, a list of (T_i, C), and the class names. Raises DataError with file and line.
     """

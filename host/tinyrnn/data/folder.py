@@ -24,7 +24,7 @@ def read(
     test_fraction: float = 0.2,
     seed: int = 0,
 ) -> Recording:
-    """Each file is one sequence, or several of `window` rows; the split is by files, so that none is in both parts.
+    """Each file is one sequence, or several of `window` rows; the split is by files, none is in both parts.
 
     Raises DataError for a layout that cannot be understood, and for whatever is wrong inside a file.
     """

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tinyrnn.data import split, steps
-from tinyrnn.data.recording import LARGEST, Recording, Sequences, sort_labels
+from tinyrnn.data.npzentries import check_finite, floats, read_entries, strings
+from tinyrnn.data.recording import Recording, Sequences, sort_labels
 from tinyrnn.errors import DataError
-
-ENTRIES = ("x", "y", "lengths", "x_test", "y_test", "lengths_test", "labels", "channels", "when")
 
 
 def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, seed: int = 0) -> Recording:
-    """x (N, T, C) with y as docs/data.md says, or one recording x (M, C) and an answer a row, cut into windows.
+    """x (N, T, C) with y as docs/data.md says, or one recording x (M, C) with y by rows, cut in windows.
 
     Integers or text in y are classes, floats are targets. Raises DataError that names the entry.
     """
-    entries = _entries(path)
-    x = _floats(path, "x", entries["x"])
+    entries = read_entries(path)
+    x = floats(path, "x", entries["x"])
     if x.ndim not in (2, 3) or 0 in x.shape:
         raise DataError(
             f"{path}: x has shape {x.shape}; expected (sequences, steps, channels) or (rows, channels)"
         )
-    channels = _strings(path, "channels", entries, x.shape[-1]) or tuple(
+    channels = strings(path, "channels", entries, x.shape[-1]) or tuple(
         str(i + 1) for i in range(x.shape[-1])
     )
     if ("x_test" in entries) != ("y_test" in entries):
         raise DataError(f"{path}: only one of x_test and y_test; expected both or none")
     classes = entries["y"].dtype.kind != "f"
     labels = _labels(path, entries) if classes else ()
+    # Integers beside an entry `labels` are indices into it; else what y holds are the names.
+    as_indices = "labels" in entries and entries["y"].dtype.kind != "U"
+    index = {str(number) if as_indices else label: number for number, label in enumerate(labels)}
     if x.ndim == 2:
         for entry in ("lengths", "x_test", "when"):
             if entry in entries:
@@ -45,12 +46,12 @@ def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, s
             raise DataError(
                 f"{path}: y has shape {y.shape}; expected an answer for each of the {len(x)} rows of x"
             )
-        _check_finite(path, "x", x)
+        check_finite(path, "x", x)
         if classes:
-            answers = _indices(path, "y", y, labels)
+            answers = _indices(path, "y", y, index)
         else:
-            answers = _floats(path, "y", y).reshape(len(x), -1)
-            _check_finite(path, "y", answers)
+            answers = floats(path, "y", y).reshape(len(x), -1)
+            check_finite(path, "y", answers)
             labels = _target_names(path, entries, answers.shape[1])
         task = "classification" if classes else "regression"
         return steps.cut(
@@ -73,9 +74,12 @@ def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, s
     when = _when(path, entries, x, classes)
     if not classes:
         labels = _target_names(path, entries, 1 if entries["y"].ndim == 1 else entries["y"].shape[-1])
-    train = _sequences(path, entries, "", when, labels, classes, len(channels))
+    train = _sequences(path, entries, "", when, index if classes else None, len(labels), len(channels))
     if "x_test" in entries:
-        test, how = _sequences(path, entries, "_test", when, labels, classes, len(channels)), "x and x_test"
+        test = _sequences(
+            path, entries, "_test", when, index if classes else None, len(labels), len(channels)
+        )
+        how = "x and x_test"
     else:
         train, test = _draw(path, train, labels, classes, test_fraction, seed)
         how = split.describe(test_fraction, seed, "sequences")
@@ -84,43 +88,8 @@ def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, s
     )
 
 
-def _entries(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            unknown = [name for name in file.files if name not in ENTRIES]
-            if unknown:
-                raise DataError(
-                    f"{path}: unknown entry {unknown[0]!r}; expected some of {', '.join(ENTRIES)}, rename it"
-                )
-            for name in ("x", "y"):
-                if name not in file.files:
-                    raise DataError(
-                        f"{path}: no entry {name!r} among {', '.join(file.files) or 'none'}; expected x and"
-                        " y, save it under that name"
-                    )
-            entries = {name: file[name] for name in file.files}
-    except ValueError as error:
-        if "pickle" in str(error).lower() or "object" in str(error).lower():
-            raise DataError(
-                f"{path}: holds pickled objects, or is no .npz file; expected plain arrays, "
-                "pad sequences of different lengths and give lengths"
-            ) from None
-        raise DataError(f"{path}: damaged ({error}); expected an .npz file, save it again") from None
-    except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError, AttributeError, TypeError) as error:
-        raise DataError(
-            f"{path}: cannot be read as .npz ({error}); expected a file of numpy.savez, save it again"
-        ) from None
-    if entries["y"].dtype.kind not in "iubfU":
-        raise DataError(
-            f"{path}: y is of {entries['y'].dtype}; expected integers or text (classes) or floats (targets)"
-        )
-    if entries["y"].ndim < 1:
-        raise DataError(f"{path}: y is a single value; expected an answer for each sequence or step")
-    return entries
-
-
 def _when(path: Path, entries: dict[str, np.ndarray], x: np.ndarray, classes: bool) -> str:
-    """ "last" or "every", from the number of axes of y or as the entry `when` says."""
+    """The output that counts, from the number of axes of y, which the entry `when` may confirm."""
     y = entries["y"]
     last, every = ((1,), (2,)) if classes else ((1, 2), (3,))
     if y.ndim not in last + every:
@@ -150,12 +119,12 @@ def _sequences(
     entries: dict[str, np.ndarray],
     suffix: str,
     when: str,
-    labels: tuple[str, ...],
-    classes: bool,
+    index: dict[str, int] | None,
+    outputs: int,
     channels: int,
 ) -> Sequences:
-    """The sequences of x or x_test, without their padding."""
-    x = _floats(path, f"x{suffix}", entries[f"x{suffix}"])
+    """The sequences of x or x_test, without their padding. index: of a class; None for a regression."""
+    x = floats(path, f"x{suffix}", entries[f"x{suffix}"])
     y = entries[f"y{suffix}"]
     if x.ndim != 3 or 0 in x.shape or x.shape[2] != channels:
         raise DataError(f"{path}: x{suffix} has shape {x.shape}; expected (sequences, steps, {channels})")
@@ -169,28 +138,29 @@ def _sequences(
         raise DataError(
             f"{path}: lengths{suffix} run from {lengths.min()} to {lengths.max()}; expected 1 to {x.shape[1]}"
         )
-    if classes:
+    if index is not None:
         shape: tuple[int, ...] = x.shape[:2] if when == "every" else x.shape[:1]
     else:
-        y = _floats(path, f"y{suffix}", y)
+        y = floats(path, f"y{suffix}", y)
         y = y[:, None] if y.ndim == 1 else y
-        shape = (*x.shape[:2], len(labels)) if when == "every" else (len(x), len(labels))
+        shape = (*x.shape[:2], outputs) if when == "every" else (len(x), outputs)
     if y.shape != shape:
         raise DataError(
             f"{path}: y{suffix} has shape {y.shape}; expected {shape} beside x{suffix} of shape {x.shape}"
         )
     parts = [x[i, :length] for i, length in enumerate(lengths)]
     for number, part in enumerate(parts):
-        _check_finite(path, f"x{suffix}", part, number)
+        check_finite(path, f"x{suffix}", part, number)
     if when == "last":
-        if not classes:
-            _check_finite(path, f"y{suffix}", y)
-        return Sequences(parts, _indices(path, f"y{suffix}", y, labels) if classes else y)
+        if index is not None:
+            return Sequences(parts, _indices(path, f"y{suffix}", y, index))
+        check_finite(path, f"y{suffix}", y)
+        return Sequences(parts, y)
     answers = [y[i, :length] for i, length in enumerate(lengths)]
-    if classes:
-        return Sequences(parts, [_indices(path, f"y{suffix}", answer, labels) for answer in answers])
+    if index is not None:
+        return Sequences(parts, [_indices(path, f"y{suffix}", answer, index) for answer in answers])
     for number, answer in enumerate(answers):
-        _check_finite(path, f"y{suffix}", answer, number)
+        check_finite(path, f"y{suffix}", answer, number)
     return Sequences(parts, answers)
 
 
@@ -224,24 +194,29 @@ def _draw(
 
 def _labels(path: Path, entries: dict[str, np.ndarray]) -> tuple[str, ...]:
     """The class names: the entry `labels`, else what y holds within the lengths, in order."""
-    given = _strings(path, "labels", entries, None)
+    given = strings(path, "labels", entries, None)
     if given:
         return given
     y = entries["y"]
     lengths = entries.get("lengths")
-    if y.ndim == 2 and lengths is not None and lengths.shape == (len(y),):
+    if (
+        y.ndim == 2
+        and len(y)
+        and lengths is not None
+        and lengths.shape == (len(y),)
+        and lengths.dtype.kind in "iu"
+    ):
         y = np.concatenate([row[:length] for row, length in zip(y, lengths, strict=True)])
     if y.dtype.kind == "U":
         return sort_labels(str(item) for item in y.ravel())
     return tuple(str(int(item)) for item in np.unique(y))
 
 
-def _indices(path: Path, entry: str, y: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
-    """Class indices, of text or of integers: the names in y itself, or indices where `labels` are given."""
-    index = {label: number for number, label in enumerate(labels)}
+def _indices(path: Path, entry: str, y: np.ndarray, index: dict[str, int]) -> np.ndarray:
+    """Class indices (n,) int64 of the text or the integers in y (n,)."""
+    if y.dtype.kind not in "iubU":
+        raise DataError(f"{path}: {entry} is of {y.dtype}; expected integers or text as in y")
     texts = [str(item) if y.dtype.kind == "U" else str(int(item)) for item in y]
-    if y.dtype.kind != "U" and not set(texts) <= set(index):
-        index = {str(number): number for number in range(len(labels))}
     for number, text in enumerate(texts):
         if text not in index:
             raise DataError(
@@ -251,35 +226,4 @@ def _indices(path: Path, entry: str, y: np.ndarray, labels: tuple[str, ...]) -> 
 
 
 def _target_names(path: Path, entries: dict[str, np.ndarray], outputs: int) -> tuple[str, ...]:
-    return _strings(path, "labels", entries, outputs) or tuple(f"target {i + 1}" for i in range(outputs))
-
-
-def _strings(path: Path, entry: str, entries: dict[str, np.ndarray], count: int | None) -> tuple[str, ...]:
-    """The names in an entry, () when it is not there."""
-    if entry not in entries:
-        return ()
-    value = entries[entry]
-    if value.ndim != 1 or value.dtype.kind != "U" or count not in (None, len(value)):
-        wanted = "names" if count is None else f"{count} names"
-        raise DataError(
-            f"{path}: {entry} has shape {value.shape} of {value.dtype}; expected {wanted}, a list of text"
-        )
-    return tuple(str(item) for item in value)
-
-
-def _floats(path: Path, entry: str, value: np.ndarray) -> np.ndarray:
-    if value.dtype.kind not in "iubf":
-        raise DataError(f"{path}: {entry} is of {value.dtype}; expected integers or floats")
-    return np.ascontiguousarray(value, np.float64)
-
-
-def _check_finite(path: Path, entry: str, values: np.ndarray, sequence: int | None = None) -> None:
-    bad = ~(np.abs(values) <= LARGEST)  # true for NaN also
-    if bad.any():
-        place = [int(i) for i in np.argwhere(bad)[0]]
-        value = values[tuple(place)]
-        at = ", ".join(str(i) for i in ([] if sequence is None else [sequence]) + place)
-        raise DataError(
-            f"{path}: {entry}[{at}] is {value}; expected a finite number up to {LARGEST:g}, leave the"
-            " sequence out or mend it"
-        )
+    return strings(path, "labels", entries, outputs) or tuple(f"target {i + 1}" for i in range(outputs))

@@ -18,7 +18,7 @@ WHEN = ("last", "every")
 LARGEST = 1e30  # float32, in which the trainer works, ends at 3.4e38; a square must not get near
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sequences:
     """Sequences of one split. Raises DataError, naming the sequence, when x cannot be a recording.
 
@@ -70,7 +70,7 @@ class Sequences:
         return self.y if isinstance(self.y, np.ndarray) else np.concatenate(self.y)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """A data set with its split. Raises DataError when its parts do not fit each other."""
 

@@ -192,7 +192,7 @@ def same_columns(first: Table, other: Table) -> None:
 
 
 def parse_number(cell: str, separator: str) -> float | None:
-    """The number in a cell, NaN and infinities included, or None. With semicolons a comma is a decimal point."""
+    """The number in a cell, NaN and infinities too, or None. With semicolons a comma is a decimal point."""
     if separator == ";" and cell.count(",") == 1 and "." not in cell:
         cell = cell.replace(",", ".")
     try:
