@@ -108,11 +108,13 @@ def gru(a: ptr32, b: ptr32, h: ptr32, units: int):
     while units > 0:
         # r = sigmoid(saturate(a[r] + b[r]))
         v = ((int(a[0]) + int(b[0])) & mask ^ sign) - sign
+        if v > 32767:
+            v = 32767
+        if v < -32767:
+            v = -32767
         s = v
         if v < 0:
             s = 0 - v
-        if s > 32767:
-            s = 32767
         t = ptr16(table + ((s >> 8) << 1))
         r = int(t[0]) + (((int(t[1]) - int(t[0])) * (s & 255) + 128) >> 8)
         if v < 0:
@@ -122,11 +124,13 @@ def gru(a: ptr32, b: ptr32, h: ptr32, units: int):
         p = ptr32(int(a) + gate)
         q = ptr32(int(b) + gate)
         v = ((int(p[0]) + int(q[0])) & mask ^ sign) - sign
+        if v > 32767:
+            v = 32767
+        if v < -32767:
+            v = -32767
         s = v
         if v < 0:
             s = 0 - v
-        if s > 32767:
-            s = 32767
         t = ptr16(table + ((s >> 8) << 1))
         z = int(t[0]) + (((int(t[1]) - int(t[0])) * (s & 255) + 128) >> 8)
         if v < 0:
@@ -141,11 +145,13 @@ def gru(a: ptr32, b: ptr32, h: ptr32, units: int):
         if v < -32767:
             v = -32767
         v = ((int(p[0]) & mask ^ sign) - sign) + ((r * v + 16384) >> 15)
+        if v > 32767:
+            v = 32767
+        if v < -32767:
+            v = -32767
         s = v
         if v < 0:
             s = 0 - v
-        if s > 32767:
-            s = 32767
         t = ptr16(table + ((s >> 7) << 1))
         n = int(t[0]) + (((int(t[1]) - int(t[0])) * (s & 127) + 64) >> 7)
         if v < 0:

@@ -1,0 +1,209 @@
+"""``tinyrnn train``: from a recording to model.pt, with one seed or several."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinyrnn.data.arguments import add_arguments, from_args
+from tinyrnn.errors import ModelError, TinyrnnError
+
+if TYPE_CHECKING:
+    from tinyrnn.data.recording import Recording
+    from tinyrnn.floatmodel import FloatModel
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command's parser and return it."""
+    parser = commands.add_parser(
+        "train",
+        help="train a GRU on a recording: DATA -> model.pt",
+        description="Train a float GRU on a recording and write model.pt. An interrupted training "
+        "goes on where it was when the same command is given again.",
+    )
+    add_arguments(parser)
+    options = parser.add_argument_group("the training")
+    options.add_argument(
+        "-o", "--output", metavar="FILE", default="model.pt", help="the model (default model.pt)"
+    )
+    options.add_argument(
+        "--units", metavar="H", type=_positive, default=32, help="units of a layer (default 32)"
+    )
+    options.add_argument("--layers", metavar="N", type=_positive, default=1, help="GRU layers (default 1)")
+    options.add_argument(
+        "--epochs", metavar="N", type=_positive, help="default: from the size of the recording"
+    )
+    options.add_argument(
+        "--lr", metavar="RATE", type=_rate, help="peak learning rate (default 0.005; regression 0.01)"
+    )
+    options.add_argument(
+        "--seed", metavar="N", type=_natural, default=0, help="of weights and batches (default 0)"
+    )
+    options.add_argument(
+        "--seeds",
+        metavar="N",
+        type=_positive,
+        default=1,
+        help="train N models with seeds SEED, SEED+1, ... and keep the lowest training loss (default 1)",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, print a line for each seed, write the model. Returns 0."""
+    output = Path(args.output)
+    check_output(output)  # before the minutes of training, not after
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError:
+        cure = "pip install 'tinyrnn[train]'"
+        raise TinyrnnError(f"PyTorch is not installed; expected it for `tinyrnn train`: {cure}") from None
+    from tinyrnn import floatmodel
+    from tinyrnn.checkpoint import temporary_of
+
+    recording = from_args(args)
+    print(describe(recording), flush=True)
+    models: list[FloatModel] = []
+    print(f"{'seed':>4}  {'epochs':>6}  {'training loss':>13}  {headings(recording)}", flush=True)
+    for seed in range(args.seed, args.seed + args.seeds):
+        model = _fit(recording, seed, output, args)
+        models.append(model)
+        info = model.info
+        print(f"{seed:4}  {info['epochs']:6}  {info['training_loss']:13.5f}  {figures(model)}", flush=True)
+    # Not the best on the test set: choosing by it would make its figure a lie
+    best = min(models, key=lambda model: float(model.info["training_loss"]))
+    if len(models) > 1:
+        print(summary(models))
+        print(f"kept: seed {best.info['seed']}, the lowest training loss")
+    floatmodel.save(best, output)
+    for seed in range(args.seed, args.seed + args.seeds):
+        part = part_of(output, seed)
+        part.unlink(missing_ok=True)
+        temporary_of(part).unlink(missing_ok=True)  # of a run that was killed while it wrote
+    print(f"wrote {output} ({output.stat().st_size} bytes); next: tinyrnn quantize {output}")
+    return 0
+
+
+def check_output(output: Path) -> None:
+    """Raises ModelError when the model could not be written there."""
+    folder = output.parent
+    if output.is_dir():
+        raise ModelError(f"{output}: is a folder; expected the name of a file, such as {output / 'model.pt'}")
+    if not folder.is_dir():
+        raise ModelError(f"{output}: the folder {folder} does not exist; make it with: mkdir -p {folder}")
+    if not os.access(folder, os.W_OK):
+        raise ModelError(f"{output}: the folder {folder} is not writable; choose another with -o")
+
+
+def part_of(output: Path, seed: int) -> Path:
+    """The checkpoint of one seed, beside the model."""
+    return output.with_name(f"{output.name}.seed{seed}.part")
+
+
+def describe(recording: Recording) -> str:
+    """What is trained on, in two lines."""
+    kind = "classes" if recording.task == "classification" else "targets"
+    when = "at the last step" if recording.when == "last" else "at every step"
+    lengths = recording.train.lengths
+    steps = f"{lengths.min()}" if lengths.min() == lengths.max() else f"{lengths.min()} to {lengths.max()}"
+    names = ", ".join(recording.labels)
+    names = names if len(names) <= 70 else names[:67] + "..."
+    return (
+        f"{recording.name}: {len(recording.train)} training and {len(recording.test)} test sequences "
+        f"of {steps} steps; split: {recording.split}\n"
+        f"{len(recording.channels)} channels -> {len(recording.labels)} {kind} {when}: {names}"
+    )
+
+
+def headings(recording: Recording) -> str:
+    """Above figures()."""
+    return "test accuracy" if recording.task == "classification" else f"{'test RMSE':>13}  {'test R2':>8}"
+
+
+def figures(model: FloatModel) -> str:
+    """The test figures of one model."""
+    info = model.info
+    if model.task == "classification":
+        return f"{info['float_accuracy_pct']:11.2f} %"
+    return f"{info['float_rmse']:13.6g}  {info['float_r2']:8.4f}"
+
+
+def summary(models: list[FloatModel]) -> str:
+    """Mean, standard deviation (of a sample, n - 1) and worst over the seeds."""
+    classes = models[0].task == "classification"
+    key, unit = ("float_accuracy_pct", " %") if classes else ("float_rmse", "")
+    values = [float(model.info[key]) for model in models]
+    mean = sum(values) / len(values)
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    worst = min(values) if classes else max(values)
+    digits = ".2f" if classes else ".6g"
+    what = "test accuracy" if classes else "test RMSE"
+    return (
+        f"{len(values)} seeds, {what}: mean {mean:{digits}}{unit}, "
+        f"standard deviation {deviation:{digits}}, worst {worst:{digits}}{unit}"
+    )
+
+
+def _fit(recording: Recording, seed: int, output: Path, args: argparse.Namespace) -> FloatModel:
+    """One training with its progress bar, on a terminal only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from tinyrnn import train
+
+    console = Console(stderr=True)
+    text = TextColumn("{task.description}"), TextColumn("{task.fields[loss]}")
+    columns: list[Any] = [text[0], BarColumn(), text[1], TimeRemainingColumn()]
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"seed {seed}", total=None, loss="")
+
+        def show(state: train.Progress) -> None:
+            figures = f"epoch {state.epoch}/{state.epochs}  loss {state.loss:.4f}"
+            bar.update(task, total=state.epochs, completed=state.epoch, loss=figures)
+
+        def notice(text: str) -> None:
+            print(f"tinyrnn: {text}", file=sys.stderr, flush=True)
+
+        return train.fit(
+            recording,
+            units=args.units,
+            layers=args.layers,
+            epochs=args.epochs,
+            seed=seed,
+            lr=args.lr,
+            progress=show,
+            checkpoint=part_of(output, seed),
+            notice=notice,
+        )
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _natural(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if not least <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, {least} or more")
+    return value
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number above 0 and up to 1, such as 0.005")
+    return value

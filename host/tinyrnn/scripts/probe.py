@@ -1,0 +1,17 @@
+# What tinyrnn.runtimes wants to know of a runtime, one "key value" a line. Runs on MicroPython and on CPython.
+import sys
+
+
+def viper():
+    try:
+        exec("import micropython\n@micropython.viper\ndef f(a: int) -> int:\n    return a + 1\nf(1)\n", {})
+    except (ImportError, SyntaxError, AttributeError):
+        return 0
+    return 1
+
+
+version = sys.implementation.version
+print("implementation", sys.implementation.name)
+print("version", ".".join(str(part) for part in version[:3]) + ("-" + version[3] if version[3] else ""))
+print("bits", 64 if sys.maxsize > 1 << 32 else 32)
+print("viper", viper())

@@ -1,0 +1,256 @@
+"""The trainer: ``fit()`` a float GRU to a recording, ``evaluate()`` it. The same seed gives the same weights.
+
+Test sequences are looked at once, after the last epoch, for the figures in ``FloatModel.info``: they stop
+nothing and choose nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from tinyrnn import __version__
+from tinyrnn.checkpoint import Checkpoint
+from tinyrnn.data.recording import Recording, Sequences
+from tinyrnn.errors import ModelError
+from tinyrnn.floatmodel import Calibration, FloatModel
+from tinyrnn.recipe import Batches, Recipe, augment, default_recipe, loss, rate, spread
+from tinyrnn.torchmodel import Network
+
+SAMPLE_STEPS = 12  # steps of training data that go into the model for the vectors of selftest()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress callback is told after each epoch."""
+
+    epoch: int  # epochs done, those of an interrupted run included
+    epochs: int
+    loss: float  # mean over the epoch's batches, with noise, dropout and smoothing
+
+
+@dataclass(frozen=True)
+class Score:
+    """Figures of a model on sequences: accuracy for a classification, the others for a regression."""
+
+    accuracy_pct: float | None = None  # of sequences, or of steps where every step has a label
+    rmse: float | None = None  # root of the mean square error over all targets, in the user's unit
+    r2: float | None = None  # 1 - error / variance, mean over the targets; 0 for a target that does not vary
+
+    def figures(self, prefix: str = "float_") -> dict[str, float]:
+        """The figures there are, as entries of FloatModel.info."""
+        return {prefix + key: value for key, value in asdict(self).items() if value is not None}
+
+
+def fit(
+    recording: Recording,
+    *,
+    units: int = 32,
+    layers: int = 1,
+    epochs: int | None = None,
+    seed: int = 0,
+    lr: float | None = None,
+    recipe: Recipe | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every_s: float = 2.0,
+    notice: Callable[[str], None] = lambda text: None,
+) -> FloatModel:
+    """Train a GRU of `layers` layers with `units` units each on recording.train.
+
+    epochs, lr: of the recipe, default derived from the recording; recipe: all of it, for experiments.
+    progress: called after each epoch; an exception in it ends the training.
+    checkpoint: file to go on from when it was made for this very training; it is written every
+    checkpoint_every_s seconds and at the end, and the caller deletes it once the model is saved.
+    notice: told, in one line, when that file is used or why it is not.
+
+    Runs on one core, with a generator of its own: the caller's random numbers are not touched. The model's
+    info holds the figures on recording.test. Raises ModelError when the training diverges or an option is out
+    of range.
+    """
+    if recipe is None:
+        recipe = default_recipe(recording)
+    given = {key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None}
+    recipe = replace(recipe, **given)
+    for what, value in (("units", units), ("layers", layers), ("epochs", recipe.epochs)):
+        if value < 1:
+            raise ModelError(f"{what} is {value}; expected 1 or more")
+    if not (math.isfinite(recipe.lr) and recipe.lr > 0):
+        raise ModelError(f"learning rate is {recipe.lr}; expected more than 0, such as 0.005")
+    with _repeatable():
+        generator = torch.Generator().manual_seed(seed)
+        batches = Batches(recording)
+        network = Network(len(recording.channels), [units] * layers, len(recording.labels))
+        network.initialise(generator, batches.memory)
+        optimizer = _optimizer(network, recipe)
+        part = None
+        done = 0
+        if checkpoint is not None:
+            part = Checkpoint(checkpoint, _options(recording, units, layers, seed, recipe), notice)
+            done = part.read(network, optimizer, generator)
+        updates = recipe.epochs * batches.count(recipe.batch)
+        written_s = time.monotonic()
+        for epoch in range(done, recipe.epochs):
+            total = count = 0.0
+            for x, y, weight in batches.epoch(recipe.batch, generator):
+                update = epoch * batches.count(recipe.batch) + int(count)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate(update, updates, recipe)
+                output = network(augment(x, recipe, generator), recipe.dropout, generator)
+                if not batches.every:
+                    weight = spread(weight, recipe.early)
+                error = loss(output, y, weight, batches.classes, recipe.smoothing)
+                optimizer.zero_grad()
+                error.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+                optimizer.step()
+                total += error.item()
+                count += 1
+            if not math.isfinite(total):
+                seen = f"training diverged in epoch {epoch + 1} (loss {total})"
+                raise ModelError(f"{seen}; try a learning rate below {recipe.lr:g}")
+            if part and (epoch + 1 == recipe.epochs or time.monotonic() - written_s >= checkpoint_every_s):
+                part.write(epoch + 1, network, optimizer, generator)
+                written_s = time.monotonic()
+            if progress:
+                progress(Progress(epoch + 1, recipe.epochs, total / count))
+        training_loss = _clean_loss(network, batches, recipe.batch)
+    gru, head = network.parts()
+    model = FloatModel(
+        task=recording.task,
+        when=recording.when,
+        mean=recording.mean,
+        std=recording.std,
+        layers=gru,
+        head=head,
+        labels=recording.labels,
+        channels=recording.channels,
+        target_mean=recording.target_mean,
+        target_std=recording.target_std,
+        calibration=calibrate(recording),
+        name=recording.name,
+    )
+    info = {
+        "dataset": recording.name,
+        "seed": seed,
+        "epochs": recipe.epochs,
+        "units": units,
+        "layers": layers,
+        "training_loss": training_loss,
+        **evaluate(model, recording.test).figures(),
+        "tinyrnn": __version__,
+    }
+    return replace(model, info=info)
+
+
+def evaluate(model: FloatModel, sequences: Sequences) -> Score:
+    """Run FloatModel.forward over the sequences and compare with their labels or targets."""
+    output, y = predict(model, sequences), sequences.all_y()
+    if model.task == "classification":
+        return Score(accuracy_pct=100 * float((output.argmax(axis=1) == y).mean()))
+    error = np.square(output - y).mean(axis=0)
+    variance = y.var(axis=0)
+    r2 = np.where(variance > 0, 1 - error / np.where(variance > 0, variance, 1), 0.0)
+    return Score(rmse=float(np.sqrt(error.mean())), r2=float(r2.mean()))
+
+
+def predict(model: FloatModel, sequences: Sequences) -> np.ndarray:
+    """The outputs that count: (N, O) for "last"; for "every" those of all steps in a row, (sum of T_i, O)."""
+    outputs: list[np.ndarray] = [np.empty(0)] * len(sequences)
+    order = np.argsort(sequences.lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        stop = start + 1  # sequences of about one length, at most 100,000 padded steps: tens of megabytes
+        while stop < len(order) and (stop + 1 - start) * sequences.lengths[order[stop]] <= 100_000:
+            stop += 1
+        group = Sequences([sequences.x[i] for i in order[start:stop]], np.zeros(stop - start))
+        x, lengths = group.padded()
+        for row, output in enumerate(model.forward(x, lengths)):
+            steps = lengths[row]
+            outputs[order[start + row]] = (
+                output[steps - 1 : steps] if model.when == "last" else output[:steps]
+            )
+        start = stop
+    return np.concatenate(outputs)
+
+
+def calibrate(recording: Recording) -> Calibration:
+    """Ranges of the training values, and the SAMPLE_STEPS consecutive steps in which they vary most.
+
+    Vary: the sum of the channels' variances after normalisation. Of equals the first; a shorter sample when
+    no sequence is as long.
+    """
+    steps = min(SAMPLE_STEPS, int(recording.train.lengths.max()))
+    best, sample = -1.0, recording.train.x[0][:steps]
+    for x in recording.train.x:
+        if len(x) < steps:
+            continue
+        windows = np.lib.stride_tricks.sliding_window_view(
+            (x - recording.mean) / recording.std, steps, axis=0
+        )
+        spreads = windows.var(axis=2).sum(axis=1)
+        first = int(spreads.argmax())
+        if spreads[first] > best:
+            best, sample = float(spreads[first]), x[first : first + steps]
+    return Calibration(recording.minimum, recording.maximum, recording.integer, sample.copy())
+
+
+def _optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW; only matrices decay, which keeps the weights small for int8 and the biases free."""
+    parameters = list(network.parameters())
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.lr)
+
+
+@torch.no_grad()
+def _clean_loss(network: Network, batches: Batches, size: int) -> float:
+    """The loss over the training set without noise, dropout or smoothing: what seeds are compared by."""
+    total = 0.0
+    parts = batches.whole(size)
+    for x, y, weight in parts:
+        total += loss(network(x), y, weight, batches.classes).item()
+    return total / len(parts)
+
+
+def _options(recording: Recording, units: int, layers: int, seed: int, recipe: Recipe) -> dict[str, Any]:
+    """Everything the weights depend on, as plain values, most telling first."""
+    digest = hashlib.sha256()
+    train = recording.train
+    for array in (*train.x, *train.y, np.array(train.lengths)):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    options = {"dataset": recording.name, "seed": seed, "units": units, "layers": layers, **asdict(recipe)}
+    kind = f"{recording.task}, {recording.when}, {len(recording.labels)} outputs"
+    return {
+        **options,
+        "task": kind,
+        "data": digest.hexdigest(),
+        "torch": str(torch.__version__),
+        "tinyrnn": __version__,
+    }
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """One thread, as sums depend on the number of threads, and deterministic algorithms; restored after."""
+    threads = torch.get_num_threads()
+    strict = torch.are_deterministic_algorithms_enabled()
+    warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict, warn_only=warn)
