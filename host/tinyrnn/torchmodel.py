@@ -33,10 +33,10 @@ class Network(nn.Module):
     def initialise(self, generator: torch.Generator, memory: float) -> None:
         """Fill all weights from the generator: Glorot for the inputs, orthogonal blocks for the recurrence.
 
-        memory: the longest time, in steps, that units start out remembering, >= 1. A unit whose update gate has
-        the bias log(m) keeps m / (1 + m) of its state, hence remembers for about m steps; the units of a layer
-        are spread from 1 to `memory`, evenly in the logarithm (after "chrono" initialisation, arXiv 1804.11188).
-        torch's own start forgets within two steps, and what a class was told by 100 steps ago is never learned.
+        memory: the longest time, in steps, that units start out remembering, >= 1. A unit whose update gate
+        has the bias log(m) keeps m / (1 + m) of its state, hence remembers for about m steps; the units of a
+        layer are spread from 1 to `memory`, evenly in the logarithm (after "chrono" initialisation, arXiv
+        1804.11188). torch's own start forgets within two steps: what was told 100 steps ago is never learned.
         """
         for layer in self.layers:
             units = layer.hidden_size

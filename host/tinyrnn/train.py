@@ -79,7 +79,9 @@ def fit(
     """
     if recipe is None:
         recipe = default_recipe(recording)
-    given = {key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None}
+    given: dict[str, Any] = {
+        key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None
+    }
     recipe = replace(recipe, **given)
     for what, value in (("units", units), ("layers", layers), ("epochs", recipe.epochs)):
         if value < 1:

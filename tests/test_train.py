@@ -1,0 +1,395 @@
+"""The trainer: it learns, repeats itself bit for bit, survives interruptions, ignores the test set."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
+
+from tinyrnn import cli, floatmodel, train  # noqa: E402
+from tinyrnn.cli import train as command  # noqa: E402
+from tinyrnn.data.recording import Recording, Sequences  # noqa: E402
+from tinyrnn.errors import ModelError  # noqa: E402
+from tinyrnn.recipe import PIECE, Batches, default_recipe, loss, rate, spread  # noqa: E402
+from tinyrnn.torchmodel import Network, from_floatmodel  # noqa: E402
+
+QUICK = {"units": 6, "epochs": 3}
+
+
+def tones(
+    task: str = "classification", when: str = "last", sequences: int = 24, steps: int = 20
+) -> Recording:
+    """Sines: of two frequencies, the classes; or of any, the targets are frequency and amplitude."""
+    rng = np.random.default_rng(7)
+
+    def part(count: int) -> Sequences:
+        xs: list[np.ndarray] = []
+        ys: list[np.ndarray] = []
+        for number in range(count):
+            length = steps - number % 4
+            label = number % 2
+            f = (0.05, 0.2)[label] if task == "classification" else rng.uniform(0.02, 0.1)
+            amplitude = rng.uniform(0.5, 1.5)
+            angle = 2 * np.pi * f * np.arange(length) + rng.uniform(0, 6)
+            xs.append(
+                np.stack(
+                    [900 + 300 * amplitude * np.sin(angle), 40 * amplitude * np.cos(angle)], axis=1
+                ).round()
+            )
+            y = np.array(label) if task == "classification" else np.array([100 * f, amplitude])
+            ys.append(y if when == "last" else np.repeat(y[None], length, axis=0))
+        return Sequences(xs, np.stack(ys) if when == "last" else ys)
+
+    labels = ("slow", "fast") if task == "classification" else ("hertz", "amplitude")
+    return Recording("tones", task, when, ("ax", "ay"), labels, part(sequences), part(10))
+
+
+def weights(model: floatmodel.FloatModel) -> list[np.ndarray]:
+    arrays = [
+        getattr(gru, name)
+        for gru in model.layers
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    ]
+    return [*arrays, model.head.weight, model.head.bias]
+
+
+def same(a: floatmodel.FloatModel, b: floatmodel.FloatModel) -> bool:
+    return all(np.array_equal(p, q) for p, q in zip(weights(a), weights(b), strict=True))
+
+
+@pytest.mark.parametrize("when", ["last", "every"])
+def test_learns_classes(when: str) -> None:
+    model = train.fit(tones(when=when), units=8, epochs=40)
+    assert model.info["float_accuracy_pct"] >= (90 if when == "last" else 80)  # its first steps tell nothing
+    assert max(float(np.abs(w).max()) for w in weights(model)) < 4  # moderate: fine steps in int8
+
+
+@pytest.mark.parametrize("when", ["last", "every"])
+def test_learns_targets_in_their_unit(when: str) -> None:
+    recording = tones("regression", when, sequences=64)
+    model = train.fit(recording, units=8, epochs=60)
+    outputs, y = train.predict(model, recording.test), recording.test.all_y()
+    assert model.info["float_r2"] > (0.8 if when == "last" else 0.4)
+    assert model.info["float_rmse"] == pytest.approx(np.sqrt(np.square(outputs - y).mean()))
+    assert "float_accuracy_pct" not in model.info
+
+
+def test_same_seed_same_weights_and_other_seed_others() -> None:
+    torch.manual_seed(1)
+    first = train.fit(tones(), **QUICK, seed=3)
+    state = torch.get_rng_state()
+    torch.rand(5)  # whatever the caller draws changes nothing, and fit() draws nothing of the caller's
+    second = train.fit(tones(), **QUICK, seed=3)
+    assert same(first, second)
+    assert first.info == second.info
+    assert not same(first, train.fit(tones(), **QUICK, seed=4))
+    torch.manual_seed(1)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_settings_of_torch_are_restored() -> None:
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    train.fit(tones(), **QUICK)
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_test_sequences_change_nothing() -> None:
+    recording = tones()
+    other = Sequences([x * 0 + 5 for x in recording.test.x], 1 - np.asarray(recording.test.y))
+    changed = train.fit(replace(recording, test=other), **QUICK)
+    model = train.fit(recording, **QUICK)
+    assert same(model, changed)
+    assert model.info["training_loss"] == changed.info["training_loss"]
+    assert np.array_equal(model.calibration.sample, changed.calibration.sample)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_torch_network_is_the_float_model(layers: int) -> None:
+    recording = tones("regression", "every")
+    model = train.fit(recording, units=5, layers=layers, epochs=2)
+    assert len(model.layers) == layers
+    x, lengths = recording.test.padded()
+    with torch.no_grad():
+        raw = from_floatmodel(model)(
+            torch.from_numpy(((x - model.mean) / model.std).astype(np.float32))
+        ).numpy()
+    want = model.forward(x, lengths)
+    got = raw * model.target_std + model.target_mean
+    assert np.abs(got - want).max() < 1e-5 * (1 + np.abs(want).max())
+    again = [p.shape for p in from_floatmodel(model).parameters()]
+    assert again == [p.shape for p in Network(2, [5] * layers, 2).parameters()]
+
+
+def test_stacked_nn_gru_gives_the_same() -> None:
+    """Against torch's own stack of layers, since ours is a list of single ones."""
+    model = train.fit(tones(), units=4, layers=2, epochs=1)
+    stack = torch.nn.GRU(2, 4, num_layers=2, batch_first=True)
+    with torch.no_grad():
+        for number, gru in enumerate(model.layers):
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                getattr(stack, f"{name}_l{number}").copy_(torch.from_numpy(getattr(gru, name)))
+        x = np.random.default_rng(0).normal(size=(3, 9, 2)) * model.std + model.mean
+        h, _ = stack(torch.from_numpy(((x - model.mean) / model.std).astype(np.float32)))
+        got = (h @ torch.from_numpy(model.head.weight.T).float()).numpy() + model.head.bias
+    assert np.abs(got - model.forward(x)).max() < 1e-5
+
+
+def test_predict_orders_and_cuts_as_one_by_one() -> None:
+    for when in ("last", "every"):
+        recording = tones(when=when)
+        model = train.fit(recording, **QUICK)
+        single = [model.forward(x[None])[0] for x in recording.test.x]
+        want = np.concatenate([y[-1:] if when == "last" else y for y in single])
+        assert np.allclose(train.predict(model, recording.test), want, rtol=0, atol=1e-12)
+
+
+def test_calibration_is_of_the_training_set() -> None:
+    recording = tones()
+    calibration = train.fit(recording, **QUICK).calibration
+    steps = np.concatenate(recording.train.x)
+    assert np.array_equal(calibration.minimum, steps.min(axis=0))
+    assert np.array_equal(calibration.maximum, steps.max(axis=0))
+    assert calibration.integer
+    assert calibration.sample.shape == (train.SAMPLE_STEPS, 2)
+    windows = [x[i : i + train.SAMPLE_STEPS] for x in recording.train.x for i in range(len(x))]
+    assert any(np.array_equal(calibration.sample, window) for window in windows)
+    short = train.calibrate(tones(steps=6))
+    assert short.sample.shape == (6, 2)
+
+
+def test_long_recordings_are_cut_and_every_step_is_used() -> None:
+    batches = Batches(tones(when="every", sequences=2, steps=5 * PIECE))
+    generator = torch.Generator().manual_seed(0)
+    steps = 10 * PIECE - 1
+    seen = []
+    for _ in range(20):
+        parts = batches.epoch(4, generator)
+        assert len(parts) == batches.count(4)
+        assert all(x.shape[1] <= PIECE and float(weight.sum()) == pytest.approx(1) for x, _, weight in parts)
+        seen.append(sorted(int(row.sum()) for _, _, weight in parts for row in weight > 0))
+    assert (
+        min(sum(counts) for counts in seen) > 0.7 * steps
+    )  # the first quarter of a piece only settles the state
+    assert max(sum(counts) for counts in seen) <= steps
+    assert len({tuple(counts) for counts in seen}) > 1  # cut elsewhere in each epoch
+
+
+def test_weights_of_steps_and_loss() -> None:
+    weight = torch.tensor([[0.0, 0.0, 0.0, 0.5], [0.0, 0.5, 0.0, 0.0]])
+    assert spread(weight, 0.0) is weight
+    got = spread(weight, 0.6)
+    want = torch.tensor([[0.0, 0.1, 0.1, 0.3], [0.15, 0.35, 0.0, 0.0]])
+    assert torch.allclose(got, want)
+    output = torch.zeros(2, 4, 3)
+    assert loss(output, torch.tensor([0, 2]), weight, classes=True).item() == pytest.approx(np.log(3))
+    assert loss(output, torch.full((2, 3), 2.0), weight, classes=False).item() == pytest.approx(4)
+
+
+def test_learning_rate_rises_and_falls_to_zero() -> None:
+    recipe = default_recipe(tones())
+    rates = [rate(update, 100, recipe) for update in range(100)]
+    top = int(np.argmax(rates))
+    assert rates[top] == pytest.approx(recipe.lr)
+    assert sorted(rates[: top + 1]) == rates[: top + 1]
+    assert sorted(rates[top:], reverse=True) == rates[top:]
+    assert rates[-1] < 0.01 * recipe.lr
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("when", ["last", "every"])
+def test_resumes_with_the_same_weights(tmp_path: Path, when: str) -> None:
+    recording = tones(when=when)
+    part = tmp_path / "model.pt.part"
+    notes: list[str] = []
+    epochs: list[int] = []
+
+    def stop(state: train.Progress) -> None:
+        if state.epoch == 4:
+            raise Stop
+
+    def go(progress: Callable[[train.Progress], None], **options: object) -> floatmodel.FloatModel:
+        settings = {
+            "units": 6,
+            "epochs": 7,
+            "checkpoint": part,
+            "checkpoint_every_s": 0,
+            "notice": notes.append,
+        }
+        return train.fit(recording, progress=progress, **(settings | options))
+
+    with pytest.raises(Stop):
+        go(stop)
+    assert notes == []
+    model = go(lambda state: epochs.append(state.epoch))
+    assert epochs == [5, 6, 7]
+    assert len(notes) == 1
+    assert "after epoch 4" in notes[0]
+    assert same(model, train.fit(recording, units=6, epochs=7))
+    # a finished one is not trained again
+    epochs.clear()
+    assert same(model, go(lambda state: epochs.append(state.epoch)))
+    assert epochs == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.pt.part"]
+
+
+def test_checkpoint_of_another_training_is_not_used(tmp_path: Path) -> None:
+    part = tmp_path / "model.pt.part"
+    notes: list[str] = []
+    settings = {"epochs": 2, "checkpoint": part, "notice": notes.append}
+    train.fit(tones(), units=6, **settings)
+    assert same(train.fit(tones(), units=5, **settings), train.fit(tones(), units=5, epochs=2))
+    train.fit(tones(), units=5, **settings, lr=0.001)
+    train.fit(tones(sequences=22), units=5, **settings, lr=0.001)
+    assert [note.split("with ")[1] for note in notes] == [
+        "units 6 instead of 5; not used, starting anew",
+        f"lr {default_recipe(tones()).lr} instead of 0.001; not used, starting anew",
+        "other training data; not used, starting anew",
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_damaged_checkpoint_is_said_and_not_used(tmp_path: Path, content: bytes | None) -> None:
+    part = tmp_path / "model.pt.part"
+    notes: list[str] = []
+    train.fit(tones(), **QUICK, checkpoint=part)
+    part.write_bytes(part.read_bytes()[:-200] if content is None else content)
+    model = train.fit(tones(), **QUICK, checkpoint=part, notice=notes.append)
+    assert len(notes) == 1
+    assert "cannot be read" in notes[0]
+    assert "\n" not in notes[0]
+    assert same(model, train.fit(tones(), **QUICK))
+
+
+def test_divergence_and_bad_options_are_model_errors() -> None:
+    with pytest.raises(ModelError, match="units is 0"):
+        train.fit(tones(), units=0)
+    with pytest.raises(ModelError, match="learning rate is -1"):
+        train.fit(tones(), lr=-1)
+    with pytest.raises(ModelError, match="diverged"):
+        train.fit(tones("regression"), units=4, epochs=30, lr=1e30)
+
+
+# --- the command ---
+
+
+@pytest.fixture
+def recording_file(tmp_path: Path) -> Path:
+    """The tones as a folder of CSV files."""
+    recording = tones(sequences=24)
+    for number, (x, y) in enumerate(zip(recording.train.x, recording.train.y, strict=True)):
+        folder = tmp_path / "tones" / recording.labels[int(y)]
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savetxt(folder / f"{number:02}.csv", x, delimiter=",", header="ax,ay", comments="", fmt="%d")
+    return tmp_path / "tones"
+
+
+def test_command_writes_a_model_and_leaves_nothing_else(
+    recording_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out" / "model.pt"
+    output.parent.mkdir()
+    options = ["--units", "6", "--epochs", "4", "--seed", "2", "--seeds", "3"]
+    assert cli.main(["train", str(recording_file), "-o", str(output), *options]) == 0
+    assert [path.name for path in output.parent.iterdir()] == ["model.pt"]
+    text = capsys.readouterr()
+    assert "3 seeds, test accuracy: mean" in text.out
+    assert text.err == ""  # no terminal, no progress bar
+    model = floatmodel.load(output)
+    assert f"kept: seed {model.info['seed']}, the lowest training loss" in text.out
+    assert model.info["units"] == 6
+    assert model.info["epochs"] == 4
+    assert model.info["seed"] in (2, 3, 4)
+
+
+def test_summary_is_mean_sample_deviation_and_worst() -> None:
+    base = train.fit(tones(), units=2, epochs=1)
+    models = [replace(base, info={"float_accuracy_pct": value}) for value in (97.0, 98.0, 99.0)]
+    assert (
+        command.summary(models)
+        == "3 seeds, test accuracy: mean 98.00 %, standard deviation 1.00, worst 97.00 %"
+    )
+
+
+@pytest.mark.parametrize("output", ["missing/model.pt", "."])
+def test_command_refuses_an_output_before_it_trains(
+    recording_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    assert cli.main(["train", str(recording_file), "-o", str(tmp_path / output)]) == ModelError.exit_code
+    text = capsys.readouterr()
+    assert text.out == ""
+    assert text.err.startswith("tinyrnn: error: ")
+    assert text.err.count("\n") == 1
+
+
+@pytest.mark.skipif(
+    not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system; run it on Linux or macOS"
+)
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
+def test_command_killed_and_given_again_gives_the_same_weights(
+    recording_file: Path, tmp_path: Path, name: str
+) -> None:
+    output = tmp_path / "model.pt"
+    output.write_bytes(b"an older model")
+    arguments = [str(recording_file), "-o", str(output), "--units", "4", "--epochs", "250"]
+    # every epoch is kept and takes 20 ms more, so that the signal comes in the middle on any machine
+    script = (
+        "import sys, time\n"
+        "from tinyrnn import cli, train\n"
+        "fit, pause = train.fit, float(sys.argv.pop(1))\n"
+        "def slow(*a, progress, **k):\n"
+        "    return fit(*a, progress=lambda s: (progress(s), time.sleep(pause)), checkpoint_every_s=0, **k)\n"
+        "train.fit = slow\n"
+        "raise SystemExit(cli.main(['train', *sys.argv[1:]]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    started = subprocess.Popen(
+        [sys.executable, "-c", script, "0.02", *arguments],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    part = command.part_of(output, 0)
+    while not part.exists():
+        assert started.poll() is None, started.communicate()[1]
+        time.sleep(0.02)
+    started.send_signal(getattr(signal, name))
+    _, errors = started.communicate(timeout=60)
+    if name == "SIGINT":
+        assert started.returncode == 130
+        assert errors == "tinyrnn: interrupted\n"
+    else:
+        assert started.returncode == -signal.SIGKILL
+    assert output.read_bytes() == b"an older model"
+    again = subprocess.run(
+        [sys.executable, "-c", script, "0", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert again.returncode == 0, again.stderr
+    assert "going on after epoch" in again.stderr
+    left = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
+    assert left == ["model.pt"]
+    recording = cli_recording(recording_file)
+    assert same(floatmodel.load(output), train.fit(recording, units=4, epochs=250))
+
+
+def cli_recording(folder: Path) -> Recording:
+    from tinyrnn.data import load
+
+    return load(str(folder))
