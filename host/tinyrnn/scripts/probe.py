@@ -1,8 +1,8 @@
-# What tinyrnn.runtimes wants to know of a runtime, one "key value" a line. Runs on MicroPython and on CPython.
+# What tinyrnn.runtimes asks of a runtime: one "key value" a line. Runs on MicroPython and on CPython.
 import sys
 
 
-def viper():
+def viper() -> int:
     try:
         exec("import micropython\n@micropython.viper\ndef f(a: int) -> int:\n    return a + 1\nf(1)\n", {})
     except (ImportError, SyntaxError, AttributeError):
@@ -12,6 +12,7 @@ def viper():
 
 version = sys.implementation.version
 print("implementation", sys.implementation.name)
-print("version", ".".join(str(part) for part in version[:3]) + ("-" + version[3] if version[3] else ""))
+stage = version[3] if len(version) > 3 and version[3] != "final" else ""
+print("version", ".".join(str(part) for part in version[:3]) + ("-" + stage if stage else ""))
 print("bits", 64 if sys.maxsize > 1 << 32 else 32)
 print("viper", viper())

@@ -176,13 +176,20 @@ try {
     const folders = (process.env.MICROPYPATH ?? ".frozen").split(":").filter((folder) => folder);
     const list = (strings) => JSON.stringify(strings); // a JSON list of strings is a Python list too
     mp.runPython(`
-import sys
+import sys, micropython as _m
 sys.argv[:] = ${list(args)}
 sys.path[:] = ${list([path.dirname(path.resolve(script)), ...folders])}
 __file__ = sys.argv[0]
+_e = None  # its place in the table of globals: under a locked heap a new name would be one more MemoryError
 try:
     exec(compile(open(__file__).read(), __file__, "exec"))
-except SystemExit as _e:
+except BaseException as _e:
+    # The port hangs in passing on an exception when the script left the heap locked.
+    _m.heap_lock()
+    while _m.heap_unlock():  # how deep it is still locked
+        pass
+    if not isinstance(_e, SystemExit):
+        raise
     import _wasm_run
     _wasm_run.exit(_e.args[0] if _e.args else None)
 `);

@@ -1,0 +1,57 @@
+# The project for those who use it and those who work on it. Each target sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo runtimes test check accuracy sizes bench fuzz clean
+
+help:
+	@echo "make demo       train, quantize and run a network under real MicroPython"
+	@echo "make test       all tests, on every runtime that this machine can have"
+	@echo "make check      lint, types, spelling, generated files"
+	@echo "make runtimes   real MicroPython ports into the cache folder (docs/runtimes.md)"
+	@echo "make accuracy   float and integer accuracy, five seeds         -> build/accuracy.json"
+	@echo "make sizes      bytes of the device package and of load()      -> build/sizes.json"
+	@echo "make bench      microseconds a step on each runtime            -> build/bench.json"
+	@echo "make fuzz       damaged model files against the loader"
+	@echo "make clean      remove .venv and build"
+	@echo "Every target makes $(VENV) first, with $(PYTHON) (another one: make PYTHON=python3.12 ...)."
+
+venv: $(READY)
+
+# Made once, and brought up to date when the dependencies change.
+$(READY): pyproject.toml tools/constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10))" || { \
+	    echo "$(PYTHON) is missing or older than 3.10: install Python 3.10 or newer, or name one with make PYTHON=..." >&2; \
+	    exit 1; }
+	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { \
+	    echo "$(PYTHON) cannot make virtual environments: apt-get install python3-venv (or name another with make PYTHON=...)" >&2; \
+	    exit 1; }
+	@echo "Setting up $(VENV): a few minutes the first time, most of them for torch."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --constraint tools/constraints.txt --editable ".[dev]"
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/tinyrnn demo
+
+runtimes: $(READY)
+	@$(BIN)/python tools/runtimes.py
+
+test: $(READY)
+	@$(BIN)/python tools/runtimes.py || echo "The tests on the runtimes that FAILED will be skipped, or fail where they are required." >&2
+	@$(BIN)/python -m pytest -n 2
+
+check: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/python tools/tables.py --check
+
+accuracy sizes bench fuzz: $(READY)
+	@$(BIN)/python tools/$@.py
+
+clean:
+	rm -rf $(VENV) build

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Put MicroPython runtimes into the cache folder: python3 tools/runtimes.py [NAME...]; all without a name.
+
+unix-x64     comes with the pip package and is only looked for
+unix-i386    Debian's package, unpacked privately; started by its own loader
+unix-armhf   the same, with QEMU's user mode emulator
+webassembly  the npm package, for Node.js
+
+Nothing is installed on the host and its apt state is not touched. Each runtime is unpacked in a folder of its
+own that is renamed when it is complete, under a lock: an interrupted or a parallel run does no harm, and a
+runtime that is there and starts is left alone. Exit status: 0 when all that were asked for start, else 1.
+
+Standard library only; any Python >= 3.10, before or after the project is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "host"))
+
+import debian  # noqa: E402  (beside this file)
+from tinyrnn import runtimes  # noqa: E402
+from tinyrnn.errors import RuntimeMissing, TinyrnnError  # noqa: E402
+
+NPM_SHA512 = "kLwGPJFsLY/2aUPmzZxpvauFSmKc0SlJWVvvEttULR0poVQ6W9HV//1fUJyxrGWAxCVDw9aYqJ0LAog0ZLjYVA=="
+NPM_TIMEOUT_S = 600
+
+
+def unix_i386(suite: str, into: Path) -> None:
+    if debian.host_architecture() != "amd64":
+        raise TinyrnnError("it runs on x86-64 only: use unix-armhf on this machine")
+    debian.unpack(suite, "i386", ["micropython"], into)
+
+
+def unix_armhf(suite: str, into: Path) -> None:
+    host = debian.host_architecture()
+    debian.unpack(suite, "armhf", ["micropython"], into, tools={f"qemu-user:{host}": "usr/bin/qemu-arm"})
+
+
+def webassembly(version: str, into: Path) -> None:
+    """The two files of the npm package that are the port, after a check that they are those tested here."""
+    if not shutil.which("npm") or not shutil.which("node"):
+        raise TinyrnnError(
+            "node or npm is not on the PATH: install Node.js 18.3 or newer (apt-get install nodejs npm)"
+        )
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix="npm-") as scratch:
+        command = ["npm", "pack", "--silent", "--cache", f"{scratch}/cache", "--pack-destination", scratch]
+        debian.call([*command, f"{runtimes.NPM_PACKAGE}@{version}"], cwd=Path(scratch), timeout=NPM_TIMEOUT_S)
+        archives = list(Path(scratch).glob("*.tgz"))
+        if len(archives) != 1:
+            raise TinyrnnError(f"npm pack left {len(archives)} archives, expected 1: update npm")
+        digest = base64.b64encode(hashlib.sha512(archives[0].read_bytes()).digest()).decode()
+        if digest != NPM_SHA512:
+            raise TinyrnnError(f"the npm package's SHA-512 is {digest}, expected {NPM_SHA512}: try again")
+        with tarfile.open(archives[0]) as archive:
+            for name in ("micropython.mjs", "micropython.wasm"):
+                member = archive.extractfile(f"package/{name}")
+                if member is None:
+                    raise TinyrnnError(f"the npm package has no {name}")
+                (into / name).write_bytes(member.read())
+
+
+PROVIDERS: dict[str, Callable[[str, Path], None] | None] = {
+    "unix-x64": None,
+    "unix-i386": unix_i386,
+    "unix-armhf": unix_armhf,
+    "webassembly": webassembly,
+}
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """One process at a time provides ``name``; the lock goes with the process that holds it."""
+    folder = runtimes.cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f".{name}.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{name}: waiting for another run of this tool", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def provide(name: str) -> runtimes.Runtime:
+    """The runtime ``name``, made if it is not there or does not start. Raises TinyrnnError with the cure."""
+    fill = PROVIDERS[name]
+    if fill is None:
+        return runtimes.probe(name)
+    with locked(name):
+        if any(place.exists() for place in runtimes.places(name)):
+            with contextlib.suppress(RuntimeMissing):
+                return runtimes.probe(name)
+        failures: list[str] = []
+        for version, place in zip(runtimes.versions(name), runtimes.places(name), strict=True):
+            try:
+                fill_folder(place, functools.partial(fill, version))
+                found = runtimes.probe(name)
+                for failure in failures:  # so that another version than the usual one is not a silent change
+                    print(f"{name}: took {version}, not {failure}", file=sys.stderr, flush=True)
+                return found
+            except TinyrnnError as error:
+                failures.append(f"{version}: {error}")
+                shutil.rmtree(place, ignore_errors=True)  # one that does not start must not hide the next
+        raise TinyrnnError(" | ".join(failures))
+
+
+def fill_folder(place: Path, fill: Callable[[Path], None]) -> None:
+    """Make the folder ``place`` anew with what ``fill`` puts into it: all, or nothing when it raises."""
+    for left_over in place.parent.glob(f".{place.name}.*"):  # of a run that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as scratch:
+        fresh = Path(scratch) / place.name
+        fresh.mkdir()
+        fill(fresh)
+        if place.exists():  # it did not start: out of the way in one step
+            place.rename(Path(scratch) / "old")
+        fresh.rename(place)
+
+
+def report(name: str) -> bool:
+    """Provide ``name`` and say how it went, in one line."""
+    try:
+        print(provide(name), flush=True)
+    except (TinyrnnError, OSError, subprocess.TimeoutExpired) as error:
+        print(f"{name}: FAILED: {' | '.join(str(error).splitlines())}", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description="Put MicroPython runtimes into the cache folder.",
+        epilog=f"They go to {runtimes.cache_folder()} (TINYRNN_CACHE or XDG_CACHE_HOME: elsewhere).",
+    )
+    parser.add_argument("name", nargs="*", metavar="NAME", help=f"{', '.join(PROVIDERS)} (default: all)")
+    names = parser.parse_args().name or list(PROVIDERS)
+    for name in names:
+        if name not in PROVIDERS:
+            parser.error(f"no runtime is called {name!r}: expected {', '.join(PROVIDERS)}")
+    # The pip package's micropython may be in the project's own virtual environment, which need not be active.
+    os.environ["PATH"] = os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ.get("PATH", os.defpath)])
+    with ThreadPoolExecutor() as pool:
+        return 0 if all(list(pool.map(report, dict.fromkeys(names)))) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
