@@ -31,9 +31,10 @@ def need_runtime() -> Callable[[str], Runtime]:
         try:
             return runtimes.get(name)
         except RuntimeMissing as error:
-            if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
-                pytest.fail(f"TINYRNN_REQUIRE_RUNTIMES=1, and {error}", pytrace=False)
-            pytest.skip(str(error))
+            cure = str(error)
+        if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
+            pytest.fail(f"TINYRNN_REQUIRE_RUNTIMES=1, and {cure}", pytrace=False)
+        pytest.skip(cure)
 
     return need
 

@@ -116,7 +116,8 @@ def provide(name: str) -> runtimes.Runtime:
                     print(f"{name}: took {version}, not {failure}", file=sys.stderr, flush=True)
                 return found
             except TinyrnnError as error:
-                failures.append(f"{version}: {error}")
+                if str(error) not in "".join(failures):  # no node, no apt: the same for every version
+                    failures.append(f"{version}: {error}")
                 shutil.rmtree(place, ignore_errors=True)  # one that does not start must not hide the next
         raise TinyrnnError(" | ".join(failures))
 
