@@ -107,6 +107,8 @@ def provide(name: str) -> runtimes.Runtime:
         if any(place.exists() for place in runtimes.places(name)):
             with contextlib.suppress(RuntimeMissing):
                 return runtimes.probe(name)
+        for left_over in runtimes.cache_folder().glob(f".{name}-*"):  # of a run that was killed
+            shutil.rmtree(left_over, ignore_errors=True)
         failures: list[str] = []
         for version, place in zip(runtimes.versions(name), runtimes.places(name), strict=True):
             try:
@@ -124,8 +126,6 @@ def provide(name: str) -> runtimes.Runtime:
 
 def fill_folder(place: Path, fill: Callable[[Path], None]) -> None:
     """Make the folder ``place`` anew with what ``fill`` puts into it: all, or nothing when it raises."""
-    for left_over in place.parent.glob(f".{place.name}.*"):  # of a run that was killed
-        shutil.rmtree(left_over, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as scratch:
         fresh = Path(scratch) / place.name
         fresh.mkdir()
