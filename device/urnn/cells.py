@@ -11,7 +11,7 @@ def zeros(n):
 
 
 class GRU:
-    """PyTorch's GRU. docs/numerics.md, equations 9 to 13.
+    """PyTorch's GRU. docs/numerics.md, equations 9 to 12.
 
     Section b"GRU ": u16 inputs I, u16 units H, matrix W (3H x I), matrix U (3H x H); gates in the order r, z, n.
     """

@@ -1,0 +1,88 @@
+"""``tinyrnn demo``: the main job end to end on a real recording, in the current folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command's parser and return it."""
+    parser = commands.add_parser(
+        "demo",
+        help="train, quantize and run gesture.urnn under real MicroPython, in two minutes",
+        description="Train a GRU on a real wrist recording (BasicMotions: accelerometer and gyroscope, four "
+        "activities), quantize it, write gesture.urnn and run the whole test set under real MicroPython.",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", default="gesture.urnn", help="default gesture.urnn")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the training (default 0)")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, quantize, verify, print the table. Returns 0; raises Mismatch when an integer differs."""
+    from dataclasses import replace
+
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from tinyrnn import data, floatmodel, modelfile, runtimes, train
+    from tinyrnn.cli.train import check_output, describe
+    from tinyrnn.cli.verify import replay_all, show
+    from tinyrnn.errors import Mismatch
+    from tinyrnn.quantize import quantize
+    from tinyrnn.score import compare, raw_sequences
+
+    output = Path(args.output)
+    check_output(output)
+    recording = data.load("basic-motions")
+    print(describe(recording))
+    print(f"training a GRU of 32 units, seed {args.seed}", flush=True)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("training", total=None)
+
+        def show_epoch(state: train.Progress) -> None:
+            bar.update(task, total=state.epochs, completed=state.epoch)
+
+        model = train.fit(recording, units=32, seed=args.seed, progress=show_epoch)
+    model = replace(model, name="gesture")
+    floatmodel.save(model, output.with_suffix(".pt"))
+    network = quantize(model)
+    size = modelfile.write(network, output)
+    result = compare(model, network, recording.test)
+    print(f"wrote {output.with_suffix('.pt')} and {output}; running the test set on each runtime", flush=True)
+    reports = replay_all(network, raw_sequences(network, recording.test), runtimes.find())
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_row("float accuracy", f"{result.float_accuracy_pct:.2f} %")
+    table.add_row("integer accuracy", f"{result.int_accuracy_pct:.2f} %")
+    table.add_row("decisions that agree", f"{result.agreement_pct:.2f} %")
+    table.add_row("test sequences", str(len(recording.test)))
+    table.add_row(f"{output.name}, bytes", str(size))
+    Console(highlight=False).print(table)
+    show(reports)
+    wrong = [report for report in reports if not report.exact]
+    if wrong:
+        raise Mismatch(f"{wrong[0].runtime} with kernels {wrong[0].kernels}: {wrong[0].first[0]}; report it")
+    absent = runtimes.missing()
+    if absent:
+        print(f"not here: {', '.join(absent)}; `make runtimes` brings them")
+    print("\nnext, with a board on USB:")
+    print(f"  mpremote cp -r {_device()} : + cp {output} :")
+    print("  mpremote repl")
+    print(f'  >>> import urnn; net = urnn.load("{output.name}"); net.selftest()')
+    print(f"on this machine: tinyrnn info {output}; your own data: tinyrnn train FOLDER")
+    return 0
+
+
+def _device() -> str:
+    """The folder urnn, relative where that is shorter to type."""
+    import os
+
+    import urnn
+
+    folder = os.path.dirname(urnn.__file__)
+    return min(folder, os.path.relpath(folder), key=len)

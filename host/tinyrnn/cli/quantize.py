@@ -1,0 +1,38 @@
+"""``tinyrnn quantize``: from model.pt to the .urnn file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command's parser and return it."""
+    parser = commands.add_parser(
+        "quantize",
+        help="turn a float model into fixed-point tables: model.pt -> model.urnn",
+        description="Quantize model.pt to int8 weights and 16-bit state, prove that no sum can overflow, and write "
+        "the .urnn file that `urnn.load()` reads.",
+    )
+    parser.add_argument("model", metavar="MODEL.pt", help="made by `tinyrnn train`")
+    parser.add_argument("-o", "--output", metavar="FILE", help="default: MODEL.urnn beside the model")
+    parser.add_argument("--name", help="a name to keep in the file (default: the recording's)")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Quantize and write. Returns 0."""
+    from dataclasses import replace
+
+    from tinyrnn import floatmodel, modelfile
+    from tinyrnn.quantize import quantize
+
+    network = quantize(floatmodel.load(args.model))
+    if args.name:
+        network = replace(network, name=args.name)
+    output = Path(args.output) if args.output else Path(args.model).with_suffix(".urnn")
+    size = modelfile.write(network, output)
+    cells = " + ".join(f"GRU {cell.units}" for cell in network.cells)
+    print(f"{network.inputs} inputs -> {cells} -> {network.outputs} outputs, every bound proven")
+    print(f"wrote {output} ({size} bytes); next: tinyrnn verify {output}")
+    return 0

@@ -1,0 +1,120 @@
+"""``tinyrnn verify``: is every integer the same on every runtime?"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tinyrnn.network import Network
+    from tinyrnn.runtimes import Runtime
+    from tinyrnn.verify import Report
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command's parser and return it."""
+    parser = commands.add_parser(
+        "verify",
+        help="run a .urnn file under real MicroPython and compare every integer",
+        description="Replay sequences under CPython and each MicroPython on this machine, with each kernel set, and "
+        "compare every output and every state with the host's. Exit status 6 when any integer differs.",
+    )
+    parser.add_argument("model", metavar="MODEL.urnn")
+    parser.add_argument(
+        "--data", metavar="DATA", help="replay this recording's test set: a name, folder, .csv or .npz that needs no options"
+    )
+    parser.add_argument(
+        "--sequences", metavar="N", type=int, default=20, help="random sequences, without --data (default 20)"
+    )
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the random sequences (default 0)")
+    parser.add_argument(
+        "--runtime", metavar="NAME", action="append", help="only this one, may be repeated (default: all that are here)"
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay on each runtime, print a line for each. Returns 0; raises Mismatch when an integer differs."""
+    from tinyrnn import modelfile, runtimes
+    from tinyrnn.errors import Mismatch
+
+    network = modelfile.read(args.model)
+    raw = _sequences(network, args)
+    found = [runtimes.get(name) for name in args.runtime] if args.runtime else runtimes.find()
+    steps = sum(len(sequence) for sequence in raw)
+    print(f"{args.model}: {len(raw)} sequences, {steps} steps, {network.outputs + network.units} integers a step")
+    reports = replay_all(network, raw, found)
+    show(reports)
+    if not args.runtime:
+        for cure in runtimes.missing().values():
+            print(f"not run: {cure}")
+    wrong = [report for report in reports if not report.exact]
+    if wrong:
+        raise Mismatch(
+            f"{wrong[0].runtime} with kernels {wrong[0].kernels} computes other integers ({wrong[0].differences} differ): "
+            f"{wrong[0].first[0]}; report it with this file"
+        )
+    print("bit-exact on all of them")
+    return 0
+
+
+def replay_all(network: Network, raw: list[np.ndarray], found: list[Runtime]) -> list[Report]:
+    """Each runtime with each of its kernel sets, with a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from tinyrnn.verify import kernel_sets, replay
+
+    jobs = [(runtime, kernels) for runtime in found for kernels in kernel_sets(runtime)]
+    console = Console(stderr=True)
+    reports = []
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(jobs))
+        for runtime, kernels in jobs:
+            bar.update(task, description=f"{runtime.name} {kernels}")
+            reports += replay(runtime, kernels, [(network, raw)])
+            bar.advance(task)
+    return reports
+
+
+def show(reports: list[Report]) -> None:
+    """The table of reports."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for heading in ("runtime", "kernels", "steps", "bit-exact", "us/step", "RAM bytes"):
+        table.add_column(heading, justify="left" if heading in ("runtime", "kernels", "bit-exact") else "right")
+    for r in reports:
+        heap = str(r.heap_bytes) if r.heap_bytes >= 0 and r.runtime != "webassembly" else "-"
+        exact = "yes" if r.exact else f"NO: {r.differences} differ"
+        table.add_row(r.runtime, r.kernels, str(r.steps), exact, f"{r.us_step:.1f}", heap)
+    Console(highlight=False).print(table)
+
+
+def _sequences(network: Network, args: argparse.Namespace) -> list[np.ndarray]:
+    import numpy as np
+
+    from tinyrnn.errors import DataError
+
+    if args.data:
+        from tinyrnn import data
+        from tinyrnn.score import raw_sequences
+
+        recording = data.load(args.data)
+        if len(recording.channels) != network.inputs:
+            raise DataError(
+                f"{args.data}: has {len(recording.channels)} channels, {args.model} takes {network.inputs}; "
+                "expected the recording it was trained on"
+            )
+        return raw_sequences(network, recording.test)
+    if args.sequences < 1:
+        raise DataError(f"--sequences {args.sequences}: expected 1 or more")
+    rng = np.random.default_rng(args.seed)
+    low, high = network.input.low.astype(np.int64), network.input.high.astype(np.int64)
+    # Mostly within the range that counts, sometimes at the ends of what a sample may be
+    ordinary = rng.integers(low, high + 1, (args.sequences, 50, network.inputs))
+    extreme = rng.choice([-(2**30), 2**30 - 1], ordinary.shape)
+    return list(np.where(rng.random(ordinary.shape) < 0.02, extreme, ordinary))
