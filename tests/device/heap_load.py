@@ -1,0 +1,31 @@
+"""Heap growth of urnn.load(): heap_load.py MODEL KERNELS -> "import BYTES load BYTES again BYTES".
+
+import: of `import urnn`; load: of the first load() after it, with all that it imports in its turn; again: of one more
+load(), the first model being kept. Garbage is collected before each reading, so that only what stays counts.
+"""
+
+import gc
+import sys
+
+
+def used():
+    # Twice: the first collection may free what holds the rest.
+    gc.collect()
+    gc.collect()
+    return gc.mem_alloc()
+
+
+start = used()
+
+import urnn  # noqa: E402
+
+path, kernels = sys.argv[1:]
+imported = used()
+net = urnn.load(path, kernels)
+loaded = used()
+other = urnn.load(path, kernels)
+again = used()
+if net.kernels != kernels or other.kernels != kernels:
+    raise RuntimeError("load() took kernels %s, want %s" % (net.kernels, kernels))
+net.selftest()
+print("import", imported - start, "load", loaded - imported, "again", again - loaded)

