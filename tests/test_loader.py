@@ -1,0 +1,192 @@
+"""The loader survives damaged and hostile files on every runtime; and the fuzzer does see what it looks for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import urnn
+import urnn.cells
+import urnn.kernels_plain
+import urnn.net
+from tinyrnn.errors import ModelError
+from tinyrnn.network import prove, unpack
+from tinyrnn.runtimes import Runtime
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "device")]
+import fuzz
+import fuzz_load
+
+# Values for each byte with the CRC mended (255 is all); mutated files. Slow runtimes take fewer: `make fuzz` takes all.
+DEPTH = {
+    "cpython": (64, 20_000),
+    "unix-x64": (255, 100_000),
+    "unix-i386": (255, 100_000),
+    "unix-armhf": (16, 30_000),
+    "webassembly": (32, 30_000),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models")
+    fuzz.seed_models(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(folder.iterdir())]
+
+
+@pytest.fixture
+def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buffers between canaries, as in fuzz_load.main()."""
+    monkeypatch.setattr(urnn.net, "zeros", fuzz_load.guarded_zeros)
+    monkeypatch.setattr(urnn.cells, "zeros", fuzz_load.guarded_zeros)
+
+
+def test_the_crc_finds_every_damaged_byte(runtime: Runtime, folder: Path) -> None:
+    count = fuzz.fuzz(runtime, folder, "bytes", "0", "255", "seed0.urnn")
+    assert count.loaded == 0
+    assert count.refused == 255 * (folder / "seed0.urnn").stat().st_size
+
+
+def test_every_damaged_byte_behind_the_crc(runtime: Runtime, folder: Path) -> None:
+    values = DEPTH[runtime.name][0]
+    count = fuzz.fuzz(runtime, folder, "bytes", "1", str(values), "seed0.urnn")
+    assert count.cases == values * (folder / "seed0.urnn").stat().st_size
+    assert min(count.loaded, count.refused) > count.cases // 10
+
+
+def test_mutated_files(runtime: Runtime, folder: Path) -> None:
+    cases = DEPTH[runtime.name][1]
+    count = fuzz.fuzz(runtime, folder, "random", "1", "0", str(cases), "seed0.urnn", "seed1.urnn")
+    assert count.cases == cases
+    # Fewer loads would mean that the mutations no longer reach what lies behind the first checks
+    assert cases // 10 < count.loaded < cases // 2
+
+
+def test_the_same_files_everywhere(need_runtime: Callable[[str], Runtime], folder: Path, files: list[bytes]) -> None:
+    """A case can be made again on the host: a 32-bit runtime refuses exactly as many of the files."""
+    seeds = [fuzz_load.sections_of(data) for data in files]
+    loaded = 0
+    for case in range(500, 1500):
+        try:
+            urnn.load(bytes(fuzz_load.mutant(case, 7, files, seeds)))
+            loaded += 1
+        except ValueError:
+            pass
+    count = fuzz.fuzz(need_runtime("unix-i386"), folder, "random", "7", "500", "1000", "seed0.urnn", "seed1.urnn")
+    assert (count.cases, count.loaded) == (1000, loaded)
+
+
+def test_lawful_is_what_the_host_proves(files: list[bytes]) -> None:
+    """The fuzzer excuses different results only for files that the packer would refuse."""
+    verdicts = []
+    for original in files:
+        assert fuzz_load.lawful(urnn.load(original))
+        for at in range(12, len(original) - 4):
+            for value in (0x00, 0x3F, 0xC0, 0xFF):
+                data = bytearray(original)
+                data[at] = value
+                data = fuzz_load.repair(data)
+                try:
+                    net = urnn.load(bytes(data))
+                    network = unpack(bytes(data))
+                except (ValueError, ModelError):
+                    continue
+                weights = [m.weight for cell in network.cells for m in (cell.w, cell.u)] + [network.head.weight]
+                if min(weight.min() for weight in weights) == -128:
+                    continue  # no product of 32767 and -128 leaves the law; the packer keeps to -127..127 anyway
+                try:
+                    prove(network)
+                    proven = True
+                except ModelError:
+                    proven = False
+                assert fuzz_load.lawful(net) == proven, (at, value)
+                verdicts.append(proven)
+    assert verdicts.count(False) > 10
+    assert verdicts.count(True) > 100
+
+
+def test_every_length(files: list[bytes]) -> None:
+    """Cut off anywhere, size and CRC made right or not: a ValueError."""
+    for data in files:
+        for n in range(len(data)):
+            for mend in (False, True):
+                cut = bytearray(data[:n])
+                with pytest.raises(ValueError, match="not a .urnn file|cut off|has|CRC"):
+                    urnn.load(bytes(fuzz_load.repair(cut) if mend and n >= 16 else cut))
+
+
+# The fuzzer against loaders and kernels with a fault: each must be found
+
+
+def find_fault(files: list[bytes]) -> str:
+    kernels = ["plain"]
+    for _, data in fuzz_load.byte_cases(files[:1], True, 64):
+        try:
+            fuzz_load.check(data, kernels)
+        except fuzz_load.Fault as fault:
+            return str(fault)
+    return ""
+
+
+@pytest.mark.usefixtures("guarded")
+def test_no_fault_without_one(files: list[bytes]) -> None:
+    assert find_fault(files) == ""
+
+
+@pytest.mark.usefixtures("guarded")
+def test_a_matrix_that_is_not_checked_is_found(files: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    def unchecked(data: memoryview, start: int, stop: int, rows: int, cols: int) -> tuple[memoryview, int]:
+        size = urnn.format.matrix_bytes(rows, cols)
+        return memoryview(data)[start : start + size], start + size
+
+    monkeypatch.setattr(urnn.net, "matrix", unchecked)
+    assert "IndexError after the load" in find_fault(files)
+
+
+@pytest.mark.usefixtures("guarded")
+def test_another_exception_is_found(files: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(urnn.cells.CELLS, b"GRU ")
+    monkeypatch.setattr(urnn.net, "CELLS", {b"GRU ": lambda *_: [][0]})
+    assert "load() raised IndexError" in find_fault(files)
+
+
+@pytest.mark.usefixtures("guarded")
+def test_a_write_outside_is_found(files: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = urnn.kernels_plain.matvec
+
+    def careless(m: memoryview, x: memoryview, y: memoryview) -> None:
+        plain(m, x, y)
+        for whole, room in fuzz_load.guards:  # as a kernel without checks would
+            whole[fuzz_load.GUARD + room] = 0
+
+    monkeypatch.setattr(urnn.kernels_plain, "matvec", careless)
+    assert "wrote outside" in find_fault(files)
+
+
+@pytest.mark.usefixtures("guarded")
+def test_a_changed_file_is_found(files: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = urnn.kernels_plain.matvec
+
+    def scribble(m: memoryview, x: memoryview, y: memoryview) -> None:
+        plain(m, x, y)
+        m[16 + 4] ^= 1
+
+    monkeypatch.setattr(urnn.kernels_plain, "matvec", scribble)
+    assert "wrote outside" in find_fault(files)
+
+
+def test_kernels_that_differ_are_found(files: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second set reads one element beyond its vector: what lies there differs, so the results do."""
+    answers = iter([["one"], ["another"]])
+    net = urnn.load(files[0])
+    monkeypatch.setattr(fuzz_load, "use", lambda *_: (net, next(answers)))
+    with pytest.raises(fuzz_load.Fault, match="kernels differ"):
+        fuzz_load.check(files[0], ["viper", "plain"])

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Damaged model files against the loader, on the 32-bit runtimes with viper: python3 tools/fuzz.py [--help]
+
+Every byte of two small files set to every other value, without and with the CRC mended, then 100,000 mutated files.
+tests/device/fuzz_load.py says what each case must do. A failure prints the file and ends with exit status 1; the same
+seed and case make the same file again, on any runtime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "host"), str(ROOT / "device")]
+
+from tinyrnn import runtimes  # noqa: E402
+from tinyrnn.errors import TinyrnnError  # noqa: E402
+from tinyrnn.network import pack  # noqa: E402
+from tinyrnn.quantize import quantize, random_float_model  # noqa: E402
+from tinyrnn.runtimes import Runtime  # noqa: E402
+
+SCRIPT = ROOT / "tests" / "device" / "fuzz_load.py"
+RUNTIMES = ("unix-i386", "unix-armhf")
+CASES = 100_000
+CHUNK = 20_000  # cases a process, so that progress is seen and the timeout means a hang
+TIMEOUT_S = 1200.0
+
+
+@dataclass
+class Count:
+    """What fuzz_load.py prints, and the wall time."""
+
+    cases: int = 0
+    loaded: int = 0
+    refused: int = 0
+    lawless: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+
+def seed_models(folder: Path) -> list[str]:
+    """Write the models to be damaged; their names, smallest first: 272 and 452 bytes."""
+    rng = np.random.default_rng(0)
+    names = []
+    for inputs, units in ((1, (1,)), (2, (2, 1))):
+        name = f"seed{len(names)}.urnn"
+        (folder / name).write_bytes(pack(quantize(random_float_model(rng, inputs, units, 2))))
+        names.append(name)
+    return names
+
+
+def kernel_sets(runtime: Runtime) -> str:
+    """The sets to compare, as fuzz_load.py takes them."""
+    return "viper,plain" if runtime.has_viper else "plain"
+
+
+def fuzz(runtime: Runtime, folder: Path, mode: str, *args: str) -> Count:
+    """Run fuzz_load.py on the models in `folder`. Raises TinyrnnError with the file that failed, or for a hang."""
+    began = time.monotonic()
+    out = runtime.run(
+        SCRIPT,
+        mode,
+        kernel_sets(runtime),
+        *args,
+        cwd=folder,
+        path=[ROOT / "device"],
+        timeout=TIMEOUT_S,
+    )
+    found = re.fullmatch(r"FUZZ cases (\d+) loaded (\d+) refused (\d+) lawless (\d+)\n", out)
+    if not found:
+        raise TinyrnnError(f"{runtime.name}: {SCRIPT.name} printed {out[-200:]!r}, expected its summary")
+    return Count(*map(int, found.groups()), time.monotonic() - began)
+
+
+def row(name: str, what: str, count: Count) -> str:
+    rate = count.cases / max(count.seconds, 1e-3)
+    return (
+        f"{name:<12} {what:<22} {count.cases:>8} {count.loaded:>8} {count.refused:>8} {count.lawless:>8} "
+        f"{count.seconds:>7.1f} {rate:>8.0f}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Damaged model files against the loader.")
+    parser.add_argument("--runtime", action="append", help=f"default: {' and '.join(RUNTIMES)}")
+    parser.add_argument("--cases", type=int, default=CASES, help="mutated files on each runtime (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the mutations (%(default)s)")
+    options = parser.parse_args()
+    print(f"{'runtime':<12} {'damage':<22} {'files':>8} {'loaded':>8} {'refused':>8} {'lawless':>8} {'s':>7} {'files/s':>8}")
+    try:
+        for name in options.runtime or RUNTIMES:
+            runtime = runtimes.get(name)
+            with tempfile.TemporaryDirectory() as temporary:
+                folder = Path(temporary)
+                files = seed_models(folder)
+                for mend, what in (("0", "each byte"), ("1", "each byte, CRC mended")):
+                    print(row(name, what, fuzz(runtime, folder, "bytes", mend, "255", *files)), flush=True)
+                total = Count()
+                for first in range(0, options.cases, CHUNK):
+                    count = min(CHUNK, options.cases - first)
+                    total += fuzz(runtime, folder, "random", str(options.seed), str(first), str(count), *files)
+                print(row(name, "mutated", total), flush=True)
+    except TinyrnnError as error:
+        print(f"fuzz: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
