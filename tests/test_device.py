@@ -1,0 +1,143 @@
+"""The device API: under CPython in detail, and on every runtime what depends on the runtime."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import urnn
+from tinyrnn import verify
+from tinyrnn.network import pack
+from tinyrnn.quantize import quantize, random_float_model
+
+DEVICE = Path(__file__).with_name("device")
+
+
+@pytest.fixture(scope="module")
+def network():
+    return quantize(random_float_model(np.random.default_rng(0), 6, (32,), 4))
+
+
+@pytest.fixture
+def net(network):
+    return urnn.load(pack(network))
+
+
+@pytest.mark.parametrize("kernels", ["plain", "viper"])
+@pytest.mark.parametrize("units", [(32,), (5, 7, 3)], ids=str)
+def test_step_allocates_nothing(bounded32, kernels, units, tmp_path):
+    network = quantize(random_float_model(np.random.default_rng(1), 6, units, 4))
+    (tmp_path / "m.urnn").write_bytes(pack(network))
+    out = bounded32.run(DEVICE / "no_alloc.py", kernels, "m.urnn", cwd=tmp_path, path=[verify.DEVICE], timeout=60)
+    assert out.split() == ["OK", kernels, "0"]
+
+
+def test_public_api():
+    assert {name for name in vars(urnn) if not name.startswith("_")} >= {"load", "kernels", "Net"}
+    public = {name for name in vars(urnn.Net) if not name.startswith("_")}
+    assert public == {"step", "argmax", "label", "value", "reset", "state", "selftest"}
+
+
+def test_device_imports_only_what_boards_have():
+    """Imports of the device package: itself and what every MicroPython and CircuitPython board has."""
+    allowed = {"array", "struct", "binascii", "time"}
+    for path in Path(urnn.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            extra = {"micropython"} if path.name.startswith("kernels_") else set()
+            assert set(names) <= allowed | extra, f"{path.name} imports {names}"
+
+
+def test_selftest_passes_and_leaves_the_state(net):
+    net.step([100, -200, 300, 0, 5, 6])
+    before = bytes(net.state)
+    assert net.selftest().startswith("PASS, 8 steps, ")
+    assert bytes(net.state) == before
+
+
+def test_selftest_fails_on_a_wrong_integer(network):
+    vectors = replace(network.vectors, output=network.vectors.output + np.array([0, 0, 1, 0], np.int32))
+    net = urnn.load(pack(replace(network, vectors=vectors)))
+    with pytest.raises(RuntimeError, match=r"FAIL with kernels plain: output 2 after 8 steps: want -?\d+, got"):
+        net.selftest()
+
+
+def test_streaming_save_and_restore(net):
+    samples = np.random.default_rng(2).integers(-3000, 3000, (20, 6)).tolist()
+    for sample in samples[:10]:
+        net.step(sample)
+    saved = net.state
+    for sample in samples[10:]:
+        net.step(sample)
+    want = list(net.output), list(net.state)
+    net.state = saved
+    for sample in samples[10:]:
+        net.step(sample)
+    assert (list(net.output), list(net.state)) == want
+    net.reset()
+    assert not any(net.state)
+
+
+def test_state_refuses_what_is_not_its_own(net):
+    for bad in ([0] * 31, [0] * 33, [-32768] + [0] * 31, [32768] + [0] * 31):
+        with pytest.raises(ValueError, match="state is not of this model"):
+            net.state = bad
+
+
+def test_step_refuses_a_wrong_length(net):
+    with pytest.raises(ValueError, match="sample has 5 values, the model takes 6"):
+        net.step([1, 2, 3, 4, 5])
+
+
+def test_argmax_label_and_value(net, network):
+    net.step([2500, -3000, 100, 4, 900, -70])
+    y = list(net.output)
+    assert net.argmax() == y.index(max(y))
+    assert net.label() == network.labels[net.argmax()]
+    assert net.value(1) == y[1] * 2.0 ** int(network.exponents[1])
+
+
+def test_argmax_takes_the_first_of_equals(net):
+    for i in range(4):
+        net.output[i] = 7
+    assert net.argmax() == 0
+
+
+def test_unknown_kernels(network):
+    with pytest.raises(ValueError, match="kernels 'gpu' are not on this runtime"):
+        urnn.load(pack(network), kernels="gpu")
+
+
+def test_kernels_listed(micropython, tmp_path):
+    script = tmp_path / "list.py"
+    script.write_text("import urnn\nprint(urnn.kernels())\n")
+    out = micropython.run(script, cwd=tmp_path, path=[verify.DEVICE], timeout=30)
+    assert out.strip() == str(list(verify.kernel_sets(micropython)))
+
+
+def test_regression_value_in_the_users_unit():
+    """value() follows the float model in the target's own unit, far from 1 and with a large offset."""
+    rng = np.random.default_rng(3)
+    model = random_float_model(rng, 3, (8,), 2)
+    model = replace(
+        model,
+        task="regression",
+        target_mean=np.array([101325.0, 1e-3]),
+        target_std=np.array([500.0, 2e-4]),
+        labels=("Pa", "g"),
+    )
+    net = urnn.load(pack(quantize(model)))
+    assert net.regression
+    raw = rng.integers(-2500, 2500, (12, 3))
+    want = model.forward(raw[None].astype(float))[0]
+    for t, sample in enumerate(raw.tolist()):
+        net.step(sample)
+        for i in range(2):
+            assert abs(net.value(i) - want[t, i]) < 0.02 * model.target_std[i]
