@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Accuracy of the float and of the integer model on the complete test sets: make accuracy.
 
-accuracy.py [--seeds N] [--units H]. For each bundled recording and each seed 0..N-1: train, quantize, run both
-models over the official test split. Prints a table and writes build/accuracy.json, one record for each seed:
-dataset, cell, hidden, seed, float_accuracy_pct, int_accuracy_pct, and agreement_pct, the percentage of test
-sequences for which both models decide for the same class, right or wrong. About 80 s on one core.
+accuracy.py [--seeds N] [--units H]. For each bundled recording and each seed 0..N-1: train, quantize, run
+both models over the official test split. Prints a table and writes build/accuracy.json, one record for each
+seed: dataset, cell, hidden, seed, float_accuracy_pct, int_accuracy_pct, and agreement_pct, the percentage of
+test sequences for which both models decide for the same class, right or wrong. About 100 s on one core.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DATASETS = ("japanese-vowels", "basic-motions")
 
 
 def measure(dataset: str, seed: int, units: int) -> records.Record:
-    """Train, quantize and judge one model; the integer model runs as the numpy twin, which equals the device."""
+    """Train, quantize and judge one model; the integers are the numpy twin's, the device's equal."""
     import numpy as np
     from tinyrnn import data, train
     from tinyrnn.quantize import quantize
@@ -60,7 +60,7 @@ def summary(rows: list[records.Record]) -> list[str]:
         n = len(floats)
         mean = sum(floats) / n
         deviation = (sum((value - mean) ** 2 for value in floats) / max(n - 1, 1)) ** 0.5
-        apart = max((abs(a - b) for a, b in zip(floats, ints, strict=True)))
+        apart = max(abs(a - b) for a, b in zip(floats, ints, strict=True))
         lines.append(
             f"{dataset}: mean of {n} seeds: float {mean:.2f} (deviation {deviation:.2f}), "
             f"integer {sum(ints) / n:.2f}, agreement {sum(agree) / n:.2f} %"

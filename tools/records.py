@@ -46,7 +46,8 @@ def write(name: str, records: list[Record], folder: Path = BUILD) -> Path:
     """
     for record in records:
         if tuple(record) != FIELDS[name]:
-            raise TinyrnnError(f"a record of {name} has {', '.join(record)}; expected {', '.join(FIELDS[name])}")
+            seen, expected = ", ".join(record), ", ".join(FIELDS[name])
+            raise TinyrnnError(f"a record of {name} has {seen}; expected {expected}")
     text = "[\n" + ",\n".join("  " + json.dumps(record) for record in records) + "\n]\n"
     return write_text(folder / f"{name}.json", text)
 
@@ -86,12 +87,13 @@ def show(title: str, records: Iterable[Record]) -> None:
     from rich.table import Table
 
     rows = list(records)
-    table = Table(title=title, title_justify="left")
+    table = Table()
     for key, value in (rows[0] if rows else {}).items():
         table.add_column(key, justify="left" if isinstance(value, str) else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(text(value) for value in row.values()))
     # A narrow terminal or a pipe must not cut the figures off.
+    print(title)
     Console(width=max(Console().width, 120)).print(table)
 
 

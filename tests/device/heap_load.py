@@ -1,7 +1,7 @@
 """Heap growth of urnn.load(): heap_load.py MODEL KERNELS -> "import BYTES load BYTES again BYTES".
 
-import: of `import urnn`; load: of the first load() after it, with all that it imports in its turn; again: of one more
-load(), the first model being kept. Garbage is collected before each reading, so that only what stays counts.
+import: of `import urnn`; load: of the first load() after it, with all that it imports in its turn; again: of
+one more load(), the first model being kept. Garbage is collected before each reading: only what stays counts.
 """
 
 import gc
