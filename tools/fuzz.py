@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Damaged model files against the loader, on the 32-bit runtimes with viper: python3 tools/fuzz.py [--help]
 
-Every byte of two small files set to every other value, without and with the CRC mended, then 100,000 mutated files.
-tests/device/fuzz_load.py says what each case must do. A failure prints the file and ends with exit status 1; the same
-seed and case make the same file again, on any runtime.
+Every byte of a small file set to every other value, without and with the CRC mended, then 100,000 files made
+of two by mutation. tests/device/fuzz_load.py says what each case must do. A failure prints the file and ends
+with exit status 1; the same seed and case make the same file again, on any runtime.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def kernel_sets(runtime: Runtime) -> str:
 
 
 def fuzz(runtime: Runtime, folder: Path, mode: str, *args: str) -> Count:
-    """Run fuzz_load.py on the models in `folder`. Raises TinyrnnError with the file that failed, or for a hang."""
+    """Run fuzz_load.py on models in `folder`. Raises TinyrnnError with the file at fault, or for a hang."""
     began = time.monotonic()
     out = runtime.run(
         SCRIPT,
@@ -93,10 +93,11 @@ def row(name: str, what: str, count: Count) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Damaged model files against the loader.")
     parser.add_argument("--runtime", action="append", help=f"default: {' and '.join(RUNTIMES)}")
-    parser.add_argument("--cases", type=int, default=CASES, help="mutated files on each runtime (%(default)s)")
+    parser.add_argument("--cases", type=int, default=CASES, help="mutated files a runtime (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the mutations (%(default)s)")
     options = parser.parse_args()
-    print(f"{'runtime':<12} {'damage':<22} {'files':>8} {'loaded':>8} {'refused':>8} {'lawless':>8} {'s':>7} {'files/s':>8}")
+    counts = f"{'files':>8} {'loaded':>8} {'refused':>8} {'lawless':>8}"
+    print(f"{'runtime':<12} {'damage':<22} {counts} {'s':>7} {'files/s':>8}", flush=True)
     try:
         for name in options.runtime or RUNTIMES:
             runtime = runtimes.get(name)
@@ -104,11 +105,12 @@ def main() -> int:
                 folder = Path(temporary)
                 files = seed_models(folder)
                 for mend, what in (("0", "each byte"), ("1", "each byte, CRC mended")):
-                    print(row(name, what, fuzz(runtime, folder, "bytes", mend, "255", *files)), flush=True)
+                    print(row(name, what, fuzz(runtime, folder, "bytes", mend, "255", files[0])), flush=True)
                 total = Count()
                 for first in range(0, options.cases, CHUNK):
                     count = min(CHUNK, options.cases - first)
-                    total += fuzz(runtime, folder, "random", str(options.seed), str(first), str(count), *files)
+                    part = (str(options.seed), str(first), str(count))
+                    total += fuzz(runtime, folder, "random", *part, *files)
                 print(row(name, "mutated", total), flush=True)
     except TinyrnnError as error:
         print(f"fuzz: {error}", file=sys.stderr)

@@ -1,20 +1,21 @@
-"""Damaged model files against urnn.load(). Runs on every runtime; the same arguments make the same files on all.
+"""Damaged model files against urnn.load(), on every runtime; the same arguments make the same files on all.
 
     fuzz_load.py random KERNELS SEED FIRST COUNT FILE...   mutated, cut, recombined files; cases FIRST...
     fuzz_load.py bytes KERNELS REPAIR VALUES FILE...       every byte of each file set to other values
 
-KERNELS: names of kernel sets, as "viper,plain". REPAIR: 1 mends the CRC, so that the checks behind it are reached.
-VALUES: how many other values each byte takes, 1..255.
+KERNELS: names of kernel sets, as "viper,plain". REPAIR: 1 mends the CRC, so that the checks behind it are
+reached. VALUES: how many other values each byte takes, 1..255.
 
 A case passes when load() raises ValueError, or when it returns a net that
 - takes extreme samples and runs its selftest (PASS, RuntimeError or ValueError) with every kernel set,
 - leaves the file and the canaries around every buffer as they were, and
-- computes the same outputs and states with all kernel sets, unless the file breaks the law of docs/numerics.md.
-The plain kernels index views that are cut exactly, so their IndexError would be an access out of bounds. The buffers of
-the sets lie between different canaries, so a read of one by a kernel without checks makes the results differ.
+- computes the same outputs and states with all kernel sets, unless it breaks the law of docs/numerics.md.
+The plain kernels index views that are cut exactly, so their IndexError would be an access out of bounds. The
+buffers of the sets lie between different canaries, so a read of one by a kernel without checks makes the
+results differ.
 
-Prints "FUZZ cases N loaded L refused R lawless W": W loaded files whose results differ, and break the law. A failure is
-printed with the case and the file in hex, and exits with status 1.
+Prints "FUZZ cases N loaded L refused R lawless W": W loaded files whose results differ, and break the law.
+A failure is printed with the case and the file in hex, and exits with status 1.
 """
 
 import sys
@@ -24,7 +25,6 @@ from struct import pack_into, unpack_from
 
 import urnn
 import urnn.cells
-import urnn.net
 from urnn.format import unseal
 
 GUARD = 16  # canary words on each side of a buffer, and canary bytes / 4 on each side of a file
@@ -135,7 +135,8 @@ def recombine(seeds, random):
             payload = payload[:n] if random.below(2) else payload[:n] + bytes(random.below(12)) + payload[n:]
             if payload and random.below(2):
                 payload = bytearray(payload)
-                payload[random.below(len(payload) if random.below(2) else min(8, len(payload)))] = random.pick(BYTES)
+                reach = len(payload) if random.below(2) else min(8, len(payload))
+                payload[random.below(reach)] = random.pick(BYTES)
             parts[at] = (tag, bytes(payload))
     return frame(parts)
 
@@ -182,12 +183,21 @@ def mutant(case, seed, files, seeds):
 
 # Buffers between canaries, in place of those that the net allocates
 
+home = getattr(urnn, "net", urnn)  # the module that Net is in
 guards = []
 canary = 0
 
 
+def guarded_array(kind, values):
+    """array(kind, values), with canaries if it is of 32-bit integers, which the kernels write."""
+    return guarded(len(values) >> 2) if kind == "i" else array(kind, values)
+
+
 def guarded_zeros(n):
-    room = (n + 3) & -4
+    return guarded((n + 3) & -4)
+
+
+def guarded(room):
     whole = array("i", bytes(4 * (room + 2 * GUARD)))
     for i in range(GUARD):
         whole[i] = whole[GUARD + room + i] = canary
@@ -197,9 +207,8 @@ def guarded_zeros(n):
 
 def intact(arena, data):
     """Whether no canary around the buffers, and neither the file nor those around it, were written."""
-    n = len(data)
     edge = bytes([canary & 255]) * (4 * GUARD)
-    if arena[: 4 * GUARD] != edge or arena[4 * GUARD + n :] != edge or arena[4 * GUARD : 4 * GUARD + n] != data:
+    if arena != edge + data + edge:
         return False
     for whole, room in guards:
         for i in range(GUARD):
@@ -220,13 +229,15 @@ def use(data, kernels, sign):
     edge = bytes([canary & 255]) * (4 * GUARD)
     arena = bytearray(edge + data + edge)
     net = urnn.load(memoryview(arena)[4 * GUARD : 4 * GUARD + len(data)], kernels)
+    if len(guards) < 2 + 2 * len(net._cells) + 1:  # input, output; two in each cell; the state
+        raise Fault("buffers without canaries: guarded_zeros() no longer stands in for what makes them")
     results = []
     try:
         for sample in SAMPLES:
             net.step((sample,) * net.inputs)
             results.append((list(net.output), list(net.state)))
-        net.argmax()
-        net.label()
+        best = net.argmax()
+        results.append((best, net.labels[best] if net.labels else ""))
         for i in range(len(net.output)):
             net.value(i)
         before = list(net.state)
@@ -308,8 +319,9 @@ def run(cases, kernel_sets):
             print(str(hexlify(copy), "ascii"))
             return 1
     loaded = counts["loaded"] + counts["lawless"]
-    total = loaded + counts["refused"]
-    print("FUZZ cases %d loaded %d refused %d lawless %d" % (total, loaded, counts["refused"], counts["lawless"]))
+    refused = counts["refused"]
+    figures = (loaded + refused, loaded, refused, counts["lawless"])
+    print("FUZZ cases %d loaded %d refused %d lawless %d" % figures)
     return 0
 
 
@@ -340,7 +352,8 @@ def main(arguments):
     for name in names:
         with open(name, "rb") as f:
             files.append(f.read())
-    urnn.net.zeros = urnn.cells.zeros = guarded_zeros
+    home.zeros = urnn.cells.zeros = guarded_zeros
+    home.array = guarded_array
     if mode == "random":
         cases = random_cases(files, int(a), int(b), int(arguments[4]))
     else:
