@@ -38,7 +38,7 @@ def test_step_allocates_nothing(bounded32, kernels, units, tmp_path):
 def test_public_api():
     assert {name for name in vars(urnn) if not name.startswith("_")} >= {"load", "kernels", "Net"}
     public = {name for name in vars(urnn.Net) if not name.startswith("_")}
-    assert public == {"step", "argmax", "label", "value", "reset", "state", "selftest"}
+    assert public == {"step", "argmax", "value", "reset", "state", "selftest"}
 
 
 def test_device_imports_only_what_boards_have():
@@ -65,7 +65,7 @@ def test_selftest_passes_and_leaves_the_state(net):
 def test_selftest_fails_on_a_wrong_integer(network):
     vectors = replace(network.vectors, output=network.vectors.output + np.array([0, 0, 1, 0], np.int32))
     net = urnn.load(pack(replace(network, vectors=vectors)))
-    with pytest.raises(RuntimeError, match=r"FAIL with kernels plain: output 2 after 8 steps: want -?\d+, got"):
+    with pytest.raises(RuntimeError, match=r"FAIL, plain: integer 2: want -?\d+, got"):
         net.selftest()
 
 
@@ -87,20 +87,20 @@ def test_streaming_save_and_restore(net):
 
 def test_state_refuses_what_is_not_its_own(net):
     for bad in ([0] * 31, [0] * 33, [-32768] + [0] * 31, [32768] + [0] * 31):
-        with pytest.raises(ValueError, match="state is not of this model"):
+        with pytest.raises(ValueError, match="state: wrong size or range"):
             net.state = bad
 
 
 def test_step_refuses_a_wrong_length(net):
-    with pytest.raises(ValueError, match="sample has 5 values, the model takes 6"):
+    with pytest.raises(ValueError, match="5 values, not 6"):
         net.step([1, 2, 3, 4, 5])
 
 
-def test_argmax_label_and_value(net, network):
+def test_argmax_labels_and_value(net, network):
     net.step([2500, -3000, 100, 4, 900, -70])
     y = list(net.output)
     assert net.argmax() == y.index(max(y))
-    assert net.label() == network.labels[net.argmax()]
+    assert net.labels[net.argmax()] == network.labels[y.index(max(y))]
     assert net.value(1) == y[1] * 2.0 ** int(network.exponents[1])
 
 
@@ -111,7 +111,7 @@ def test_argmax_takes_the_first_of_equals(net):
 
 
 def test_unknown_kernels(network):
-    with pytest.raises(ValueError, match="kernels 'gpu' are not on this runtime"):
+    with pytest.raises(ValueError, match="no kernels 'gpu' here"):
         urnn.load(pack(network), kernels="gpu")
 
 

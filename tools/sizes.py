@@ -5,8 +5,8 @@ Prints a table and writes build/sizes.json with the fields part, arch, bytes. Th
 urnn/NAME.mpy     one module, compiled with mpy-cross -O3; arch "any" unless it holds machine code
 urnn_total        all of them, plain and viper kernels together, for each arch
 model_file        a .urnn file of a GRU with 12 inputs, 32 units and 9 classes, JapaneseVowels' dimensions
-import_heap       growth of the heap by `import urnn`, from .mpy files, on the unix port for i386
-load_heap_KERNELS the same by the first load() of that file, the import of its kernels included
+import_heap       growth of the heap by `import urnn` and all kernels, from .mpy files, on the unix port for i386
+load_heap_KERNELS the same by the first load() of that file
 again_heap_KERNELS the same by one more load() of it
 
 Exit status 1 when a limit is broken: LIMIT_BYTES for urnn_total, model_file + HEAP_LIMIT_BYTES for load_heap.
@@ -25,8 +25,9 @@ from records import ROOT, Record, TinyrnnError
 PACKAGE = ROOT / "device" / "urnn"
 SCRIPT = ROOT / "tests" / "device" / "heap_load.py"
 ARCHS = ("armv6m", "armv7emsp", "xtensawin", "rv32imc", "x86", "x64")
+BOARD_ARCHS = ARCHS[:4]  # RP2040, RP2350, ESP32 and S3, ESP32-C3 and C6; the others are PCs, where bytes are free
 KERNELS = ("plain", "viper")
-LIMIT_BYTES = 8192  # urnn_total, on each arch
+LIMIT_BYTES = 8192  # urnn_total, on each arch of a board
 HEAP_LIMIT_BYTES = 3072  # load_heap above model_file
 HEAP_RUNTIME, HEAP_ARCH = "unix-i386", "x86"  # 32-bit objects, as on the boards
 TIMEOUT_S = 60
@@ -111,7 +112,7 @@ def broken_limits(rows: list[Record]) -> list[str]:
     size = {(str(row["part"]), str(row["arch"])): int(row["bytes"]) for row in rows}
     lines = [
         f"urnn_total for {arch} is {size['urnn_total', arch]} bytes; expected at most {LIMIT_BYTES}"
-        for arch in ARCHS
+        for arch in BOARD_ARCHS
         if size["urnn_total", arch] > LIMIT_BYTES
     ]
     room = size["model_file", "any"] + HEAP_LIMIT_BYTES

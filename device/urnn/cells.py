@@ -1,4 +1,4 @@
-"""The recurrent cells in terms of the kernels. A cell owns its state `h` and its scratch; step() allocates nothing."""
+"""The recurrent cells in terms of the kernels. A cell owns its scratch, the net its state; step() allocates nothing."""
 
 from array import array
 
@@ -22,10 +22,10 @@ class GRU:
         self._w, at = matrix(data, start + 4, stop, 3 * units, inputs)
         self._u, at = matrix(data, at, stop, 3 * units, units)
         if at != stop or not units:
-            raise ValueError("section GRU has the wrong length for %d units" % units)
+            raise ValueError("GRU: wrong length")
         self._a = zeros(3 * units)  # W x + b, Q3.12 before saturation
         self._b = zeros(3 * units)  # U h + c, the same
-        self.h = zeros(units)  # the state, Q0.15
+        self.h = None  # the state, Q0.15: the net's, `units` integers
         self._matvec = kernels.matvec
         self._gates = kernels.gru
 

@@ -30,32 +30,29 @@ def unseal(data):
     """
     size = len(data)
     if size < 16 or bytes(data[:4]) != MAGIC:
-        raise ValueError("not a .urnn file: it does not begin with URNN")
+        raise ValueError("not a .urnn file")
     version, arithmetic, count, stated = unpack_from("<BBHI", data, 4)
     if version != VERSION or arithmetic != ARITHMETIC:
-        raise ValueError(
-            "file has format %d, arithmetic %d; this urnn reads %d, %d: pack it again"
-            % (version, arithmetic, VERSION, ARITHMETIC)
-        )
+        raise ValueError("format %d.%d, not %d.%d" % (version, arithmetic, VERSION, ARITHMETIC))
     if stated != size or size & 3:
-        raise ValueError("file has %d bytes, its header says %d: copy it again" % (size, stated))
+        raise ValueError("%d bytes, not %d: copy again" % (size, stated))
     end = size - 4
     if crc32(memoryview(data)[:end]) & 0xFFFFFFFF != unpack_from("<I", data, end)[0]:
-        raise ValueError("CRC differs, the file is damaged: copy it again")
+        raise ValueError("CRC differs: copy again")
     found = []
     at = 12
     for _ in range(count):
         if at + 8 > end:
-            raise ValueError("section %d is cut off" % len(found))
+            break
         length = unpack_from("<I", data, at + 4)[0]
         start = at + 8
         # In two steps: a sum could leave the small integers
         if length > end - start:
-            raise ValueError("section %d is cut off" % len(found))
+            break
         found.append((bytes(data[at : at + 4]), start, start + length))
         at = start + ((length + 3) & -4)
-    if at != end:
-        raise ValueError("%d bytes follow the last section" % (end - at))
+    if at != end or len(found) != count:
+        raise ValueError("section %d is cut off" % len(found))
     return found
 
 
@@ -74,10 +71,10 @@ def matrix(data, start, stop, rows, cols):
     """
     size = matrix_bytes(rows, cols)
     if stop - start < size or unpack_from("<HH", data, start) != (rows, cols):
-        raise ValueError("a matrix is not of %d x %d as expected" % (rows, cols))
+        raise ValueError("matrix not %d x %d" % (rows, cols))
     for block in range(start + 4, start + size, 20 + 4 * cols):
         for r in range(4):
             # The top byte of a bias, 0..0x3f or 0xc0..0xff, tells that it is a small integer
             if data[block + 16 + r] > 30 or (data[block + 4 * r + 3] + 64) & 255 > 127:
-                raise ValueError("a shift or a bias of the matrix at byte %d is out of range" % start)
+                raise ValueError("matrix at %d: out of range" % start)
     return memoryview(data)[start : start + size], start + size

@@ -50,7 +50,7 @@ def gru(a, b, h, units):
     """h <- GRU(a, b, h), PyTorch's: equations 9 to 12.
 
     a: W x + bias and b: U h + bias, 3 * units integers each, Q3.12 before saturation, gates in the order r, z, n.
-    h: units integers, Q0.15, -32767..32767, replaced.
+    h: units integers, Q0.15, -32767..32767, replaced. What stands in a afterwards is undefined.
     units=1, all of a and b 0, h=8192: r = z = 16384, n = 0, h -> 4096
     """
     for j in range(units):

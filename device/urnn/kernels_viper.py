@@ -3,8 +3,8 @@
 Nothing here checks a bound: format.py and net.py have proven every length before an address is used.
 
 ptr8 and ptr16 load unsigned; ptr32 loads signed where words have 32 bits and unsigned on the 64-bit unix port. So sums
-are right modulo 2^32 everywhere, and `(v & mask ^ sign) - sign` makes a signed number of one: on 32 bits it changes
-nothing. `sign` is made at run time because viper takes no literal above 2^30 - 1 on 32-bit boards.
+are right modulo 2^32 everywhere, and `v << up >> up` makes a signed number of one: up is 32 where words have 64 bits,
+and 0, which changes nothing, on every board.
 
 Weights are stored as w + 128, so the products are too large by 128 * sum(x); that is taken off once a row.
 
@@ -21,23 +21,21 @@ NAME = "viper"
 
 @micropython.viper
 def normalise(table: ptr32, sample, x: ptr32):
-    sign = 1
-    sign <<= 31
-    mask = (sign - 1) | sign
+    up = 1
+    up = (up << 31 >> 31) + 1 << 4
     n = table[0]
-    table = ptr32(int(table) + 4)
     i = 0
     while i < n:
-        low = (int(table[0]) & mask ^ sign) - sign
-        high = (int(table[1]) & mask ^ sign) - sign
-        offset = (int(table[2]) & mask ^ sign) - sign
         v = int(sample[i])
+        low = int(table[1]) << up >> up
         if v < low:
             v = low
+        high = int(table[2]) << up >> up
         if v > high:
             v = high
-        shift = table[4]
-        x[0] = ((v - offset) * int(table[3]) + ((1 << shift) >> 1)) >> shift
+        v = (v - int(table[3])) << up >> up
+        shift = table[5]
+        x[0] = (v * int(table[4]) + ((1 << shift) >> 1)) >> shift
         table = ptr32(int(table) + 20)
         x = ptr32(int(x) + 4)
         i += 1
@@ -45,13 +43,10 @@ def normalise(table: ptr32, sample, x: ptr32):
 
 @micropython.viper
 def matvec(m: ptr8, x: ptr32, y: ptr32):
-    sign = 1
-    sign <<= 31
-    mask = (sign - 1) | sign
-    rows = int(m[0]) | int(m[1]) << 8
-    cols = int(m[2]) | int(m[3]) << 8
-    tail = cols & 7
-    eights = cols >> 3
+    up = 1
+    up = (up << 31 >> 31) + 1 << 4
+    rows = int(ptr16(m)[0])
+    cols = int(ptr16(m)[1])
     start = int(x)
     # 128 * sum(x), the same for every row
     excess = 0
@@ -62,17 +57,13 @@ def matvec(m: ptr8, x: ptr32, y: ptr32):
         k -= 1
     excess <<= 7
     block = int(m) + 4
-    row = 0
-    while row < rows:
-        r = row & 3
-        if row > 0:
-            if r == 0:
-                block += 20 + (cols << 2)
+    r = 0
+    while rows > 0:
         acc = int(ptr32(block + (r << 2))[0]) - excess
         m = ptr8(block + r + 20)
         x = ptr32(start)
-        k = eights
-        while k > 0:
+        k = cols
+        while k > 7:
             acc += (
                 m[0] * x[0]
                 + m[4] * x[1]
@@ -85,80 +76,68 @@ def matvec(m: ptr8, x: ptr32, y: ptr32):
             )
             m = ptr8(int(m) + 32)
             x = ptr32(int(x) + 32)
-            k -= 1
-        k = tail
+            k -= 8
         while k > 0:
             acc += m[0] * x[0]
             m = ptr8(int(m) + 4)
             x = ptr32(int(x) + 4)
             k -= 1
-        m = ptr8(block + r + 16)
-        y[0] = ((acc & mask ^ sign) - sign) >> m[0]
+        y[0] = (acc << up >> up) >> int(ptr8(block + r)[16])
         y = ptr32(int(y) + 4)
-        row += 1
+        rows -= 1
+        r += 1
+        if r == 4:
+            r = 0
+            block += 20 + (cols << 2)
 
 
 @micropython.viper
 def gru(a: ptr32, b: ptr32, h: ptr32, units: int):
-    sign = 1
-    sign <<= 31
-    mask = (sign - 1) | sign
+    up = 1
+    up = (up << 31 >> 31) + 1 << 4
     table = int(ptr16(TANH))
     gate = units << 2
+    # r and z, which lie one behind the other: sigmoid(saturate(a + b)), left in a
+    k = units << 1
+    while k > 0:
+        v = (int(a[0]) + int(b[0])) << up >> up
+        s = v
+        if v < 0:
+            s = 0 - v
+        if s > 32767:
+            s = 32767
+        s &= 32767  # for a file that breaks the law: never a wild read
+        t = ptr16(table + (s >> 8 << 1))
+        s = int(t[0]) + (((int(t[1]) - int(t[0])) * (s & 255) + 128) >> 8)
+        if v < 0:
+            s = 0 - s
+        a[0] = (32769 + s) >> 1
+        a = ptr32(int(a) + 4)
+        b = ptr32(int(b) + 4)
+        k -= 1
     while units > 0:
-        # r = sigmoid(saturate(a[r] + b[r]))
-        v = ((int(a[0]) + int(b[0])) & mask ^ sign) - sign
-        if v > 32767:
-            v = 32767
-        if v < -32767:
-            v = -32767
-        s = v
-        if v < 0:
-            s = 0 - v
-        t = ptr16(table + ((s >> 8) << 1))
-        r = int(t[0]) + (((int(t[1]) - int(t[0])) * (s & 255) + 128) >> 8)
-        if v < 0:
-            r = 0 - r
-        r = (32769 + r) >> 1
-        # z, the same
-        p = ptr32(int(a) + gate)
-        q = ptr32(int(b) + gate)
-        v = ((int(p[0]) + int(q[0])) & mask ^ sign) - sign
-        if v > 32767:
-            v = 32767
-        if v < -32767:
-            v = -32767
-        s = v
-        if v < 0:
-            s = 0 - v
-        t = ptr16(table + ((s >> 8) << 1))
-        z = int(t[0]) + (((int(t[1]) - int(t[0])) * (s & 255) + 128) >> 8)
-        if v < 0:
-            z = 0 - z
-        z = (32769 + z) >> 1
         # n = tanh(saturate(a[n] + rshift(r * saturate(b[n]), 15)))
-        p = ptr32(int(p) + gate)
-        q = ptr32(int(q) + gate)
-        v = (int(q[0]) & mask ^ sign) - sign
+        v = int(b[0]) << up >> up
         if v > 32767:
             v = 32767
         if v < -32767:
             v = -32767
-        v = ((int(p[0]) & mask ^ sign) - sign) + ((r * v + 16384) >> 15)
-        if v > 32767:
-            v = 32767
-        if v < -32767:
-            v = -32767
+        z = ptr32(int(a) - gate)
+        r = ptr32(int(z) - gate)
+        v = ((int(r[0]) * v + 16384) >> 15) + (int(a[0]) << up >> up)
         s = v
         if v < 0:
             s = 0 - v
-        t = ptr16(table + ((s >> 7) << 1))
-        n = int(t[0]) + (((int(t[1]) - int(t[0])) * (s & 127) + 64) >> 7)
+        if s > 32767:
+            s = 32767
+        s &= 32767  # for a file that breaks the law: never a wild read
+        t = ptr16(table + (s >> 7 << 1))
+        s = int(t[0]) + (((int(t[1]) - int(t[0])) * (s & 127) + 64) >> 7)
         if v < 0:
-            n = 0 - n
+            s = 0 - s
         # h = rshift((32768 - z) * n + z * h, 15)
-        v = (int(h[0]) & mask ^ sign) - sign
-        h[0] = ((32768 - z) * n + z * v + 16384) >> 15
+        v = int(z[0])
+        h[0] = ((32768 - v) * s + v * (int(h[0]) << up >> up) + 16384) >> 15
         a = ptr32(int(a) + 4)
         b = ptr32(int(b) + 4)
         h = ptr32(int(h) + 4)

@@ -1,7 +1,7 @@
 """Heap growth of urnn.load(): heap_load.py MODEL KERNELS -> "import BYTES load BYTES again BYTES".
 
-import: of `import urnn`; load: of the first load() after it, with all that it imports in its turn; again: of
-one more load(), the first model being kept. Garbage is collected before each reading: only what stays counts.
+import: of `import urnn` and its kernels, as on a board with just these; load: of the first load(); again: of one
+more load(), the first model being kept. Garbage is collected before each reading: only what stays counts.
 """
 
 import gc
@@ -20,6 +20,7 @@ start = used()
 import urnn  # noqa: E402
 
 path, kernels = sys.argv[1:]
+urnn.kernels()  # imports every set there is: forcing plain where viper is best would import it in load()
 imported = used()
 net = urnn.load(path, kernels)
 loaded = used()

@@ -1,0 +1,98 @@
+"""The quantizer: integer models stay close to their float models, the law is proven, bad models are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from models import random_network
+from tinyrnn.errors import ModelError
+from tinyrnn.floatmodel import Calibration
+from tinyrnn.network import GRU, Matrix, pack, prove
+from tinyrnn.quantize import quantize, random_float_model
+from tinyrnn.twin import Twin
+
+
+def largest_difference(model, x) -> float:
+    network = quantize(model)
+    twin = Twin(network)
+    return float(np.abs(twin.values(twin.run(network.raw(x))[0]) - model.forward(x)).max())
+
+
+@pytest.mark.parametrize("units", [(1,), (8,), (32,), (16, 16), (8, 64, 8)], ids=str)
+def test_close_to_the_float_model(units):
+    """Logits of some 0.5 within 0.02 over 200 steps: no drift."""
+    rng = np.random.default_rng(4)
+    model = random_float_model(rng, 6, units, 5)
+    assert largest_difference(model, rng.uniform(-3000, 3000, (4, 200, 6)).round()) < 0.02
+
+
+def test_normalisation_of_awkward_channels():
+    """Large offsets, tiny and huge ranges, bits, floats: folded in without loss."""
+    rng = np.random.default_rng(5)
+    model = random_float_model(rng, 6, (16,), 3)
+    mean = np.array([1e5, 0.5, -2.0, 0.0, 3e6, 512.0])
+    std = np.array([30.0, 0.5, 0.9, 1e3, 2e5, 1.0])
+    x = mean + std * rng.uniform(-2, 2, (4, 60, 6))
+    whole = np.round(x)
+    for values, integer in ((x, False), (whole, True)):
+        seen = Calibration(values.min((0, 1)), values.max((0, 1)), integer, values[0, :8])
+        changed = replace(model, mean=mean, std=std, calibration=seen)
+        # Floats of 1e5 +- 30 in 15 bits have steps of 4: that loss is the format's, the user's to scale away
+        channels = [0] if not integer else []
+        kept = values.copy()
+        kept[..., channels] = mean[channels]
+        assert largest_difference(changed, kept) < 0.03
+
+
+def test_values_far_outside_what_was_seen_saturate():
+    rng = np.random.default_rng(6)
+    model = random_float_model(rng, 2, (8,), 2)
+    network = quantize(model)
+    twin = Twin(network)
+    far = np.full((1, 5, 2), 2**30 - 1)
+    edge = np.tile(network.input.high.astype(np.int64), (1, 5, 1))
+    assert (twin.run(far)[0] == twin.run(edge)[0]).all()
+
+
+def test_rows_use_their_eight_bits():
+    """Every row's largest weight lies in 64..127, however small the row."""
+    model = random_float_model(np.random.default_rng(7), 4, (8,), 3)
+    scale = 2.0 ** -np.arange(24)[:, None] / 4
+    small = model.layers[0].weight_hh * np.maximum(scale, 2.0**-9)
+    layer = replace(model.layers[0], weight_hh=small, bias_hh=np.zeros(24))
+    network = quantize(replace(model, layers=(layer,)))
+    assert (np.abs(network.cells[0].u.weight.astype(int)).max(axis=1) >= 63).all()
+
+
+def test_the_proof_refuses_a_row_that_could_overflow():
+    network = random_network(0)
+    cell = network.cells[0]
+    rows, cols = cell.w.weight.shape
+    room = 2**30 - np.abs(cell.w.weight.astype(np.int64)).sum(axis=1) * 32767
+    just = Matrix(cell.w.weight, (room - 1).astype(np.int32), np.full(rows, 8, np.uint8))
+    small = Matrix(np.zeros_like(cell.u.weight), np.zeros(rows, np.int32), np.full(rows, 8, np.uint8))
+    prove(replace(network, cells=(GRU(just, small), *network.cells[1:])))
+    bias = just.bias.copy()
+    bias[rows - 1] += 1
+    with pytest.raises(ModelError, match=rf"layer 0 W row {rows - 1}: the accumulator can reach 1073741824"):
+        pack(replace(network, cells=(GRU(replace(just, bias=bias), small), *network.cells[1:])))
+
+
+def test_no_weight_leaves_the_accumulator():
+    """A wide layer of large weights gets fewer bits instead of an overflow."""
+    model = random_float_model(np.random.default_rng(8), 3, (400,), 2)
+    ones = np.sign(model.layers[0].weight_hh) * 0.99
+    network = quantize(replace(model, layers=(replace(model.layers[0], weight_hh=ones),)))
+    assert int(network.cells[0].u.bounds().max()) < 2**30
+    assert np.abs(network.cells[0].u.weight.astype(int)).max() == 63  # 400 * 127 * 32767 would not fit
+
+
+def test_too_large_values_are_refused():
+    model = random_float_model(np.random.default_rng(9), 2, (4,), 2)
+    seen = replace(model.calibration, maximum=np.array([1e9, 1.0]))
+    with pytest.raises(ModelError, match="input channel 0 \\(c0\\) reaches 1e\\+09; expected integers below 2\\^24"):
+        quantize(replace(model, calibration=seen))
+
+
