@@ -87,7 +87,7 @@ def test_streaming_save_and_restore(net):
 
 def test_state_refuses_what_is_not_its_own(net):
     for bad in ([0] * 31, [0] * 33, [-32768] + [0] * 31, [32768] + [0] * 31):
-        with pytest.raises(ValueError, match="state: wrong size or range"):
+        with pytest.raises(ValueError, match="wrong state"):
             net.state = bad
 
 
@@ -111,7 +111,7 @@ def test_argmax_takes_the_first_of_equals(net):
 
 
 def test_unknown_kernels(network):
-    with pytest.raises(ValueError, match="no kernels 'gpu' here"):
+    with pytest.raises(ValueError, match="no kernels 'gpu'"):
         urnn.load(pack(network), kernels="gpu")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 TARGET = Path(__file__).parents[1] / "device/urnn/tables.py"
@@ -20,11 +21,11 @@ def bends(table: list[int]) -> bytes:
     """The third differences of a table, plus 8, two to a byte, the lower half first: a quarter of the table."""
     differences = table
     for _ in range(3):
-        differences = [b - a for a, b in zip(differences, differences[1:])]
+        differences = [b - a for a, b in pairwise(differences)]
     nibbles = [difference + 8 for difference in differences]
     assert all(0 <= nibble < 16 for nibble in nibbles)
     nibbles += [8] * (STEPS - len(nibbles))
-    return bytes(low | high << 4 for low, high in zip(nibbles[::2], nibbles[1::2]))
+    return bytes(low | high << 4 for low, high in zip(nibbles[::2], nibbles[1::2], strict=True))
 
 
 def source() -> str:

@@ -43,7 +43,7 @@ class Net:
         width = units = 0
         for tag, start, stop in sections:
             size = stop - start
-            if tag == b"TASK" and size == 4:
+            if tag == b"TASK" and size == 4 and data[start] | data[start + 1] < 2:
                 self.regression = bool(data[start])
                 self.every_step = bool(data[start + 1])
             elif tag == b"INPT" and not width and size >= 24:
@@ -135,7 +135,7 @@ class Net:
     def state(self, saved):
         h = self._h
         if len(saved) != len(h) or min(saved) < -32767 or max(saved) > 32767:
-            raise ValueError("state: wrong size or range")
+            raise ValueError("wrong state")
         for i in range(len(h)):
             h[i] = saved[i]
 
@@ -191,7 +191,8 @@ def kernels():
 def load(source, kernels=None):
     """Read a model and return a Net, ready to step.
 
-    source: the path of a .urnn file, or its bytes in a bytes-like object, which is then used in place.
+    source: the path of a .urnn file, or its bytes in a bytes-like object, which is then used in
+    place and must lie at a multiple of 4 for viper: a bytearray does.
     kernels: the name of a kernel set; default the best that this runtime has.
     Raises ValueError for a file that is damaged, hostile or not for this version, and for kernels that are not here.
     """
@@ -205,7 +206,7 @@ def load(source, kernels=None):
         data = source
     found = _kernel_set(kernels) if kernels else _best
     if not found:
-        raise ValueError("no kernels %r here" % kernels)
+        raise ValueError("no kernels %r" % kernels)
     return Net(data, unseal(data), found)
 
 

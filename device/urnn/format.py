@@ -5,9 +5,8 @@ Little-endian. Header: b"URNN", u8 version, u8 arithmetic, u16 number of section
 A tag that starts with a small letter may be skipped by a reader that does not know it, as in PNG.
 """
 
-from struct import pack, unpack_from
-
 from binascii import crc32
+from struct import pack, unpack_from
 
 MAGIC = b"URNN"
 VERSION = 1  # of the frame and the sections

@@ -170,7 +170,9 @@ def load_raw(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ModelError(f"{path}: no such file; expected a model.pt made by `tinyrnn train`") from None
     except Exception as error:  # torch raises many kinds for a damaged or hostile file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{path}: cannot be read as a PyTorch file ({reason:.80}); expected a model.pt made by `tinyrnn train`") from None
+        raise ModelError(
+            f"{path}: cannot be read as a PyTorch file ({reason:.80}); expected a model.pt made by `tinyrnn train`"
+        ) from None
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         seen = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
         raise ModelError(f"{path}: holds {seen!r}, expected {FORMAT!r}; make it with `tinyrnn train`")
@@ -206,7 +208,9 @@ def from_dict(raw: dict[str, Any], path: str | os.PathLike[str] = "model") -> Fl
             info=dict(raw["info"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: a field is missing or of the wrong type ({error}); make the file again with `tinyrnn train`") from None
+        raise ModelError(
+            f"{path}: a field is missing or of the wrong type ({error}); make the file again with `tinyrnn train`"
+        ) from None
 
 
 def _check(what: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

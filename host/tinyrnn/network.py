@@ -209,16 +209,21 @@ def pack(network: Network) -> bytes:
 
 
 def unpack(data: bytes) -> Network:
-    """Read a .urnn file; the device's own loader checks it first. Raises ModelError."""
+    """Read a .urnn file; the device's own loader checks it first, and the law is proven again. Raises ModelError."""
     try:
-        net = urnn.load(data, kernels="plain")
-        sections = frame.unseal(data)
-    except ValueError as error:
+        network = _read(data)
+    except (ValueError, struct.error) as error:  # text that is no UTF-8, a section too short for its fields
         raise ModelError(f"not a model this version can read: {error}") from None
+    prove(network)
+    return network
+
+
+def _read(data: bytes) -> Network:
+    net = urnn.load(data, kernels="plain")
     view = memoryview(data)
     values: dict[str, Any] = {}
     cells: list[GRU] = []
-    for tag, start, stop in sections:
+    for tag, start, stop in frame.unseal(data):
         payload = view[start:stop]
         if tag == b"INPT":
             values["input"] = Channels.from_bytes(payload)

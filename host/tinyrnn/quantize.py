@@ -54,7 +54,7 @@ def quantize(model: FloatModel) -> Network:
     return with_vectors(network, network.raw(model.calibration.sample))
 
 
-def round_half_up(x: np.ndarray) -> np.ndarray:
+def round_half_up(x: np.ndarray | float) -> np.ndarray:
     """The nearest integers, halves up: the device's rounding rule for the host's floats."""
     return np.floor(np.asarray(x, np.float64) + 0.5).astype(np.int64)
 
@@ -104,7 +104,10 @@ def _rows(what: str, weight: np.ndarray, bias: np.ndarray, bits: int) -> Matrix:
     """A gate matrix on inputs with `bits` fraction bits; the result has GATE_BITS."""
     lowest = GATE_BITS - bits  # below it the rescale would be a left shift
     highest = lowest + SHIFT_MAX
-    parts = [_row(f"{what} row {r}", w, b, bits, lowest, highest, lowest) for r, (w, b) in enumerate(zip(weight, bias))]
+    parts = [
+        _row(f"{what} row {r}", w, b, bits, lowest, highest, lowest)
+        for r, (w, b) in enumerate(zip(weight, bias, strict=True))
+    ]
     shift = np.array([exponent - lowest for _, _, exponent in parts])
     return _matrix([w for w, _, _ in parts], [b for _, b, _ in parts], shift)
 
@@ -114,7 +117,8 @@ def _head(model: FloatModel) -> tuple[Matrix, np.ndarray]:
     weight = model.head.weight * model.target_std[:, None]
     bias = model.head.bias * model.target_std + model.target_mean
     parts = [
-        _row(f"head row {r}", w, b, STATE_BITS, -60, 60, unit=None) for r, (w, b) in enumerate(zip(weight, bias))
+        _row(f"head row {r}", w, b, STATE_BITS, -60, 60, unit=None)
+        for r, (w, b) in enumerate(zip(weight, bias, strict=True))
     ]
     own = np.array([exponent for _, _, exponent in parts])
     if model.task == "regression":
@@ -122,7 +126,7 @@ def _head(model: FloatModel) -> tuple[Matrix, np.ndarray]:
     common = int(own.min())
     parts = [
         _row(f"head row {r}", w, b, STATE_BITS, common, common + SHIFT_MAX, common)
-        for r, (w, b) in enumerate(zip(weight, bias))
+        for r, (w, b) in enumerate(zip(weight, bias, strict=True))
     ]
     shift = np.array([exponent - common for _, _, exponent in parts])
     exponents = np.full(len(parts), -(common + STATE_BITS))
@@ -141,7 +145,7 @@ def _row(
     exponent = highest if largest == 0 else min(highest, math.floor(math.log2((WEIGHT_MAX + 0.5) / largest)))
     while exponent >= lowest:
         weight = round_half_up(w * 2.0**exponent)
-        offset = int(round_half_up(np.float64(b * 2.0 ** (exponent + bits))))
+        offset = int(round_half_up(b * 2.0 ** (exponent + bits)))
         half = 0 if unit is None else 1 << (exponent - unit) >> 1
         bound = abs(offset) + half + int(np.abs(weight).sum()) * ACTIVATION_MAX
         if np.abs(weight).max(initial=0) <= WEIGHT_MAX and bound < LIMIT:

@@ -183,7 +183,7 @@ def mutant(case, seed, files, seeds):
 
 # Buffers between canaries, in place of those that the net allocates
 
-home = getattr(urnn, "net", urnn)  # the module that Net is in
+home = urnn  # the module that Net is in
 guards = []
 canary = 0
 
