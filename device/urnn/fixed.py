@@ -20,7 +20,7 @@ def saturate(x):
 
 
 def tanh(a):
-    """tanh of a in Q3.12, |a| <= 32767; result in Q0.15, odd in a (equation 3). tanh(4096) == 24950"""
+    """tanh of a in Q3.12, |a| <= 32767; result in Q0.15, odd in a (equation 3). tanh(4096) == 24956"""
     s = -a if a < 0 else a
     i = s >> 7
     y = TANH[i] + rshift((TANH[i + 1] - TANH[i]) * (s & 127), 7)
