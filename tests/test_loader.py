@@ -12,7 +12,7 @@ import urnn
 import urnn.cells
 import urnn.kernels_plain
 from tinyrnn.errors import ModelError
-from tinyrnn.network import prove, unpack
+from tinyrnn.network import parse, prove
 from tinyrnn.runtimes import Runtime
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,7 +100,7 @@ def test_lawful_is_what_the_host_proves(files: list[bytes]) -> None:
                 data = fuzz_load.repair(data)
                 try:
                     net = urnn.load(bytes(data))
-                    network = unpack(bytes(data))
+                    network = parse(bytes(data))
                 except (ValueError, ModelError):
                     continue
                 matrices = [m for cell in network.cells for m in (cell.w, cell.u)] + [network.head]

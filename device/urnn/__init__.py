@@ -83,7 +83,7 @@ class Net:
             raise ValueError("INPT: wrong length")
         for at in range(start + 4, start + size, 20):
             low, high, offset, factor, shift = unpack_from("<5i", data, at)
-            good = 0 <= shift <= 24 and factor > 0 and -LAW <= low <= offset <= high < LAW
+            good = 0 <= shift <= 15 and 0 < factor < LAW and -LAW <= low <= offset <= high < LAW
             if good:
                 for end in (low, high):
                     v = (end - offset) * factor + (1 << shift >> 1)

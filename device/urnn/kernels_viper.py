@@ -1,6 +1,6 @@
 """The vector operations compiled to machine code by MicroPython's viper emitter. kernels_plain.py says what they do.
 
-Nothing here checks a bound: format.py and net.py have proven every length before an address is used.
+Nothing here checks a bound: format.py and __init__.py have proven every length before an address is used.
 
 ptr8 and ptr16 load unsigned; ptr32 loads signed where words have 32 bits and unsigned on the 64-bit unix port. So sums
 are right modulo 2^32 everywhere, and `v << up >> up` makes a signed number of one: up is 32 where words have 64 bits,

@@ -76,7 +76,7 @@ class Channels:
     high: np.ndarray
     offset: np.ndarray  # int32 (C,)
     factor: np.ndarray  # int32 (C,) > 0
-    shift: np.ndarray  # int32 (C,) 0..24
+    shift: np.ndarray  # int32 (C,) 0..15
 
     def to_bytes(self) -> bytes:
         table = np.stack([self.low, self.high, self.offset, self.factor, self.shift], axis=1).astype("<i4")
@@ -164,7 +164,8 @@ def prove(network: Network) -> None:
     half = (1 << channel.shift.astype(np.int64)) >> 1
     for end in (channel.low, channel.high):
         product = (end.astype(np.int64) - channel.offset) * channel.factor + half
-        outside = (product < -LIMIT) | (product >= LIMIT) | (np.abs(product >> channel.shift) > ACTIVATION_MAX)
+        outside = (channel.factor < 1) | (channel.shift < 0) | (channel.shift > 15)
+        outside |= (product < -LIMIT) | (product >= LIMIT) | (np.abs(product >> channel.shift) > ACTIVATION_MAX)
         if outside.any():
             raise ModelError(f"input channel {int(outside.argmax())}: its normalisation leaves 16 bits")
 
@@ -211,14 +212,15 @@ def pack(network: Network) -> bytes:
 def unpack(data: bytes) -> Network:
     """Read a .urnn file; the device's own loader checks it first, and the law is proven again. Raises ModelError."""
     try:
-        network = _read(data)
+        network = parse(data)
     except (ValueError, struct.error) as error:  # text that is no UTF-8, a section too short for its fields
         raise ModelError(f"not a model this version can read: {error}") from None
     prove(network)
     return network
 
 
-def _read(data: bytes) -> Network:
+def parse(data: bytes) -> Network:
+    """unpack() without proving the law. Raises ValueError or struct.error."""
     net = urnn.load(data, kernels="plain")
     view = memoryview(data)
     values: dict[str, Any] = {}

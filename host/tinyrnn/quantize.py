@@ -80,6 +80,12 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
     reach = np.maximum(np.abs(seen.minimum - model.mean), np.abs(seen.maximum - model.mean)) / model.std
     bits = int(np.clip(math.floor(math.log2(ACTIVATION_MAX / (HEADROOM * max(reach.max(), 1e-6)))), 10, 14))
     offset = round_half_up(model.mean * unit)
+    if (np.abs(offset) >= 1 << 29).any():
+        c = int(np.abs(offset).argmax())
+        raise ModelError(
+            f"input channel {c} ({model.channels[c]}) has a mean of {model.mean[c]:g}, far outside what calibration saw; "
+            "expected the statistics of the same recording"
+        )
     # One raw step is `step` of the format's; factor / 2^shift is the nearest with a shift the law has room for
     step = 2.0**bits / (model.std * unit)
     shift = np.full(len(step), 14)
