@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyrnn.data.arguments import add_arguments, from_args
+from tinyrnn.data.arguments import add_arguments, from_args, natural, positive
 from tinyrnn.errors import ModelError, TinyrnnError
 
 if TYPE_CHECKING:
@@ -31,22 +31,22 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "-o", "--output", metavar="FILE", default="model.pt", help="the model (default model.pt)"
     )
     options.add_argument(
-        "--units", metavar="H", type=_positive, default=32, help="units of a layer (default 32)"
+        "--units", metavar="H", type=positive, default=32, help="units of a layer (default 32)"
     )
-    options.add_argument("--layers", metavar="N", type=_positive, default=1, help="GRU layers (default 1)")
+    options.add_argument("--layers", metavar="N", type=positive, default=1, help="GRU layers (default 1)")
     options.add_argument(
-        "--epochs", metavar="N", type=_positive, help="default: from the size of the recording"
+        "--epochs", metavar="N", type=positive, help="default: from the size of the recording"
     )
     options.add_argument(
         "--lr", metavar="RATE", type=_rate, help="peak learning rate (default 0.005; regression 0.01)"
     )
     options.add_argument(
-        "--seed", metavar="N", type=_natural, default=0, help="of weights and batches (default 0)"
+        "--seed", metavar="N", type=natural, default=0, help="of weights and batches (default 0)"
     )
     options.add_argument(
         "--seeds",
         metavar="N",
-        type=_positive,
+        type=positive,
         default=1,
         help="train N models with seeds SEED, SEED+1, ... and keep the lowest training loss (default 1)",
     )
@@ -179,24 +179,6 @@ def _fit(recording: Recording, seed: int, output: Path, args: argparse.Namespace
             checkpoint=part_of(output, seed),
             notice=notice,
         )
-
-
-def _positive(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _natural(text: str) -> int:
-    return _whole(text, 0)
-
-
-def _whole(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if not least <= value < 2**31:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, {least} or more")
-    return value
 
 
 def _rate(text: str) -> float:

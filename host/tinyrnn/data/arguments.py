@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--group", metavar="COLUMN", help="of a single CSV: the id of the sequence a row belongs to"
     )
-    options.add_argument("--window", metavar="N", type=_positive, help="cut into sequences of N rows")
+    options.add_argument("--window", metavar="N", type=positive, help="cut into sequences of N rows")
     options.add_argument(
         "--drop",
         metavar="COLUMN[,COLUMN]",
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share drawn for the test where DATA has no split (default 0.2)",
     )
     options.add_argument(
-        "--split-seed", metavar="N", type=_natural, default=0, help="seed of that draw (default 0)"
+        "--split-seed", metavar="N", type=natural, default=0, help="seed of that draw (default 0)"
     )
 
 
@@ -68,11 +68,13 @@ def from_args(args: argparse.Namespace) -> Recording:
     )
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """An argument that counts something: 1 or more."""
     return _whole(text, 1)
 
 
-def _natural(text: str) -> int:
+def natural(text: str) -> int:
+    """An argument such as a seed: 0 or more."""
     return _whole(text, 0)
 
 
@@ -81,7 +83,7 @@ def _whole(text: str, least: int) -> int:
         value = int(text)
     except ValueError:
         value = least - 1
-    if value < least:
+    if not least <= value < 2**31:
         raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, {least} or more")
     return value
 
