@@ -29,3 +29,15 @@ class Mismatch(TinyrnnError):
     """Two runtimes computed different integers."""
 
     exit_code = 6
+
+
+class LinkError(TinyrnnError):
+    """A port that cannot be opened, a board that does not answer, or a line that damages what goes over it."""
+
+    exit_code = 7
+
+
+class BoardError(TinyrnnError):
+    """A board that answered and said no: no room, firmware too old, an exception on the board."""
+
+    exit_code = 8

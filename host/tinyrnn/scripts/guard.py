@@ -1,0 +1,51 @@
+"""Sent by tinyrnn.board.link before anything else: it runs what follows only when it arrived whole.
+
+An answer goes back as `=CRC-32 LENGTH KIND` and the text on the lines below; KIND is A for an answer, E for a traceback.
+"""
+
+import sys
+from binascii import a2b_base64, crc32
+from io import StringIO
+
+
+class _tinyrnn:
+    def __init__(self):
+        self.file = None
+
+    def run(self, source, crc):
+        # source: bytes of a script that leaves a str in `answer`
+        kind = "A"
+        if crc32(source) & 0xFFFFFFFF != crc:
+            text = "damaged"
+            kind = "N"
+        else:
+            space = {}
+            try:
+                exec(source, space)
+                text = space["answer"]
+            except Exception as error:
+                space.clear()
+                kind = "E"
+                out = StringIO()
+                sys.print_exception(error, out)
+                text = out.getvalue()
+        data = text.encode()
+        print("\n=%08x %d %s" % (crc32(data) & 0xFFFFFFFF, len(data), kind))
+        print(text)
+
+    def open(self, path):
+        self.file = open(path, "wb")
+
+    def write(self, text):
+        # A damaged byte shows in the CRC, before the next piece is sent
+        data = a2b_base64(text)
+        self.file.write(data)
+        print("=%08x" % (crc32(data) & 0xFFFFFFFF))
+
+    def close(self):
+        if self.file:
+            self.file.close()
+        self.file = None
+
+
+_tinyrnn = _tinyrnn()
