@@ -1,59 +1,65 @@
 """The float model: what a trainer or an importer produces and the quantizer consumes. Plain numpy, PyTorch's layout.
 
-``model.pt`` is this model as a dictionary of tensors, written by ``torch.save`` and read with ``weights_only=True``.
+``model.pt`` is this model as a dictionary of tensors, see floatfile.py.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from tinyrnn.errors import ModelError
+from tinyrnn.floatcells import GRU, KINDS, LSTM, RNN, Cell, FastGRNN, FastRNN
+from tinyrnn.floatfile import from_dict, load, load_raw, save
+from tinyrnn.floatlayers import BatchNorm, CellNorm, Embedding, Factors, Layer, LayerNorm, Linear, check_array, rows
 
-FORMAT = "tinyrnn-float-1"
+__all__ = [
+    "GRU",
+    "KINDS",
+    "LSTM",
+    "RNN",
+    "BatchNorm",
+    "Calibration",
+    "Cell",
+    "CellNorm",
+    "Embedding",
+    "Factors",
+    "FastGRNN",
+    "FastRNN",
+    "FloatModel",
+    "Head",
+    "Layer",
+    "LayerNorm",
+    "Linear",
+    "Reach",
+    "from_dict",
+    "load",
+    "load_raw",
+    "save",
+]
+
 TASKS = ("classification", "regression")
 WHEN = ("last", "every")
 
 
 @dataclass(frozen=True)
-class GRU:
-    """One GRU layer of I inputs and H units; gate order r, z, n along the rows, as ``torch.nn.GRU`` has it."""
+class Head:
+    """One of several heads: a name for some consecutive outputs of the model."""
 
-    weight_ih: np.ndarray  # (3H, I)
-    weight_hh: np.ndarray  # (3H, H)
-    bias_ih: np.ndarray  # (3H,)
-    bias_hh: np.ndarray  # (3H,)
-
-    @property
-    def units(self) -> int:
-        return int(self.weight_hh.shape[1])
-
-    @property
-    def inputs(self) -> int:
-        return int(self.weight_ih.shape[1])
-
-    def step(self, x: np.ndarray, h: np.ndarray) -> np.ndarray:
-        """One step of a batch: x (B, I), h (B, H) -> h' (B, H). torch.nn.GRU's documented equations."""
-        a = x @ self.weight_ih.T + self.bias_ih
-        b = h @ self.weight_hh.T + self.bias_hh
-        units = self.units
-        r = _sigmoid(a[:, :units] + b[:, :units])
-        z = _sigmoid(a[:, units : 2 * units] + b[:, units : 2 * units])
-        n = np.tanh(a[:, 2 * units :] + r * b[:, 2 * units :])
-        return (1 - z) * n + z * h
+    name: str
+    outputs: int
+    task: str  # "classification" or "regression"
 
 
 @dataclass(frozen=True)
-class Linear:
-    """The dense head: ``y = weight @ h + bias``."""
+class Reach:
+    """The largest magnitudes of one recurrent layer's values over some sequences, for values without a bound."""
 
-    weight: np.ndarray  # (O, H)
-    bias: np.ndarray  # (O,)
+    state: np.ndarray  # (S,) LSTM: h, then c
+    ih: np.ndarray  # (R,) of W x, before norm and bias
+    hh: np.ndarray  # (R,) of U h
 
 
 @dataclass(frozen=True)
@@ -64,17 +70,22 @@ class Calibration:
     maximum: np.ndarray  # (C,) largest
     integer: bool  # every value is a whole number: the sensor's own integers
     sample: np.ndarray  # (T, C) a short piece of the recording, for the vectors of selftest()
+    reach: tuple[Reach, ...] = ()  # of each recurrent cell in order; () where nobody has measured: FloatModel.reach()
 
 
 @dataclass(frozen=True)
 class FloatModel:
-    """Normalisation, recurrent layers, dense head; everything needed to run it and to quantize it."""
+    """Normalisation, layers, dense head; everything needed to run it and to quantize it.
 
-    task: str  # "classification" or "regression"
+    Several heads are one dense head whose outputs have names: ``heads`` divides the rows of ``head``, and with them
+    labels and targets, among them. Without it all outputs are one head.
+    """
+
+    task: str  # "classification" or "regression"; of several heads the first one's
     when: str  # the output that counts: "last" step of a sequence, or "every" step
-    mean: np.ndarray  # (C,) of each input channel, in the user's unit
-    std: np.ndarray  # (C,) > 0
-    layers: tuple[GRU, ...]
+    mean: np.ndarray  # (C,) of each input channel, in the user's unit; 0 in front of an embedding
+    std: np.ndarray  # (C,) > 0; 1 in front of an embedding
+    layers: tuple[Layer, ...]
     head: Linear
     labels: tuple[str, ...]  # class names; names of the targets for a regression
     channels: tuple[str, ...]  # names of the input channels
@@ -83,32 +94,69 @@ class FloatModel:
     calibration: Calibration
     name: str = "model"
     info: dict[str, Any] = field(default_factory=dict)  # where it comes from: data set, seed, accuracy, ...
+    heads: tuple[Head, ...] = ()
 
     def __post_init__(self) -> None:
         if self.task not in TASKS or self.when not in WHEN:
             raise ModelError(f"model has task {self.task!r} and when {self.when!r}; expected one of {TASKS} and {WHEN}")
-        if not self.layers:
+        if not self.cells:
             raise ModelError("model has no recurrent layer; expected at least one")
+        check_array("mean", self.mean, (None,))
         width = len(self.mean)
-        for number, layer in enumerate(self.layers):
-            units = layer.units
-            shapes = {
-                "weight_ih": (3 * units, width),
-                "weight_hh": (3 * units, units),
-                "bias_ih": (3 * units,),
-                "bias_hh": (3 * units,),
-            }
-            for what, shape in shapes.items():
-                _check(f"layer {number} {what}", getattr(layer, what), shape)
-            width = units
-        outputs = len(self.labels)
-        _check("std", self.std, (len(self.mean),))
-        _check("head weight", self.head.weight, (outputs, width))
-        _check("head bias", self.head.bias, (outputs,))
-        _check("target_mean", self.target_mean, (outputs,))
-        _check("target_std", self.target_std, (outputs,))
+        check_array("std", self.std, (width,))
         if not (self.std > 0).all():
             raise ModelError("model has a channel whose standard deviation is not positive; expected > 0")
+        if len(self.channels) != width:
+            raise ModelError(f"model has {len(self.channels)} channel names; expected {width}, the inputs of its mean")
+        for number, layer in enumerate(self.layers):
+            where = f"layer {number} {layer.kind}"
+            layer.check(where)
+            if layer.inputs != width:
+                raise ModelError(f"model's {where} takes {layer.inputs} inputs; expected {width}, as it is given")
+            if isinstance(layer, Embedding) and (number or self.mean[0] != 0 or self.std[0] != 1):
+                raise ModelError(f"model's {where} is no first layer or its symbol is normalised; expected mean 0, std 1")
+            width = layer.units
+        outputs = len(self.labels)
+        check_array("head weight", self.head.weight, (outputs, width))
+        for what, array in (("head bias", self.head.bias), *((w, getattr(self, w)) for w in ("target_mean", "target_std"))):
+            check_array(what, array, (outputs,))
+        self._check_heads(outputs)
+        self._check_calibration(len(self.mean))
+
+    def _check_heads(self, outputs: int) -> None:
+        names = [head.name for head in self.heads]
+        if len(set(names)) < len(names) or any(head.task not in TASKS or head.outputs < 1 for head in self.heads):
+            raise ModelError(f"model has the heads {list(self.heads)}; expected different names, outputs and one of {TASKS}")
+        total = sum(head.outputs for head in self.heads)
+        if self.heads and (total != outputs or self.heads[0].task != self.task):
+            raise ModelError(f"model's heads have {total} outputs; expected {outputs} as labels, the first for {self.task}")
+
+    def _check_calibration(self, inputs: int) -> None:
+        seen = self.calibration
+        check_array("calibration minimum", seen.minimum, (inputs,))
+        check_array("calibration maximum", seen.maximum, (inputs,))
+        check_array("calibration sample", seen.sample, (None, inputs))
+        if seen.reach and len(seen.reach) != len(self.cells):
+            raise ModelError(f"model's calibration has {len(seen.reach)} layers; expected {len(self.cells)}")
+        for number, (cell, reach) in enumerate(zip(self.cells, seen.reach, strict=bool(seen.reach))):
+            count = int(cell.weight_ih.shape[0])
+            for what, length in (("state", cell.state_size), ("ih", count), ("hh", count)):
+                check_array(f"calibration of cell {number} {what}", getattr(reach, what), (length,))
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The recurrent layers, in order."""
+        return tuple(layer for layer in self.layers if isinstance(layer, Cell))
+
+    def each_head(self) -> tuple[tuple[Head, slice, Linear], ...]:
+        """Every head with the outputs it has and its own matrix; a model without names has one, called "output"."""
+        found = []
+        start = 0
+        for head in self.heads or (Head("output", len(self.labels), self.task),):
+            part = slice(start, start + head.outputs)
+            found.append((head, part, Linear(rows(self.head.weight, part), self.head.bias[part])))
+            start = part.stop
+        return tuple(found)
 
     def forward(self, x: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """Run a batch of sequences from the zero state.
@@ -119,106 +167,46 @@ class FloatModel:
         """
         y = (np.asarray(x, np.float64) - self.mean) / self.std
         for layer in self.layers:
-            h = np.zeros((len(y), layer.units))
-            out = np.empty((y.shape[0], y.shape[1], layer.units))
-            for t in range(y.shape[1]):
-                out[:, t] = h = layer.step(y[:, t], h)
-            y = out
-        return (y @ self.head.weight.T + self.head.bias) * self.target_std + self.target_mean
+            y = layer.run(y)
+        return self.head.apply(y) * self.target_std + self.target_mean
 
+    def reach(self, x: np.ndarray, lengths: np.ndarray | None = None) -> tuple[Reach, ...]:
+        """What each recurrent cell's values reach over a batch of sequences, as forward() takes it."""
+        y = (np.asarray(x, np.float64) - self.mean) / self.std
+        real = np.arange(y.shape[1]) < (np.full(len(y), y.shape[1]) if lengths is None else np.asarray(lengths))[:, None]
+        found = []
+        for layer in self.layers:
+            if not isinstance(layer, Cell):
+                y = layer.run(y)
+                continue
+            states = layer.states(y)
+            before = np.concatenate([np.zeros_like(states[:, :1]), states[:, :-1]], axis=1)
+            # one long batch of single steps, of the real steps only
+            ih, hh = layer.products(y[real], before[real])
+            found.append(Reach(*(np.abs(values).max(axis=0) for values in (states[real], ih, hh))))
+            y = states[..., : layer.units]
+        return tuple(found)
 
-def save(model: FloatModel, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
-    """Write ``model.pt``: to a temporary name beside it, then renamed, so that no half-written file is left.
+    def folded(self) -> FloatModel:
+        """The same function without BatchNorm layers: each goes into the layer behind it, or into the head.
 
-    extra: more entries of the file, the trainer's state for resuming, say.
-    """
-    import torch
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            return torch.from_numpy(np.ascontiguousarray(value, np.float64))
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [plain(item) for item in value]
-        return value
-
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            torch.save({"format": FORMAT, "model": plain(asdict(model)), **(extra or {})}, stream)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def load(path: str | os.PathLike[str]) -> FloatModel:
-    """Read ``model.pt``. Raises ModelError when it is not one."""
-    return from_dict(load_raw(path)["model"], path)
-
-
-def load_raw(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The file's whole dictionary, ``extra`` entries included. Never runs code from the file."""
-    import torch
-
-    try:
-        raw = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file; expected a model.pt made by `tinyrnn train`") from None
-    except Exception as error:  # torch raises many kinds for a damaged or hostile file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(
-            f"{path}: cannot be read as a PyTorch file ({reason:.80}); expected a model.pt made by `tinyrnn train`"
-        ) from None
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        seen = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
-        raise ModelError(f"{path}: holds {seen!r}, expected {FORMAT!r}; make it with `tinyrnn train`")
-    return raw
-
-
-def from_dict(raw: dict[str, Any], path: str | os.PathLike[str] = "model") -> FloatModel:
-    """The inverse of what ``save`` did to the model. Raises ModelError, naming what is missing."""
-
-    def array(value: Any) -> np.ndarray:
-        return np.asarray(value, np.float64)
-
-    try:
-        calibration = raw["calibration"]
-        return FloatModel(
-            task=raw["task"],
-            when=raw["when"],
-            mean=array(raw["mean"]),
-            std=array(raw["std"]),
-            layers=tuple(GRU(**{key: array(value) for key, value in layer.items()}) for layer in raw["layers"]),
-            head=Linear(**{key: array(value) for key, value in raw["head"].items()}),
-            labels=tuple(raw["labels"]),
-            channels=tuple(raw["channels"]),
-            target_mean=array(raw["target_mean"]),
-            target_std=array(raw["target_std"]),
-            calibration=Calibration(
-                minimum=array(calibration["minimum"]),
-                maximum=array(calibration["maximum"]),
-                integer=bool(calibration["integer"]),
-                sample=array(calibration["sample"]),
-            ),
-            name=raw["name"],
-            info=dict(raw["info"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{path}: a field is missing or of the wrong type ({error}); make the file again with `tinyrnn train`"
-        ) from None
-
-
-def _check(what: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
-    if array.shape != shape:
-        raise ModelError(f"model's {what} has shape {array.shape}; expected {shape}")
-    if not np.isfinite(array).all():
-        raise ModelError(f"model's {what} holds NaN or infinity; the training diverged, try a lower learning rate")
-
-
-def _sigmoid(a: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(0.5 * a))
+        Exact up to the rounding of float64. Behind an embedding it goes into the table. Raises ModelError in front
+        of a layer that normalises what it gets, which cannot take up an offset. calibration.reach stays as it is,
+        so its ``ih`` still holds the offset of W x that has become a part of the bias.
+        """
+        layers: list[Layer] = []
+        pending: tuple[np.ndarray, np.ndarray] | None = None
+        for layer in self.layers:
+            if pending is not None and isinstance(layer, BatchNorm):
+                scale, shift = layer.affine()
+                pending = scale * pending[0], scale * pending[1] + shift
+            elif isinstance(layer, BatchNorm) and layers and isinstance(layers[-1], Embedding):
+                scale, shift = layer.affine()
+                layers[-1] = Embedding(layers[-1].weight * scale + shift)
+            elif isinstance(layer, BatchNorm):
+                pending = layer.affine()
+            else:
+                layers.append(layer if pending is None else layer.with_input(*pending))
+                pending = None
+        head = self.head if pending is None else self.head.with_input(*pending)
+        return replace(self, layers=tuple(layers), head=head)

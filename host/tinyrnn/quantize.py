@@ -13,6 +13,7 @@ import numpy as np
 
 from tinyrnn import floatmodel
 from tinyrnn.errors import ModelError
+from tinyrnn.floatlayers import dense
 from tinyrnn.floatmodel import FloatModel
 from tinyrnn.network import ACTIVATION_MAX, GRU, LIMIT, Channels, Matrix, Network, with_vectors
 
@@ -25,19 +26,20 @@ HEADROOM = 1.25  # of the input's format above what calibration saw
 
 def quantize(model: FloatModel) -> Network:
     """The network, its law proven and its selftest vectors made. Raises ModelError, naming the layer and the row."""
+    layers = _supported(model)
     channels, bits, scale, shift, exponents = _input_format(model)
-    first = model.layers[0]
+    first = layers[0]
     # W (x - mean) / std + b in terms of the input format's real value u: W (u * scale + shift) + b
-    weight = first.weight_ih * scale
-    bias = first.bias_ih + first.weight_ih @ shift
+    weight = dense(first.weight_ih) * scale
+    bias = first.bias_ih + dense(first.weight_ih) @ shift
     cells = []
-    for number, layer in enumerate(model.layers):
+    for number, layer in enumerate(layers):
         w = _rows(f"layer {number} W", weight, bias, bits)
-        u = _rows(f"layer {number} U", layer.weight_hh, layer.bias_hh, STATE_BITS)
+        u = _rows(f"layer {number} U", dense(layer.weight_hh), layer.bias_hh, STATE_BITS)
         cells.append(GRU(w, u))
         bits = STATE_BITS
-        if number + 1 < len(model.layers):
-            weight, bias = model.layers[number + 1].weight_ih, model.layers[number + 1].bias_ih
+        if number + 1 < len(layers):
+            weight, bias = dense(layers[number + 1].weight_ih), layers[number + 1].bias_ih
     head, output_exponents = _head(model)
     network = Network(
         task=model.task,
@@ -52,6 +54,21 @@ def quantize(model: FloatModel) -> Network:
         name=model.name,
     )
     return with_vectors(network, network.raw(model.calibration.sample))
+
+
+def _supported(model: FloatModel) -> list[floatmodel.GRU]:
+    """The layers, batch normalisation folded away. Raises ModelError for what the device has no code for."""
+    known = "expected one head and gru layers (reset after, full rank, no layer normalisation)"
+    found = []
+    for number, layer in enumerate(model.folded().layers):
+        if not isinstance(layer, floatmodel.GRU) or not layer.reset_after or layer.norm is not None:
+            raise ModelError(f"layer {number}, {layer.kind}: this kind or an option of it cannot be quantized; {known}")
+        if any(isinstance(weight, floatmodel.Factors) for weight in (layer.weight_ih, layer.weight_hh, model.head.weight)):
+            raise ModelError(f"layer {number}, {layer.kind}: low-rank factors cannot be quantized; {known}")
+        found.append(layer)
+    if len(model.heads) > 1:
+        raise ModelError(f"{len(model.heads)} heads cannot be quantized; {known}")
+    return found
 
 
 def round_half_up(x: np.ndarray | float) -> np.ndarray:
@@ -120,7 +137,7 @@ def _rows(what: str, weight: np.ndarray, bias: np.ndarray, bits: int) -> Matrix:
 
 def _head(model: FloatModel) -> tuple[Matrix, np.ndarray]:
     """The dense head and its outputs' exponents: one for all classes, so that they compare; each target its own."""
-    weight = model.head.weight * model.target_std[:, None]
+    weight = dense(model.head.weight) * model.target_std[:, None]
     bias = model.head.bias * model.target_std + model.target_mean
     parts = [
         _row(f"head row {r}", w, b, STATE_BITS, -60, 60, unit=None)

@@ -1,0 +1,165 @@
+"""``model.pt``: a FloatModel as a dictionary of tensors, written by ``torch.save`` and read with ``weights_only=True``.
+
+Format "tinyrnn-float-2": {"format", "model": the fields of FloatModel; every layer a dictionary with its "kind"}.
+"tinyrnn-float-1", which knew one cell, is still read: a layer without "kind" is a GRU.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinyrnn.errors import ModelError
+from tinyrnn.floatcells import GRU, KINDS
+from tinyrnn.floatlayers import CellNorm, Factors, Layer, Linear
+
+if TYPE_CHECKING:
+    from tinyrnn.floatmodel import FloatModel
+
+FORMAT = "tinyrnn-float-2"
+FORMATS = ("tinyrnn-float-1", FORMAT)
+
+
+def save(model: FloatModel, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
+    """Write ``model.pt``: to a temporary name beside it, then renamed, so that no half-written file is left.
+
+    extra: more entries of the file, the trainer's state for resuming, say.
+    """
+    import torch
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, (np.ndarray, np.generic)):
+            return torch.from_numpy(np.array(value, np.float64)) if value.ndim else value.item()
+        if is_dataclass(value):
+            kind: dict[str, Any] = {"kind": value.kind} if isinstance(value, Layer) else {}
+            return kind | {part.name: plain(getattr(value, part.name)) for part in fields(value)}
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        return value
+
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            torch.save({"format": FORMAT, "model": plain(model), **(extra or {})}, stream)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def load(path: str | os.PathLike[str]) -> FloatModel:
+    """Read ``model.pt``. Raises ModelError when it is not one."""
+    return from_dict(load_raw(path).get("model"), path)
+
+
+def load_raw(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The file's whole dictionary, ``extra`` entries included. Never runs code from the file."""
+    import torch
+
+    try:
+        _refuse_bomb(path)
+        raw = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file; expected a model.pt made by `tinyrnn train`") from None
+    except Exception as error:  # torch raises many kinds for a damaged or hostile file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(
+            f"{path}: cannot be read as a PyTorch file ({reason:.80}); expected a model.pt made by `tinyrnn train`"
+        ) from None
+    if not isinstance(raw, dict) or raw.get("format") not in FORMATS:
+        seen = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
+        raise ModelError(f"{path}: holds {seen!r:.60}, expected {FORMAT!r}; make it with `tinyrnn train`")
+    return raw
+
+
+def from_dict(raw: Any, path: str | os.PathLike[str] = "model") -> FloatModel:
+    """The inverse of what ``save`` did to the model. Raises ModelError, naming what is missing."""
+    from tinyrnn.floatmodel import Calibration, FloatModel, Head, Reach
+
+    try:
+        given = dict(raw)
+        given["mean"], given["std"] = _array(given["mean"]), _array(given["std"])
+        given["target_mean"], given["target_std"] = _array(given["target_mean"]), _array(given["target_std"])
+        given["layers"] = tuple(_layer(layer) for layer in given["layers"])
+        given["head"] = _build(Linear, given["head"])
+        for name in ("labels", "channels"):
+            given[name] = tuple(_text(item) for item in given[name])
+        seen = dict(given["calibration"])
+        given["calibration"] = Calibration(
+            **{name: _array(seen[name]) for name in ("minimum", "maximum", "sample")},
+            integer=bool(seen["integer"]),
+            reach=tuple(_build(Reach, reach) for reach in seen.get("reach", ())),
+        )
+        given["heads"] = tuple(Head(_text(h["name"]), int(h["outputs"]), _text(h["task"])) for h in given.get("heads", ()))
+        given["name"], given["info"] = _text(given["name"]), dict(given["info"])
+        return FloatModel(**given)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{path}: a field is missing or of the wrong type ({reason:.120}); make the file again with `tinyrnn train`"
+        ) from None
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+
+
+def _layer(raw: Any) -> Layer:
+    given = dict(raw)
+    kind = given.pop("kind", GRU.kind)
+    if kind not in KINDS:
+        raise ModelError(f"layer of the unknown kind {kind!r:.40}; expected one of {', '.join(KINDS)}")
+    layer: Layer = _build(KINDS[kind], given)
+    return layer
+
+
+def _build(make: type[Any], raw: Any) -> Any:
+    """A dataclass from its dictionary. Fields that it does not know are an error: their meaning would be lost."""
+    given = {}
+    known = {part.name: part for part in fields(make)}
+    for name, value in dict(raw).items():
+        if name not in known:
+            raise ValueError(f"{make.__name__} has no {name!r:.40}")
+        if isinstance(value, dict):
+            given[name] = _build(CellNorm if name == "norm" else Factors, value)
+        else:
+            given[name] = value if value is None or isinstance(value, (bool, int, float, str)) else _array(value)
+    missing = [name for name, part in known.items() if name not in given and part.default is MISSING]
+    if missing:
+        raise ValueError(f"{make.__name__} without {', '.join(missing)}")
+    return make(**given)
+
+
+def _array(value: Any) -> np.ndarray:
+    """A tensor as float64. Refused: one that stands for more numbers than the file holds."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        if value.layout != torch.strided or value.is_complex() or value.device.type != "cpu" or value.is_quantized:
+            raise ValueError(f"a tensor of {value.dtype}, {value.layout}; expected an ordinary one")
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise ValueError(f"a tensor of shape {tuple(value.shape)} on fewer numbers")
+        value = value.detach().to(torch.float64).numpy()
+    return np.asarray(value, np.float64)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where a text is expected")
+    return value
+
+
+def _refuse_bomb(path: str | os.PathLike[str]) -> None:
+    """PyTorch never compresses; a compressed archive may stand for more memory than there is."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("its archive is compressed")
