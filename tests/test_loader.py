@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import urnn
-import urnn.cells
+import urnn.gru
 import urnn.kernels_plain
+import urnn.program
 from tinyrnn.errors import ModelError
 from tinyrnn.network import parse, prove
 from tinyrnn.runtimes import Runtime
@@ -45,9 +46,7 @@ def files(folder: Path) -> list[bytes]:
 @pytest.fixture
 def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buffers between canaries, as in fuzz_load.main()."""
-    monkeypatch.setattr(fuzz_load.home, "zeros", fuzz_load.guarded_zeros)
-    monkeypatch.setattr(fuzz_load.home, "array", fuzz_load.guarded_array)
-    monkeypatch.setattr(urnn.cells, "zeros", fuzz_load.guarded_zeros)
+    monkeypatch.setattr(urnn.program.Program, "vector", fuzz_load.guarded)
 
 
 def test_the_crc_finds_every_damaged_byte(runtime: Runtime, folder: Path) -> None:
@@ -141,6 +140,12 @@ def find_fault(files: list[bytes]) -> str:
     return ""
 
 
+def replace_matvec(monkeypatch: pytest.MonkeyPatch, kernel: Callable[..., None]) -> None:
+    kernels = list(urnn.kernels_plain._KERNELS)
+    kernels[urnn.program.MATVEC] = kernel
+    monkeypatch.setattr(urnn.kernels_plain, "_KERNELS", kernels)
+
+
 @pytest.mark.usefixtures("guarded")
 def test_no_fault_without_one(files: list[bytes]) -> None:
     assert find_fault(files) == ""
@@ -152,14 +157,14 @@ def test_a_matrix_that_is_not_checked_is_found(files: list[bytes], monkeypatch: 
         size = urnn.format.matrix_bytes(rows, cols)
         return memoryview(data)[start : start + size], start + size
 
-    monkeypatch.setattr(fuzz_load.home, "matrix", unchecked)
+    monkeypatch.setattr(urnn, "matrix", unchecked)
+    monkeypatch.setattr(urnn.gru, "matrix", unchecked)
     assert "IndexError after the load" in find_fault(files)
 
 
 @pytest.mark.usefixtures("guarded")
 def test_another_exception_is_found(files: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(urnn.cells.CELLS, b"GRU ")
-    monkeypatch.setattr(fuzz_load.home, "CELLS", {b"GRU ": lambda *_: [][0]})
+    monkeypatch.setattr(urnn.gru, "cell", lambda *_: [][0])
     assert "load() raised IndexError" in find_fault(files)
 
 
@@ -167,12 +172,12 @@ def test_another_exception_is_found(files: list[bytes], monkeypatch: pytest.Monk
 def test_a_write_outside_is_found(files: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     plain = urnn.kernels_plain.matvec
 
-    def careless(m: memoryview, x: memoryview, y: memoryview) -> None:
-        plain(m, x, y)
+    def careless(m: memoryview, x: memoryview, y: memoryview, n: int) -> None:
+        plain(m, x, y, n)
         for whole, room in fuzz_load.guards:  # as a kernel without checks would
             whole[fuzz_load.GUARD + room] = 0
 
-    monkeypatch.setattr(urnn.kernels_plain, "matvec", careless)
+    replace_matvec(monkeypatch, careless)
     assert "wrote outside" in find_fault(files)
 
 
@@ -180,25 +185,24 @@ def test_a_write_outside_is_found(files: list[bytes], monkeypatch: pytest.Monkey
 def test_a_changed_file_is_found(files: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     plain = urnn.kernels_plain.matvec
 
-    def scribble(m: memoryview, x: memoryview, y: memoryview) -> None:
-        plain(m, x, y)
+    def scribble(m: memoryview, x: memoryview, y: memoryview, n: int) -> None:
+        plain(m, x, y, n)
         m[20] = 30  # the first row's shift
 
-    monkeypatch.setattr(urnn.kernels_plain, "matvec", scribble)
+    replace_matvec(monkeypatch, scribble)
     assert "wrote outside" in find_fault(files)
 
 
 @pytest.mark.usefixtures("guarded")
 def test_a_read_outside_is_found(files: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel without checks that reads beyond its vector: the second set finds another canary there."""
-    plain = urnn.kernels_plain
+    plain = urnn.kernels_plain.matvec
 
-    def greedy(m: memoryview, x: memoryview, y: memoryview) -> None:
-        plain.matvec(m, x, y)
+    def greedy(m: memoryview, x: memoryview, y: memoryview, n: int) -> None:
+        plain(m, x, y, n)
         whole, room = fuzz_load.guards[0]
         y[0] += whole[fuzz_load.GUARD + room] & 255
 
-    twice = types.SimpleNamespace(**{**vars(plain), "NAME": "greedy", "matvec": greedy})
-    monkeypatch.setattr(urnn, "_kernel_set", lambda name: twice)
+    replace_matvec(monkeypatch, greedy)
     with pytest.raises(fuzz_load.Fault, match="kernels differ"):
-        fuzz_load.check(files[0], ["greedy", "greedy"])
+        fuzz_load.check(files[0], ["plain", "plain"])

@@ -12,8 +12,8 @@ import time
 from array import array
 from struct import unpack_from
 
-from .cells import CELLS, zeros
 from .format import matrix, unseal
+from .program import MATVEC, NORMALISE, Program, link, module
 
 __version__ = "0.1.0"
 LAW = 1 << 30  # every intermediate v satisfies -LAW <= v < LAW
@@ -25,6 +25,32 @@ def _ticks_us():
     return time.monotonic_ns() // 1000  # CircuitPython and CPython
 
 
+def _since_us(began):
+    if hasattr(time, "ticks_diff"):  # ticks wrap
+        return time.ticks_diff(_ticks_us(), began)
+    return _ticks_us() - began
+
+
+def _channels(data, start, size, program):
+    # docs/numerics.md, equations 5 and 6: the law, proven here for every channel
+    n = unpack_from("<I", data, start)[0]
+    if n > 65535 or size != 4 + 20 * n:
+        raise ValueError("INPT: wrong length")
+    for at in range(start + 4, start + size, 20):
+        low, high, offset, factor, shift = unpack_from("<5i", data, at)
+        good = 0 <= shift <= 15 and 0 < factor < LAW and -LAW <= low <= offset <= high < LAW
+        if good:
+            for end in (low, high):
+                v = (end - offset) * factor + (1 << shift >> 1)
+                good = good and -LAW <= v < LAW and -32767 <= v >> shift <= 32767
+        if not good:
+            raise ValueError("INPT: out of range")
+    program.x = program.vector(n)
+    program.width = n
+    program.add(NORMALISE, memoryview(data)[start : start + size], None, program.x, n)
+    return n
+
+
 class Net:
     """A loaded model: what urnn.load() returns. The file's bytes stay where they are and are read in place.
 
@@ -32,67 +58,46 @@ class Net:
     kernels: name of the kernel set in use. output: the head's integers, one for each class or target.
     """
 
-    def __init__(self, data, sections, kernels):
-        self.kernels = kernels.NAME
-        self._normalise = kernels.normalise
-        self._matvec = kernels.matvec
+    def __init__(self, data, sections, sets):
+        self.kernels = sets[0]
         self.labels = ()
-        self._cells = []
-        self._test = self._head = None
+        self._test = None
         self.regression = self.every_step = False
-        width = units = 0
+        program = Program()
+        n = 0
         for tag, start, stop in sections:
             size = stop - start
             if tag == b"TASK" and size == 4 and data[start] | data[start + 1] < 2:
                 self.regression = bool(data[start])
                 self.every_step = bool(data[start + 1])
-            elif tag == b"INPT" and not width and size >= 24:
-                width = self.inputs = self._channels(data, start, size)
-            elif tag in CELLS and width and not self._head and size >= 4:
-                cell = CELLS[tag](data, start, stop, width, kernels)
-                self._cells.append(cell)
-                width = cell.units
-                units += width
-            elif tag == b"DENS" and units and not self._head and size >= 4:
+            elif tag == b"INPT" and not program.x and size >= 24:
+                self.inputs = _channels(data, start, size, program)
+            elif tag == b"DENS" and program.states and not n and size >= 4:
                 n = data[start] | data[start + 1] << 8
                 at = start + 4 + ((n + 3) & -4)
-                self._head, at = matrix(data, at, stop, n, width)
+                head, at = matrix(data, at, stop, n, program.width)
                 if at != stop or not n:
                     raise ValueError("DENS: wrong length")
                 self._exponents = memoryview(data)[start + 4 : start + 4 + n]
-                self._y = zeros(n)
-                self.output = memoryview(self._y)[:n]
+                y = program.vector(n)
+                program.add(MATVEC, head, program.x, y, n)
+                self.output = memoryview(y)[:n]
             elif tag == b"labl":
                 self.labels = str(bytes(data[start:stop]), "utf-8").split("\n")
             elif tag == b"test":
                 self._test = (data, start, stop)
             elif tag[0] < 97:
-                raise ValueError("section %r: update urnn" % tag)
-        if not self._head or self.labels and len(self.labels) != n:
+                # A cell's section has the name of its module
+                name = str(tag, "utf-8").strip().lower()
+                cell = program.x and not n and size >= 4 and name.isalpha() and module(name)
+                if not cell:
+                    raise ValueError("section %r: update urnn" % tag)
+                cell.cell(data, start, stop, program)
+        if not n or self.labels and len(self.labels) != n:
             raise ValueError("no head, or labels")
-        self._h = array("i", bytes(4 * units))
-        at = 0
-        for cell in self._cells:
-            cell.h = memoryview(self._h)[at : at + cell.units]
-            at += cell.units
-
-    def _channels(self, data, start, size):
-        # docs/numerics.md, equations 5 and 6: the law, proven here for every channel
-        n = unpack_from("<I", data, start)[0]
-        if n > 65535 or size != 4 + 20 * n:
-            raise ValueError("INPT: wrong length")
-        for at in range(start + 4, start + size, 20):
-            low, high, offset, factor, shift = unpack_from("<5i", data, at)
-            good = 0 <= shift <= 15 and 0 < factor < LAW and -LAW <= low <= offset <= high < LAW
-            if good:
-                for end in (low, high):
-                    v = (end - offset) * factor + (1 << shift >> 1)
-                    good = good and -LAW <= v < LAW and -32767 <= v >> shift <= 32767
-            if not good:
-                raise ValueError("INPT: out of range")
-        self._input = memoryview(data)[start : start + size]
-        self._x = zeros(n)
-        return n
+        self._states = program.states
+        self._steps = program.steps  # the linked program may hold addresses only
+        self._run, self._program = link(program.steps, sets)
 
     def step(self, sample):
         """Take one sample: a sequence of `inputs` integers as the sensor gives them, in [-2^30, 2^30).
@@ -101,11 +106,7 @@ class Net:
         """
         if len(sample) != self.inputs:
             raise ValueError("%d values, not %d" % (len(sample), self.inputs))
-        x = self._x
-        self._normalise(self._input, sample, x)
-        for cell in self._cells:
-            x = cell.step(x)
-        self._matvec(self._head, x, self._y)
+        self._run(self._program, self._program, sample)
 
     def argmax(self):
         """The class: index of the largest output, the first of equals."""
@@ -123,21 +124,24 @@ class Net:
 
     def reset(self):
         """Start a new sequence: the state becomes zero."""
-        for i in range(len(self._h)):
-            self._h[i] = 0
+        for h in self._states:
+            for i in range(len(h)):
+                h[i] = 0
 
     @property
     def state(self):
         """The state of all layers, array('h') in Q0.15: a copy to save; assign it to restore."""
-        return array("h", self._h)
+        return array("h", [v for h in self._states for v in h])
 
     @state.setter
     def state(self, saved):
-        h = self._h
-        if len(saved) != len(h) or min(saved) < -32767 or max(saved) > 32767:
+        if len(saved) != sum([len(h) for h in self._states]) or min(saved) < -32767 or max(saved) > 32767:
             raise ValueError("wrong state")
-        for i in range(len(h)):
-            h[i] = saved[i]
+        at = 0
+        for h in self._states:
+            for i in range(len(h)):
+                h[i] = saved[at]
+                at += 1
 
     def selftest(self):
         """Replay the vectors inside the file; return 'PASS, ...' with the time of a step.
@@ -161,7 +165,7 @@ class Net:
             sample = unpack_from("<%d%s" % (n, "h" if width == 2 else "i"), data, at + 4 + t * n * width)
             began = _ticks_us()
             self.step(sample)
-            us += _ticks_us() - began
+            us += _since_us(began)
         want = unpack_from("<%di%dh" % (outputs, len(saved)), data, last)
         got = tuple(self.output) + tuple(self.state)
         self.state = saved
@@ -171,21 +175,12 @@ class Net:
         return "PASS, %d steps, %d us/step, %s" % (steps, us // steps, self.kernels)
 
 
-# Best first. Each module holds the same functions with the same arguments and results.
-_SETS = ("viper", "plain")
-
-
-def _kernel_set(name):
-    # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError.
-    try:
-        return __import__("urnn.kernels_" + name, None, None, ("NAME",))
-    except (ImportError, SyntaxError, ValueError):
-        return None
+_SETS = ("viper", "plain")  # best first
 
 
 def kernels():
     """The names of the kernel sets that this runtime can use, best first."""
-    return [name for name in _SETS if _kernel_set(name)]
+    return [name for name in _SETS if module("kernels_" + name)]
 
 
 def load(source, kernels=None):
@@ -204,11 +199,13 @@ def load(source, kernels=None):
             f.readinto(data)
     else:
         data = source
-    found = _kernel_set(kernels) if kernels else _best
-    if not found:
-        raise ValueError("no kernels %r" % kernels)
-    return Net(data, unseal(data), found)
+    sets = _sets
+    if kernels:
+        if kernels not in _SETS or not module("kernels_" + kernels):
+            raise ValueError("no kernels %r" % kernels)
+        sets = _SETS[_SETS.index(kernels) :]
+    return Net(data, unseal(data), sets)
 
 
-# Imported with the package, not by the first load(): its code is not the model's memory.
-_best = _kernel_set("viper") or _kernel_set("plain")
+# Imported with the package, not by the first load(): their code is not the model's memory.
+_sets = kernels()

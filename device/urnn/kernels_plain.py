@@ -1,20 +1,23 @@
 """THE vector operations, in plain Python: slow, readable, normative. Every other kernel set equals this one, bit for bit.
 
 Vectors are array('i'). Matrices and channel tables are views of the model file, checked by the loader (format.py).
+Every kernel takes (a, b, c, n): three vectors and the number of its results.
 """
 
 from .fixed import i32, rshift, saturate, sigmoid, tanh
+from .program import GRU, MATVEC, NORMALISE
 
 NAME = "plain"
+CODES = (NORMALISE, MATVEC, GRU)
 
 
-def normalise(table, sample, x):
+def normalise(table, sample, x, n):
     """x[c] = rshift((clamp(sample[c], low, high) - offset) * factor, shift): raw integers to the net's format.
 
-    table: u32 C, then for each channel i32 low, high, offset, factor, shift. sample: C integers. x: C, 16-bit range.
+    table: u32 C, then for each channel i32 low, high, offset, factor, shift. sample: C integers. x: n = C, 16-bit range.
     docs/numerics.md, equations 5 and 6. low=-8 high=7 offset=1 factor=4096 shift=1: sample 3 -> 4096
     """
-    for c in range(i32(table, 0)):
+    for c in range(n):
         at = 4 + 20 * c
         v = sample[c]
         low = i32(table, at)
@@ -23,18 +26,17 @@ def normalise(table, sample, x):
         x[c] = rshift((v - i32(table, at + 8)) * i32(table, at + 12), i32(table, at + 16))
 
 
-def matvec(m, x, y):
+def matvec(m, x, y, n):
     """y[row] = (bias[row] + sum over k of w[row][k] * x[k]) >> shift[row]; the bias contains the rounding half.
 
-    m: a matrix as format.matrix_bytes() describes it, weights int8. x: cols integers of 16-bit range. y: rows integers,
+    m: a matrix as format.matrix_bytes() describes it, weights int8. x: cols integers of 16-bit range. y: n = rows integers,
     and the array has room for whole blocks of four; what stands beyond rows is undefined.
     Rounding: half up (equation 1). Bound: the packer proves |bias| + sum |w||x| < 2^30 for each row (equation 8).
     bias=2 shift=2 w=(3, -1) x=(5, 9): (2 + 15 - 9) >> 2 = 2
     """
-    rows = m[0] | m[1] << 8
     cols = m[2] | m[3] << 8
     block = 4
-    for row in range(rows):
+    for row in range(n):
         r = row & 3
         if row and not r:
             block += 20 + 4 * cols
@@ -60,3 +62,17 @@ def gru(a, b, h, units):
         z = sigmoid(saturate(a[z] + b[z]))
         n = tanh(saturate(a[n] + rshift(r * saturate(b[n]), 15)))
         h[j] = rshift((32768 - z) * n + z * h[j], 15)
+
+
+_KERNELS = (None, normalise, matvec, gru)
+
+
+def pack(steps):
+    """Steps of program.py -> what run() takes: the same, with the kernel in the place of its code."""
+    return [(_KERNELS[code], a, b, c, n) for code, a, b, c, n in steps]
+
+
+def run(program, _, sample):
+    """Execute a program of pack()."""
+    for kernel, a, b, c, n in program:
+        kernel(a, sample if b is None else b, c, n)

@@ -24,8 +24,8 @@ from binascii import crc32, hexlify
 from struct import pack_into, unpack_from
 
 import urnn
-import urnn.cells
 from urnn.format import unseal
+from urnn.program import GRU, MATVEC, Program
 
 GUARD = 16  # canary words on each side of a buffer, and canary bytes / 4 on each side of a file
 LAW = 1 << 30
@@ -183,21 +183,13 @@ def mutant(case, seed, files, seeds):
 
 # Buffers between canaries, in place of those that the net allocates
 
-home = urnn  # the module that Net is in
 guards = []
 canary = 0
 
 
-def guarded_array(kind, values):
-    """array(kind, values), with canaries if it is of 32-bit integers, which the kernels write."""
-    return guarded(len(values) >> 2) if kind == "i" else array(kind, values)
-
-
-def guarded_zeros(n):
-    return guarded((n + 3) & -4)
-
-
-def guarded(room):
+def guarded(program, n):
+    """What Program.vector() does, between canaries."""
+    room = (n + 3) & -4
     whole = array("i", bytes(4 * (room + 2 * GUARD)))
     for i in range(GUARD):
         whole[i] = whole[GUARD + room + i] = canary
@@ -229,8 +221,8 @@ def use(data, kernels, sign):
     edge = bytes([canary & 255]) * (4 * GUARD)
     arena = bytearray(edge + data + edge)
     net = urnn.load(memoryview(arena)[4 * GUARD : 4 * GUARD + len(data)], kernels)
-    if len(guards) < 2 + 2 * len(net._cells) + 1:  # input, output; two in each cell; the state
-        raise Fault("buffers without canaries: guarded_zeros() no longer stands in for what makes them")
+    if len(guards) != 2 + 3 * len(net._states):  # input, output; two and the state in each cell
+        raise Fault("buffers without canaries: guarded() no longer stands in for what makes them")
     results = []
     try:
         for sample in SAMPLES:
@@ -276,11 +268,17 @@ def bounds(m):
 
 def lawful(net):
     """Whether no accumulator can leave [-2^30, 2^30): the promise under which all kernel sets agree."""
-    for cell in net._cells:
-        for (w, w_shift), (u, u_shift) in zip(bounds(cell._w), bounds(cell._u)):
-            if w >= LAW or u >= LAW or (w >> w_shift) + (u >> u_shift) + 2 >= LAW:
+    made = {}  # the rows of the matrix that makes a vector
+    for code, a, b, c, _ in net._steps:
+        if code == MATVEC:
+            made[id(c)] = rows = bounds(a)
+            if not all([bound < LAW for bound, _ in rows]):
                 return False
-    return all([bound < LAW for bound, _ in bounds(net._head)])
+        elif code == GRU:
+            for (w, w_shift), (u, u_shift) in zip(made[id(a)], made[id(b)]):
+                if (w >> w_shift) + (u >> u_shift) + 2 >= LAW:
+                    return False
+    return True
 
 
 def check(data, kernel_sets):
@@ -352,8 +350,7 @@ def main(arguments):
     for name in names:
         with open(name, "rb") as f:
             files.append(f.read())
-    home.zeros = urnn.cells.zeros = guarded_zeros
-    home.array = guarded_array
+    Program.vector = guarded
     if mode == "random":
         cases = random_cases(files, int(a), int(b), int(arguments[4]))
     else:

@@ -1,0 +1,80 @@
+"""A step of the net as a program: what the cells write at load, and what the kernels run.
+
+A step of it is (code, a, b, c, n): a kernel, three vectors and a count. It computes n integers, mostly c from a and b.
+Each code stands for one kernel; its definition in plain Python has the arguments (a, b, c, n).
+b is None where a kernel takes the sample.
+"""
+
+from array import array
+
+NORMALISE = 1
+MATVEC = 2
+GRU = 3
+
+# Modules FAMILY_SET hold the kernels of a family: codes 0..15, 16..31, and so on.
+FAMILIES = ("kernels",)
+
+
+class Program:
+    """What the cells have written so far.
+
+    x: the vector that the next cell takes, array('i'); width: its length. steps: the program. states: a view of each
+    cell's state, 16-bit integers which the net keeps from one sample to the next.
+    """
+
+    def __init__(self):
+        self.x = None
+        self.width = 0
+        self.steps = []
+        self.states = []
+
+    def add(self, code, a, b, c, n):
+        """Append a step."""
+        self.steps.append((code, a, b, c, n))
+
+    def vector(self, n):
+        """A new vector of n integers, rounded up to whole blocks of four, as the kernels write them."""
+        return array("i", bytes(4 * ((n + 3) & -4)))
+
+    def state(self, n):
+        """A state of n integers, zero at the start of each sequence."""
+        h = self.vector(n)
+        self.states.append(memoryview(h)[:n])
+        return h
+
+
+def module(name):
+    """The module of this package, or None where the runtime cannot have it."""
+    # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError.
+    try:
+        return __import__(__name__[:-7] + name, None, None, ("NAME",))
+    except (ImportError, SyntaxError, ValueError):
+        return None
+
+
+def link(steps, sets):
+    """Return (run, program): run(program, program, sample) executes all the steps.
+
+    sets: names of kernel sets, best first; each step goes to the first that has its kernel, and neighbours in the same
+    module become one call. A module has NAME, CODES, pack(steps) -> program, and run(program, program, sample).
+    """
+    calls = []
+    for step in steps:
+        code = step[0]
+        for name in sets:
+            found = module(FAMILIES[code >> 4] + "_" + name)
+            if found and code in found.CODES:
+                break
+        else:
+            raise ValueError("no kernel %d" % code)
+        if not calls or calls[-1][0] is not found:
+            calls.append((found, []))
+        calls[-1][1].append(step)
+    calls = [(found.run, found.pack(steps)) for found, steps in calls]
+    return calls[0] if len(calls) == 1 else (run, calls)
+
+
+def run(calls, _, sample):
+    """Execute what link() has split."""
+    for call, program in calls:
+        call(program, program, sample)
