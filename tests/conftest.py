@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import ports
 import pytest
 from tinyrnn import runtimes
 from tinyrnn.errors import RuntimeMissing
@@ -55,3 +57,70 @@ def micropython(request: pytest.FixtureRequest, need_runtime: Callable[[str], Ru
 def bounded32(request: pytest.FixtureRequest, need_runtime: Callable[[str], Runtime]) -> Runtime:
     """The 32-bit runtimes with viper and a heap that has a bound: the judges of integers and of memory."""
     return need_runtime(request.param)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``port`` and ``fresh_port``: each of ports.NAMES in turn, or the one real board of --port."""
+    for name in ("port", "fresh_port"):
+        if name in metafunc.fixturenames:
+            boards = ["board"] if metafunc.config.getoption("--port") else list(ports.NAMES)
+            metafunc.parametrize(name, boards, indirect=True, scope="function")
+
+
+@pytest.fixture
+def make_port(tmp_path: Path) -> Iterator[Callable[..., ports.Port]]:
+    """``make_port(name, heapsize=None)``: a port with an empty flash, gone after the test; skips with the cure.
+
+    The emulated RP2040 needs firmware that no package brings: it alone may be missing where all are required.
+    """
+    made: list[ports.Port] = []
+
+    def make(name: str, heapsize: str | None = None) -> ports.Port:
+        made.append(open_or_skip(name, tmp_path / f"{name}-{len(made)}", heapsize))
+        return made[-1]
+
+    yield make
+    for port in made:
+        port.close()
+
+
+@pytest.fixture
+def fresh_port(request: pytest.FixtureRequest, make_port: Callable[..., ports.Port]) -> ports.Port:
+    """Each port in turn with an empty flash, for tests that cut the power, fill the flash or count files."""
+    if request.param == "board":
+        pytest.skip("this test wipes or restarts its board: run it without --port, on the emulated ones")
+    return make_port(request.param)
+
+
+@pytest.fixture(scope="session")
+def shared_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ports.Port]]:
+    """The ports that ``port`` has started."""
+    started: dict[str, ports.Port] = {}
+    yield started
+    for port in started.values():
+        port.close()
+
+
+@pytest.fixture
+def port(
+    request: pytest.FixtureRequest, shared_ports: dict[str, ports.Port], tmp_path_factory: pytest.TempPathFactory
+) -> ports.Port:
+    """Each port in turn, shared by the session: files of earlier tests may be on it. Leave it usable."""
+    name = request.param
+    if name == "board":
+        return ports.RealBoard(request.config.getoption("--port"))
+    if name not in shared_ports:
+        shared_ports[name] = open_or_skip(name, tmp_path_factory.mktemp(name))
+    if not shared_ports[name].alive:
+        shared_ports[name].restart()
+    return shared_ports[name]
+
+
+def open_or_skip(name: str, folder: Path, heapsize: str | None = None) -> ports.Port:
+    try:
+        return ports.open_port(name, folder, heapsize)
+    except RuntimeMissing as error:
+        cure = str(error)
+    if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1" and name != "rp2040":
+        pytest.fail(f"TINYRNN_REQUIRE_RUNTIMES=1, and {cure}", pytrace=False)
+    pytest.skip(cure)

@@ -8,20 +8,26 @@ import os
 import sys
 
 
+def fits(size):
+    try:
+        bytearray(size)
+        return True
+    except MemoryError:
+        return False
+
+
 def largest_block(limit):
     # The size of the largest bytearray that the heap has room for, to 1/64 of it, by halving the step
+    if fits(limit):
+        return limit
     size = 0
     step = 1
     while step * 2 <= limit:
         step *= 2
     least = step >> 6
     while step > least and step > 64:
-        if size + step <= limit:
-            try:
-                bytearray(size + step)
-                size += step
-            except MemoryError:
-                pass
+        if size + step < limit and fits(size + step):
+            size += step
         step >>= 1
     return size
 
@@ -46,12 +52,8 @@ def kind(path):
 
 
 def libraries():
-    # The folders that imports come from, in their order; on a computer's port only those beside the program
-    found = []
-    for folder in sys.path:
-        if not folder.startswith(".frozen") and (sys.platform not in ("linux", "darwin", "webassembly") or folder[:1] != "/"):
-            found.append(folder)
-    return found
+    # The folders that imports come from, in their order
+    return [folder for folder in sys.path if not folder.startswith(".frozen")]
 
 
 def version_of(folder):
@@ -59,9 +61,9 @@ def version_of(folder):
     try:
         with open(folder + "/__init__.py") as f:
             for line in f.read(200).split("\n"):
-                if line.startswith("from .v"):
-                    return line.split()[1][1:]
-    except (OSError, UnicodeError):
+                if line.startswith("__path__ += "):
+                    return line.split('"')[1][1:]
+    except (OSError, UnicodeError, IndexError):
         pass
     return "flat"
 

@@ -1,0 +1,27 @@
+"""Run on a board in a fresh interpreter: import a package, load a model, replay the vectors inside it."""
+
+import gc
+import sys
+
+
+def main(folder, name, model):
+    """folder: where the package `name` lies, "" for the import path; model: a file.
+
+    Answers `PASS ...` or `FAIL ...`, the kernel sets, and the heap that is left with the net loaded.
+    """
+    if folder:
+        sys.path.insert(0, folder)
+    package = __import__(name)
+    gc.collect()
+    net = package.load(model)
+    try:
+        said = net.selftest()
+    except ValueError:
+        said = "PASS, loads, but the file holds no vectors"
+    except RuntimeError as error:
+        said = str(error)
+    kernels = package.kernels()
+    del package
+    gc.collect()
+    free = gc.mem_free() if hasattr(gc, "mem_free") else -1
+    return "%s\n%s\n%d" % (said, " ".join(kernels), free)
