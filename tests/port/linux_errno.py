@@ -11,7 +11,7 @@ def translated(function):
         try:
             return function(*args, **options)
         except OSError as error:
-            raise OSError(LINUX.get(error.errno, error.errno))
+            raise OSError(LINUX.get(error.errno, error.errno))  # noqa: B904 (no chains in MicroPython)
 
     return call
 
