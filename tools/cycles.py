@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Cycles a step of each kernel set on a Cortex-M0+ (RP2040), without a board: docs/measuring.md.
 
-cycles.py [--kernels NAME]... [--inputs I] [--hidden H] [--outputs O] [--uf2 PATH] [--c]
+cycles.py [--kernels NAME]... [--inputs I] [--hidden H] [--outputs O] [--c] [--uf2 PATH [--source]]
 
 The machine code of the viper and assembler kernels, as mpy-cross makes it, runs on the core of an emulated RP2040;
 every step is compared with the plain kernels. Prints the cycles of a step and of each function, and a fit over several
@@ -13,14 +13,19 @@ sizes, step = fixed + per_mac * MACs + per_unit * H.
 from __future__ import annotations
 
 import argparse
+import functools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import records
 from records import Record
 from tinyrnn.errors import TinyrnnError
+
+if TYPE_CHECKING:
+    from firmware import Timed
 
 HIDDEN = (8, 16, 32, 48, 64, 96)  # sizes of the fit
 LARGE = (64, 96)  # between these the slope of large models is taken
@@ -136,41 +141,119 @@ def machine_kernels() -> list[str]:
     return [name for name, text in texts.items() if machine_functions(text)]
 
 
-def row(where: str, kernels: str, size: Size, cycles: float, fitted: Fit) -> Record:
+def in_c(variant: str, size: Size, steps: int = STEPS) -> float:
+    """Cycles of a step in C on the same core, each step compared with the plain kernels as in on_core()."""
+    import urnn
+    from cbaseline import CNet
+
+    data = size.file()
+    net = CNet(data, variant)
+    plain = urnn.load(bytearray(data), kernels="plain")
+    began = 0
+    for number, sample in enumerate(size.samples(WARM + steps)):
+        if number == WARM:
+            began = net.machine.cycles
+        got = net.step(sample)
+        plain.step(sample)
+        check(f"C {variant}", number, got, [*plain.output, *plain.state])
+    return (net.machine.cycles - began) / steps
+
+
+def on_firmware(firmware: Path, kernels: list[str], sizes: list[Size], compiled: bool) -> dict[str, dict[Size, Timed]]:
+    """Kernel set -> size -> what whole steps took on the emulated RP2040, all outputs and states compared.
+
+    Raises TinyrnnError when the board's integers are not the plain kernels' on the host.
+    """
+    from firmware import host_digest, time_steps
+
+    names = {f"h{size.hidden}.urnn": size for size in sizes}
+    found: dict[str, dict[Size, Timed]] = {}
+    files = {name: size.file() for name, size in names.items()}
+    for name, list_of in time_steps(firmware, files, kernels, compiled).items():
+        want = host_digest(files[name])
+        for timed in list_of:
+            if timed.digest != want:
+                raise TinyrnnError(f"{timed.kernels}, {name}: digest {timed.digest} on the board, expected {want}")
+            found.setdefault(timed.kernels, {})[names[name]] = timed
+    return found
+
+
+def row(where: str, kernels: str, size: Size, step: Callable[[Size], float]) -> Record:
+    """A line of the table; step(size): cycles."""
+    fitted = fit(size.inputs, size.outputs, step)
+    cycles = step(size)
     return {
         "where": where,
         "kernels": kernels,
         "cycles_step": round(cycles),
-        "us_at_125_MHz": cycles / 125,
-        "cycles_per_mac": cycles / size.macs,
-        "slope_H64_96": fitted.slope,
-        "fit_per_mac": fitted.per_mac,
-        "fit_per_unit": fitted.per_unit,
-        "fit_fixed": round(fitted.fixed),
+        "us_125MHz": cycles / 125,
+        "per_mac": cycles / size.macs,
+        "slope": fitted.slope,
+        "fit: mac": fitted.per_mac,
+        "unit": fitted.per_unit,
+        "fixed": round(fitted.fixed),
     }
+
+
+EXPLAINED = f"""per_mac: cycles_step / MACs. slope: cycles a MAC between H={LARGE[0]} and H={LARGE[1]}.
+fit: cycles_step = mac * MACs + unit * H + fixed, least squares over H = {", ".join(map(str, HIDDEN))}.
+core: machine code only. C: the whole step. firmware: the whole net.step(), the interpreter's part included."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Cycles a step of each kernel set on a Cortex-M0+ (RP2040).")
-    parser.add_argument("--kernels", "--kernel", metavar="NAME", action="append", help="kernel set; default all with machine code")
-    parser.add_argument("--inputs", type=int, default=6, metavar="I")
-    parser.add_argument("--hidden", type=int, default=32, metavar="H")
-    parser.add_argument("--outputs", type=int, default=4, metavar="O")
+    add = parser.add_argument
+    add("--kernels", "--kernel", metavar="NAME", action="append", default=[], help="default: all but the plain loop")
+    add("--inputs", type=int, default=6, metavar="I")
+    add("--hidden", type=int, default=32, metavar="H")
+    add("--outputs", type=int, default=4, metavar="O")
+    add("--uf2", type=Path, metavar="PATH", help="MicroPython for the RP2040: whole steps on the emulated board too")
+    add("--source", action="store_true", help="with --uf2: the firmware compiles the package, not mpy-cross")
+    add("--c", action="store_true", help="the same step in C too, compiled with -O2 by arm-none-eabi-gcc")
     args = parser.parse_args()
     size = Size(args.inputs, args.hidden, args.outputs)
     rows: list[Record] = []
     parts: list[Record] = []
-    for kernels in args.kernels or machine_kernels():
+    core: dict[str, Callable[[Size], float]] = {}
+    for kernels in [name for name in machine_kernels() if not args.kernels or name in args.kernels]:
+        core[kernels] = functools.cache(lambda s, k=kernels: on_core(k, s).step)
+        rows.append(row("core", kernels, size, core[kernels]))
         counted = on_core(kernels, size)
-        fitted = fit(size.inputs, size.outputs, lambda s, k=kernels: on_core(k, s, 3).step)  # type: ignore[misc]
-        rows.append(row("core", kernels, size, counted.step, fitted))
         for name, cycles in counted.parts.items():
-            parts.append({"kernels": kernels, "function": name, "cycles_step": round(cycles)})
+            parts.append({"kernels": kernels, "a step": name, "cycles": round(cycles), "calls_of_the_runtime": 0.0})
         for name, calls in counted.asked.items():
-            parts.append({"kernels": kernels, "function": f"runtime: {name}, {calls:g} calls", "cycles_step": 0})
-    title = f"GRU {size.inputs}-{size.hidden}-{size.outputs}, {size.macs} MACs a step"
-    records.show(title, rows)
-    records.show("Of which:", parts)
+            parts.append({"kernels": kernels, "a step": f"({name})", "cycles": 0, "calls_of_the_runtime": calls})
+    if args.c:
+        from cbaseline import VARIANTS, version
+
+        for variant in VARIANTS:
+            rows.append(row("C -O2", variant, size, functools.cache(lambda s, v=variant: in_c(v, s))))
+        print(version())
+    shares: list[Record] = []
+    if args.uf2:
+        sizes = [Size(size.inputs, hidden, size.outputs) for hidden in sorted({*HIDDEN, *LARGE, size.hidden})]
+        for kernels, timed in on_firmware(args.uf2, args.kernels, sizes, not args.source).items():
+            rows.append(row("firmware", kernels, size, lambda s, t=timed: t[s].cycles))
+            for s in sizes if kernels in core else ():
+                whole, inside = timed[s].cycles, core[kernels](s)
+                shares.append(
+                    {
+                        "kernels": kernels,
+                        "hidden": s.hidden,
+                        "core": round(inside),
+                        "firmware": round(whole),
+                        "difference": round(whole - inside),
+                        "percent": 100 * (whole - inside) / whole,
+                        "bytes_allocated_step": timed[s].allocated,
+                    }
+                )
+    if not rows:
+        raise TinyrnnError(f"no machine code in {', '.join(args.kernels)}: expected {', '.join(machine_kernels())}")
+    records.show(f"GRU {size.inputs}-{size.hidden}-{size.outputs}, {size.macs} MACs a step", rows)
+    print(EXPLAINED)
+    records.show("By function", parts)
+    if shares:
+        records.show("Agreement: the difference is the interpreter's and the runtime's share", shares)
     return 0
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import mpyfile
 import numpy as np
 from m0plus import Machine, MachineFault
-from mpyfile import ASM, FUN_TABLE, VIPER, Function
+from mpyfile import ASM, FUN_TABLE, Function
 from records import ROOT
 
 PACKAGE = ROOT / "device" / "urnn"

@@ -112,8 +112,7 @@ def read(data: bytes, names: list[tuple[str, int]]) -> Module:
     if [kind for kind, _, _ in pieces] != [kind for _, kind in names]:
         raise MpyError(f"{len(pieces)} pieces of machine code, expected {len(names)} functions: compile again")
     functions = {
-        name: Function(name, kind, code, result)
-        for (name, kind), (_, code, result) in zip(names, pieces, strict=True)
+        name: Function(name, kind, code, result) for (name, kind), (_, code, result) in zip(names, pieces, strict=True)
     }
     return Module(strings, objects, functions)
 
