@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
+from tinyrnn import atomic
 from tinyrnn.errors import ModelError
 from tinyrnn.network import Network, pack, unpack
 
@@ -33,19 +33,12 @@ def write(network: Network, path: str | os.PathLike[str]) -> int:
     """Write the file beside its place, then rename it; returns its bytes. Raises ModelError."""
     data = pack(network)
     target = Path(path)
+    if not target.parent.is_dir():
+        raise ModelError(f"{target}: No such file or directory; expected a folder that exists and is writable")
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
+        atomic.write(target, data)
     except OSError as error:
-        raise ModelError(f"{target}: {error.strerror}; expected a folder that exists and is writable") from None
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except OSError as error:
-        os.unlink(temporary)
-        raise ModelError(f"{target}: {error.strerror}; the file there is as it was") from None
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        raise ModelError(
+            f"{target}: {error.strerror}; expected a folder that is writable and has room; the file there is as it was"
+        ) from None
     return len(data)

@@ -45,12 +45,21 @@ class Identity:
     @property
     def kernels(self) -> tuple[str, ...]:
         """The emitters by the names of the kernel sets: viper, thumb, rv32; plain is everywhere."""
-        return tuple(name.removeprefix("asm_") for name in self.emitters if name != "native") + ("plain",)
+        return (*(name.removeprefix("asm_") for name in self.emitters if name != "native"), "plain")
 
     @property
     def flash_free(self) -> int:
         """Free bytes of the file system; -1 where the board cannot say."""
         return -1 if self.block_bytes < 0 else self.block_bytes * self.flash_blocks_free
+
+    @property
+    def library(self) -> str:
+        """The folder to install packages in: a `lib` on the import path beside the board's files, else where those are."""
+        inside = self.folder.rstrip("/") + "/"
+        for path in self.libraries:
+            if path.rpartition("/")[2] == "lib" and (not path.startswith("/") or path.startswith(inside)):
+                return path
+        return self.folder
 
     @property
     def firmware(self) -> str:

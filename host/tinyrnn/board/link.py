@@ -74,11 +74,14 @@ class Link:
             self._identity = self.ask_identity()
         return self._identity
 
-    def ask_identity(self) -> Identity:
-        """What the board says of itself now: heap and flash change."""
+    def ask_identity(self, wanted_bytes: int = 1 << 20) -> Identity:
+        """What the board says of itself now: heap and flash change.
+
+        wanted_bytes: the largest block of the heap is not looked for above it.
+        """
         from tinyrnn.board.identity import parse
 
-        self._identity = parse(self.port, self.run_script("identify.py"))
+        self._identity = parse(self.port, self.run_script("identify.py", wanted_bytes))
         return self._identity
 
     def exec(self, code: str, timeout_s: float | None = None) -> str:
@@ -101,15 +104,21 @@ class Link:
         return self._checked(f"_tinyrnn.run({source!r}, {binascii.crc32(source)})", name, timeout_s)
 
     def put(self, path: str, data: bytes, progress: Callable[[int], None] | None = None) -> None:
-        """Write a file: under a temporary name, each piece checked, then renamed over what was there.
+        """Write a file: under a temporary name, then renamed over what was there. See write()."""
+        temporary = path + "~"
+        self.write(temporary, data, progress)
+        self.exec(f"import os; os.rename({temporary!r}, {path!r})")
 
-        progress: called with the number of bytes after each piece. Raises LinkError, BoardError (no room, no folder).
+    def write(self, path: str, data: bytes, progress: Callable[[int], None] | None = None) -> None:
+        """Write a file where nothing of value stands, each piece checked.
+
+        progress: called with the number of bytes after each piece. Raises LinkError, BoardError (no room, no folder), and
+        removes what it began when the board says no.
         """
         if not self._guarded:
             self._guard()
-        temporary = path + "~"
         try:
-            self.exec(f"_tinyrnn.open({temporary!r})")
+            self.exec(f"_tinyrnn.open({path!r})")
             for at in range(0, len(data), CHUNK_BYTES):
                 piece = data[at : at + CHUNK_BYTES]
                 said = self.exec(f"_tinyrnn.write({base64.b64encode(piece)!r})").strip()
@@ -122,9 +131,8 @@ class Link:
             # Damage on the way shows as any exception; what the file system says is an OSError
             if "OSError" not in str(error) and "MemoryError" not in str(error):
                 raise self._noise() from None
-            self._forget(temporary)
+            self._forget(path)
             raise
-        self.exec(f"import os; os.rename({temporary!r}, {path!r})")
 
     def start(self, code: str) -> None:
         """Start a program that owns the line from now on, through ``serial``; close() interrupts it."""
@@ -252,7 +260,7 @@ class Link:
             self._send(code)
             out, err = self._follow(self.timeout_s if timeout_s is None else timeout_s)
         if b"MemoryError" in err:
-            raise BoardError(f"{self.port}: no memory for {name} (the heap is full): reset the board, or free what runs first")
+            raise BoardError(f"{self.port}: the heap has no room for {name}: reset the board, or free what runs first")
         out = out.replace(b"\r\n", b"\n")
         head = ANSWER.search(out)
         if err or not head:
@@ -311,7 +319,8 @@ class Link:
         try:
             yield
         except TransportError as error:
-            raise LinkError(f"{self.port}: {_last_line(str(error).encode())}; expected the raw REPL's answer: {CABLE}") from None
+            seen = _last_line(str(error).encode())
+            raise LinkError(f"{self.port}: {seen}; expected the raw REPL's answer: {CABLE}") from None
         except struct.error:
             raise self._silent() from None
         except OSError as error:  # pyserial's SerialException among them

@@ -1,0 +1,308 @@
+"""A model and the device package onto a board, so that a pulled cable leaves the old version or the new one.
+
+docs/deploy.md tells it step by step. Every file is staged beside what is in use, verified and tried on the board;
+only then are the two names exchanged, each by one rename.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import urnn
+
+from tinyrnn.board import package
+from tinyrnn.board.identity import Identity
+from tinyrnn.board.link import Link
+from tinyrnn.errors import BoardError, LinkError, ModelError
+
+# Measured on an emulated RP2040, MicroPython 1.28 (docs/deploy.md): heap that is taken, in bytes
+IMPORT_PER_MPY_BYTE = 1.15  # by the package's code, once imported
+IMPORT_PER_PY_BYTE = 0.9
+COMPILE_PER_PY_BYTE = 4.0  # by the compiler at work on the largest module
+NET_BYTES = 3072  # by a net beside its file and its buffers: objects and lists
+FOLDER_BLOCKS = 2  # a folder of littlefs
+SPARE_BLOCKS = 2  # littlefs writes a changed block elsewhere first
+TRIAL_TIMEOUT_S = 120.0  # byte code on a slow board, some hundred steps
+KEPT = "what was in use before still is"
+
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model file, read and found good on this computer."""
+
+    name: str  # on the board: the file's own name
+    data: bytes
+    inputs: int  # integers in a sample
+    buffer_bytes: int  # of the arrays that load() makes
+
+
+@dataclass
+class Result:
+    """What a deploy did."""
+
+    port: str
+    identity: Identity
+    version: str  # of the package
+    copied: list[str] = field(default_factory=list)  # files that crossed the line
+    sent_bytes: int = 0
+    selftest: str = ""  # "PASS, ..."
+    kernels: tuple[str, ...] = ()
+    heap_left: int = -1  # bytes with the net loaded; -1 where the board cannot say
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+def read_model(path: str | Path) -> Model:
+    """The file, checked by urnn itself. Raises ModelError."""
+    from tinyrnn import modelfile
+    from tinyrnn.describe import buffer_bytes
+
+    network = modelfile.read(path)
+    name = Path(path).name
+    # A name that every file system has, and that needs no quoting at the REPL
+    if len(name.encode()) > 60 or not name.isascii() or not name.isprintable() or set(name) & set("\"'\\/:*?<>|~"):
+        raise ModelError(f"{path}: {name!r} cannot be its name on a board; expected at most 60 plain characters: rename it")
+    data = Path(path).read_bytes()
+    try:
+        urnn.load(bytearray(data))
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}; expected a file that this version's urnn can load") from None
+    return Model(name, data, network.inputs, buffer_bytes(network))
+
+
+def deploy(port: str, model: Model, notice: Notice, progress: Callable[[int, int], None] | None = None) -> Result:
+    """Bring the model and what it needs onto the board at ``port``. Raises LinkError, BoardError.
+
+    notice: told in one line what is being done. progress: told the bytes sent and the bytes to send.
+    """
+    began = time.monotonic()
+    with Link(port) as link:
+        link.soft_reset()  # what a program has left does not count
+        identity = link.ask_identity(len(model.data))
+        identity.refuse(port)
+        result = _Deploy(link, identity, model, notice, progress).run()
+    result.seconds = time.monotonic() - began
+    return result
+
+
+class _Deploy:
+    """One deploy, from what the board says of itself to the self-test."""
+
+    def __init__(
+        self, link: Link, identity: Identity, model: Model, notice: Notice, progress: Callable[[int, int], None] | None
+    ) -> None:
+        self.link = link
+        self.port = link.port
+        self.identity = identity
+        self.model = model
+        self.notice = notice
+        self.progress = progress
+        self.library = identity.library.rstrip("/")
+        self.root = f"{self.library}/urnn"  # the package's folder
+        self.pointer = f"{self.root}/__init__.py"
+        base = identity.folder.rstrip("/")
+        self.place = f"{base}/{model.name}"
+        self.staged = f"{self.place}~"
+        self.found: dict[str, tuple[int, str]] = {}  # path -> (bytes, digest) of the files on the board
+        self.folders: list[str] = []  # of the package, each after what is in it
+
+    def run(self) -> Result:
+        for path, _ in self.identity.installed:
+            # "" comes first on the import path: a urnn there would be imported, not the one that is installed
+            if self._absolute(path) != self.root:
+                raise BoardError(
+                    f"{self.port}: {path} on the board is imported before {self.root}; expected one urnn: remove {path}"
+                )
+        self._survey()
+        built = self._build()
+        version = f"{self.root}/{built.version}"
+        result = Result(self.port, self.identity, built.version)
+        result.notes += [built.note] if built.note else []
+        want = {f"{version}/{name}": data for name, data in built.files.items()}
+        copies, sends = self._missing(want)
+        new_pointer = not self._holds(self.pointer, built.pointer)
+        new_model = not self._holds(self.place, self.model.data)
+        staged_model = new_model and not self._holds(self.staged, self.model.data)
+        if new_pointer:
+            sends[f"{self.pointer}~"] = built.pointer
+        if staged_model:
+            sends[self.staged] = self.model.data
+        changed = bool(copies or sends or new_pointer or new_model)
+        if changed:
+            self._check_flash(copies, sends)
+            self._check_heap(built)
+            self._stage(version, copies, sends)
+            if new_pointer:
+                want[f"{self.pointer}~"] = built.pointer
+            if new_model:
+                want[self.staged] = self.model.data
+            self._verify(want)
+            self._try(self.root, built.version, self.staged if new_model else self.place, built)
+            self._switch(new_pointer, new_model)
+            result.copied = list(sends)
+            result.sent_bytes = sum(map(len, sends.values()))
+        self._clean(version)
+        said, result.kernels, result.heap_left = self._try("", "urnn", self.model.name, built)
+        result.selftest = said
+        lost = sorted(set(built.kernels) - set(result.kernels))
+        if lost:
+            result.notes.append(f"kernels that are there but do not load on this firmware: {', '.join(lost)}")
+        return result
+
+    def _absolute(self, path: str) -> str:
+        return path if path.startswith("/") else f"{self.identity.folder.rstrip('/')}/{path}"
+
+    def _survey(self) -> None:
+        """Learn what is on the board, by hash."""
+        answer = self.link.run_script("files.py", "survey", self.root, self.place, self.staged, timeout_s=60)
+        self.found, self.folders = {}, []
+        for line in answer.splitlines():
+            size, digest, path = line.split(" ", 2)
+            if path.endswith("/"):
+                self.folders.append(path)
+            else:
+                self.found[path] = int(size), digest
+
+    def _build(self) -> package.Package:
+        identity = self.identity
+        current = f"{self.root}/{dict(identity.installed).get(self.root, '')}/"
+        # A copy by hand lies flat; of it, too, the cells of other models stay
+        present = {
+            path.rpartition("/")[2].partition(".")[0]
+            for path in self.found
+            if path.startswith(current) or path.rpartition("/")[0] == self.root
+        }
+        names = package.needed(self.model.data, identity.emitters, sorted(present - {"__init__"}))
+        return package.build(names, identity.mpy, identity.arch)
+
+    def _holds(self, path: str, data: bytes) -> bool:
+        return path in self.found and _same(self.found[path], data)
+
+    def _missing(self, want: dict[str, bytes]) -> tuple[dict[str, str], dict[str, bytes]]:
+        """(path -> where the board has the same contents, path -> contents to send)."""
+        copies, sends = {}, {}
+        for path, data in want.items():
+            if self._holds(path, data):
+                continue
+            twin = next((other for other, said in self.found.items() if _same(said, data) and other not in want), None)
+            if twin:
+                copies[path] = twin
+            else:
+                sends[path] = data
+        return copies, sends
+
+    def _check_flash(self, copies: dict[str, str], sends: dict[str, bytes]) -> None:
+        """Raise BoardError when old and new together do not fit: the old stays until the new has passed its test."""
+        block = self.identity.block_bytes
+        if block <= 0:
+            return
+        sizes = [len(data) for data in sends.values()] + [self.found[twin][0] for twin in copies.values()]
+        need = sum(-(-size // block) for size in sizes)
+        need += (FOLDER_BLOCKS if copies or sends else 0) + SPARE_BLOCKS
+        free = self.identity.flash_blocks_free
+        if need > free:
+            raise BoardError(
+                f"{self.port}: flash has {free * block} bytes free; expected {need * block} ({len(sizes)} new files of "
+                f"{sum(sizes)} bytes, in blocks of {block}; the old ones stay until these work): remove files from the board"
+            )
+
+    def _check_heap(self, built: package.Package) -> None:
+        """Raise BoardError when the heap of a board that has just started cannot hold package, file and net."""
+        size = len(self.model.data)
+        code, compiler = code_bytes(built)
+        need = code + size + self.model.buffer_bytes + NET_BYTES
+        peak = max(need, code + compiler)
+        now = self.identity
+        cure = "a smaller model (fewer --units), or free what boot.py takes"
+        if 0 <= now.heap_free < peak:
+            raise BoardError(
+                f"{self.port}: the heap has {now.heap_free} bytes free; expected about {peak} (model {size}, its buffers "
+                f"{self.model.buffer_bytes}, urnn {peak - size - self.model.buffer_bytes}): {cure}"
+            )
+        if now.largest_block < size:
+            raise BoardError(
+                f"{self.port}: the largest free block of the heap has {now.largest_block} bytes; expected {size}, as the "
+                f"model is read in one piece: {cure}"
+            )
+
+    def _stage(self, version: str, copies: dict[str, str], sends: dict[str, bytes]) -> None:
+        total = sum(map(len, sends.values()))
+        self.notice(f"{self.port}: copying {len(sends)} files, {total} bytes, to {self.identity.board}")
+        self.link.run_script("files.py", "copy", version, *((old, new) for new, old in copies.items()), timeout_s=60)
+        sent = 0
+
+        def advance(count: int) -> None:
+            nonlocal sent
+            sent += count
+            if self.progress:
+                self.progress(sent, total)
+
+        for path, data in sends.items():
+            self.link.write(path, data, advance)
+
+    def _verify(self, want: dict[str, bytes]) -> None:
+        """Read back what was staged: nothing is exchanged for a file that differs."""
+        self._survey()
+        for path, data in want.items():
+            if not self._holds(path, data):
+                raise LinkError(
+                    f"{self.port}: {path} on the board differs from what was sent; {KEPT}: try again"
+                )
+
+    def _try(self, folder: str, name: str, model: str, built: package.Package) -> tuple[str, tuple[str, ...], int]:
+        """(the self-test's line, kernel sets, heap left) in a fresh interpreter. Raises BoardError unless it passes."""
+        staged = bool(folder)
+        kept = KEPT if staged else "the files are those that were sent: deploy again"
+        self.link.soft_reset()
+        try:
+            answer = self.link.run_script("trial.py", folder, name, model, timeout_s=TRIAL_TIMEOUT_S)
+        except BoardError as error:
+            text = str(error)
+            if "MemoryError" in text or "memory allocation" in text:
+                raise BoardError(
+                    f"{text}; expected room in the heap for urnn and {self.model.name}; {kept}: a smaller model"
+                ) from None
+            raise BoardError(f"{text}; expected {self.model.name} to load; {kept}") from None
+        said, sets, heap = answer.splitlines()
+        if not said.startswith("PASS"):
+            raise BoardError(
+                f"{self.port}: self-test: {said}; expected PASS; {kept}: report it with `tinyrnn devices --json`"
+            )
+        return said, tuple(sets.split()), int(heap)
+
+    def _switch(self, new_pointer: bool, new_model: bool) -> None:
+        """The two renames. Between them the new package runs the old model."""
+        pairs = [(f"{self.pointer}~", self.pointer)] if new_pointer else []
+        pairs += [(self.staged, self.place)] if new_model else []
+        self.link.run_script("files.py", "rename", *pairs)
+
+    def _clean(self, version: str) -> None:
+        """Remove older versions, a copy made by hand, and what an interrupted deploy left."""
+        keep = (self.pointer, self.place)
+        old = [path for path in (*self.found, *self.folders) if path not in keep and not path.startswith(version + "/")]
+        old = [path for path in old if path != f"{self.root}/"]
+        old = sorted(old, key=lambda path: (path.endswith("/"), -path.count("/")))
+        if old:
+            self.link.run_script("files.py", "remove", *old)
+
+
+def code_bytes(built: package.Package) -> tuple[int, int]:
+    """(heap of the imported package, heap of the compiler at its largest module), estimated."""
+    mpy = sum(len(data) for name, data in built.files.items() if name.endswith(".mpy"))
+    sources = [len(data) for name, data in built.files.items() if name.endswith(".py")]
+    code = int(mpy * IMPORT_PER_MPY_BYTE + sum(sources) * IMPORT_PER_PY_BYTE)
+    return code, int(max(sources, default=0) * COMPILE_PER_PY_BYTE)
+
+
+def _same(said: tuple[int, str], data: bytes) -> bool:
+    """Whether a (bytes, digest) of files.py is that of data: SHA-256, or CRC-32 where the firmware has no hashes."""
+    size, digest = said
+    mine = hashlib.sha256(data).hexdigest() if len(digest) == 64 else f"{zlib.crc32(data):08x}"
+    return size == len(data) and digest == mine

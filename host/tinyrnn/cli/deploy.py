@@ -1,0 +1,119 @@
+"""``tinyrnn deploy``: a model onto a board, with what it needs to run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tinyrnn.board.deploy import Model, Result
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command's parser and return it."""
+    parser = commands.add_parser(
+        "deploy",
+        help="copy a model and urnn to a board, and run its self-test there",
+        description="Copy a model and the parts of urnn that it needs to a board, only what changed; test them there; "
+        "then switch to them. Until then, and when the cable is pulled, the old version stays in use. See docs/deploy.md.",
+    )
+    parser.add_argument("model", metavar="MODEL.urnn")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--port", metavar="PORT", help="the board's serial port; default: the only one there is")
+    where.add_argument("--all", action="store_true", help="all boards that `tinyrnn devices` finds, at once")
+    where.add_argument("--to", metavar="DIR", help="the mounted drive of a CircuitPython board (CIRCUITPY)")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Deploy and print a line for each board. Returns 0; 1 when --all failed on some."""
+    from tinyrnn.board import ports
+    from tinyrnn.board.deploy import read_model
+
+    model = read_model(args.model)
+    if args.to:
+        from tinyrnn.board.drive import write_drive
+
+        for line in write_drive(args.to, model):
+            print(line)
+        return 0
+    if args.all:
+        found = [port.path for port in ports.find()]
+        if not found:
+            ports.only()  # says so, with the cure
+        return _several(found, model)
+    result = _one(args.port or ports.only(), model)
+    _report(result, model)
+    return 0
+
+
+def _one(port: str, model: Model) -> Result:
+    """One board, with a progress bar on a terminal."""
+    from tinyrnn.board.deploy import deploy
+
+    if not sys.stderr.isatty():
+        return deploy(port, model, lambda line: None)
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"{port}: asking the board", total=None)
+        return deploy(
+            port,
+            model,
+            lambda line: bar.update(task, description=line),
+            lambda sent, total: bar.update(task, completed=sent, total=total),
+        )
+
+
+def _several(found: list[str], model: Model) -> int:
+    """All boards side by side, a line each as it ends; one that fails stops no other."""
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    from tinyrnn.board.deploy import deploy
+    from tinyrnn.errors import TinyrnnError
+
+    failed = 0
+    with ThreadPoolExecutor(max_workers=len(found)) as pool:
+        jobs = [pool.submit(deploy, port, model, lambda line: None) for port in found]
+        for job in as_completed(jobs):
+            try:
+                result = job.result()
+                print(f"{result.port}: {_summary(result)}", flush=True)
+            except TinyrnnError as error:
+                failed += 1
+                print(f"{error}", file=sys.stderr, flush=True)
+    print(f"{len(found) - failed} of {len(found)} boards have {model.name}")
+    return 1 if failed else 0
+
+
+def _summary(result: Result) -> str:
+    from tinyrnn.board.text import kilobytes
+
+    copied = f"{len(result.copied)} files, {kilobytes(result.sent_bytes)}" if result.copied else "nothing to copy"
+    heap = f", heap left {kilobytes(result.heap_left)}" if result.heap_left >= 0 else ""
+    return f"{copied}; {result.selftest}{heap}; {result.seconds:.1f} s"
+
+
+def _report(result: Result, model: Model) -> None:
+    from tinyrnn.board.text import kilobytes
+
+    identity = result.identity
+    arch = f", {identity.arch}" if identity.arch else ""
+    print(f"board     {identity.board}, {identity.firmware}{arch} on {result.port}")
+    if result.copied:
+        names = ", ".join(path.removesuffix("~").rpartition("/")[2] for path in result.copied)
+        print(f"copied    {len(result.copied)} files, {kilobytes(result.sent_bytes)}: {names}")
+    else:
+        print(f"copied    nothing to copy: {model.name} and urnn {result.version} are there, whole")
+    print(f"self-test {result.selftest}")
+    if result.heap_left >= 0:
+        print(f"heap left {kilobytes(result.heap_left)} with the net loaded")
+    for note in result.notes:
+        print(f"note      {note}")
+    print(f"done in {result.seconds:.1f} s. On the board, at the REPL or in main.py:")
+    print("    import urnn")
+    print(f'    net = urnn.load("{model.name}")')
+    print(f"    net.step(sample)      # a tuple of {model.inputs} integers")
