@@ -104,16 +104,19 @@ def shared_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
 @pytest.fixture
 def port(
     request: pytest.FixtureRequest, shared_ports: dict[str, ports.Port], tmp_path_factory: pytest.TempPathFactory
-) -> ports.Port:
+) -> Iterator[ports.Port]:
     """Each port in turn, shared by the session: files of earlier tests may be on it. Leave it usable."""
     name = request.param
     if name == "board":
-        return ports.RealBoard(request.config.getoption("--port"))
+        yield ports.RealBoard(request.config.getoption("--port"))
+        return
     if name not in shared_ports:
         shared_ports[name] = open_or_skip(name, tmp_path_factory.mktemp(name))
     if not shared_ports[name].alive:
         shared_ports[name].restart()
-    return shared_ports[name]
+    shared_ports[name].resume()
+    yield shared_ports[name]
+    shared_ports[name].pause()
 
 
 def open_or_skip(name: str, folder: Path, heapsize: str | None = None) -> ports.Port:

@@ -100,6 +100,12 @@ class Port:
     def close(self) -> None:
         self.kill()
 
+    def pause(self) -> None:
+        """Nobody uses it for a while."""
+
+    def resume(self) -> None:
+        """Somebody will."""
+
 
 class EmulatedRp2040(Port):
     """The emulator keeps the flash in its memory and saves it when it is told to end."""
@@ -110,8 +116,18 @@ class EmulatedRp2040(Port):
         self.flash = None
         self.flash_bytes = 352 * 4096  # micropython/micropython:ports/rp2/boards/RPI_PICO/mpconfigboard.h
 
+    def pause(self) -> None:
+        """An idle chip still takes 0.4 of a core (measured 2026-11-23, rp2040py 1.0.0b1): it is stood still."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
     def _stop(self, process: subprocess.Popen[str]) -> None:
         process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)  # in case it was paused
         try:
             process.wait(SAVE_S)
         except subprocess.TimeoutExpired:
