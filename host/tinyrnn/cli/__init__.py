@@ -14,7 +14,7 @@ import sys
 from tinyrnn import __version__
 from tinyrnn.errors import TinyrnnError
 
-COMMANDS = ("train", "quantize", "info", "verify", "devices", "deploy", "demo")
+COMMANDS = ("train", "quantize", "info", "verify", "devices", "deploy", "run", "bench", "demo")
 
 
 def build_parser() -> argparse.ArgumentParser:

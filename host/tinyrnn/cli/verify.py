@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
+    from tinyrnn.board.protocol import Client
+    from tinyrnn.board.replay import Replayed
     from tinyrnn.network import Network
     from tinyrnn.runtimes import Runtime
     from tinyrnn.verify import Report
@@ -19,7 +21,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "verify",
         help="run a .urnn file under real MicroPython and compare every integer",
         description="Replay sequences under CPython and each MicroPython on this machine, with each kernel set, and "
-        "compare every output and every state with the host's. Exit status 6 when any integer differs.",
+        "compare every output and every state with the host's; with --on, do so on a board. Exit status 6 when any "
+        "integer differs.",
     )
     parser.add_argument("model", metavar="MODEL.urnn")
     parser.add_argument(
@@ -29,8 +32,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--sequences", metavar="N", type=int, default=20, help="random sequences, without --data (default 20)"
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the random sequences (default 0)")
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--runtime", metavar="NAME", action="append", help="only this one, may be repeated (default: all that are here)"
+    )
+    where.add_argument("--on", metavar="PORT", help="on the board at this serial port, where the model was deployed")
+    parser.add_argument(
+        "--kernels", metavar="NAME", action="append", help="with --on: this kernel set (default: the board's best), or `all`"
     )
     return parser
 
@@ -42,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
 
     network = modelfile.read(args.model)
     raw = _sequences(network, args)
+    if args.on:
+        return _on_board(network, raw, args)
     found = [runtimes.get(name) for name in args.runtime] if args.runtime else runtimes.find()
     steps = sum(len(sequence) for sequence in raw)
     print(f"{args.model}: {len(raw)} sequences, {steps} steps, {network.outputs + network.units} integers a step")
@@ -58,6 +68,44 @@ def run(args: argparse.Namespace) -> int:
         )
     print("bit-exact on all of them")
     return 0
+
+
+def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace) -> int:
+    """Replay on the board with each kernel set that was asked for, a line for each."""
+    from tinyrnn.board.link import Link
+    from tinyrnn.board.protocol import Client
+    from tinyrnn.errors import Mismatch
+
+    steps = sum(len(sequence) for sequence in raw)
+    print(f"{args.model}: {len(raw)} sequences, {steps} steps, {network.outputs + network.units} integers a step", flush=True)
+    with Link(args.on) as link:
+        client = Client(link)
+        names = args.kernels or [client.kernels[0]]
+        for name in client.kernels if names == ["all"] else names:
+            done = _replay_on(client, network, raw, args.model, name)
+            if not done.exact:
+                raise Mismatch(
+                    f"{args.on} with kernels {done.kernels} computes other integers ({done.differences} differ in that "
+                    f"sequence): {done.first[0]}; report it with this file"
+                )
+            print(f"{args.on} {done.kernels}: {done.sequences} sequences, {done.steps} steps bit-exact in {done.seconds:.1f} s")
+        client.quit()
+    return 0
+
+
+def _replay_on(client: Client, network: Network, raw: list[np.ndarray], model: str, kernels: str) -> Replayed:
+    """With a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from tinyrnn.board.replay import replay_on
+
+    loaded = client.load_same(model, kernels)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"{client.port} {kernels}", total=sum(len(sequence) for sequence in raw))
+        return replay_on(client, loaded, network, raw, lambda steps: bar.advance(task, steps))
 
 
 def replay_all(network: Network, raw: list[np.ndarray], found: list[Runtime]) -> list[Report]:

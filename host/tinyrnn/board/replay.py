@@ -1,0 +1,136 @@
+"""Bit-exact or not, on a board: every output and every state of every step, against the numpy twin.
+
+The board answers a line of samples with a CRC-32 over the outputs and states of all its steps, so that a test set takes
+minutes and not hours. Where it differs, the steps are gone through one by one, and the integers compared with ``==``.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinyrnn.board.protocol import Client, Loaded, pack_samples, unpack
+from tinyrnn.twin import Twin
+
+if TYPE_CHECKING:
+    from tinyrnn.network import Network
+
+MOST = 10  # differing integers that are told
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a board did with all sequences, or with those up to the first that differs."""
+
+    kernels: str
+    sequences: int
+    steps: int
+    seconds: float
+    first: tuple[str, ...]  # the first differing integers in words: sequence, step, index, want, got
+    differences: int  # integers that differ in the first sequence where any does
+
+    @property
+    def exact(self) -> bool:
+        return not self.differences and self.steps > 0
+
+
+def replay_on(
+    client: Client,
+    loaded: Loaded,
+    network: Network,
+    raw: Sequence[np.ndarray],
+    progress: Callable[[int], None] = lambda steps: None,
+) -> Replayed:
+    """Replay raw, a list of sequences (T, C) of integers, with the net that ``loaded`` describes.
+
+    progress: called with the number of steps after each line. Stops at the first sequence with a difference.
+    """
+    twin = Twin(network)
+    room = client.steps_a_line(loaded)
+    began = time.monotonic()
+    steps = 0
+    waiting: deque[tuple[int, int, int, str]] = deque()  # (sequence, first step, steps, CRC wanted) of each command
+    wrong: tuple[int, int] | None = None  # (sequence, first step) of the first line that differs
+
+    def take(wait_s: float | None) -> None:
+        nonlocal steps, wrong
+        while wrong is None and (words := client.receive(wait_s)) is not None:
+            wait_s = 0.0
+            sequence, first, count, crc = waiting.popleft()
+            if count and words[2] != crc:
+                wrong = sequence, first
+            steps += count
+            progress(count)
+
+    for number, sequence in enumerate(raw):
+        outputs, states = _expected(twin, sequence)
+        jobs = [(0, 0, "reset", "")]
+        for at in range(0, len(sequence), room):
+            part = slice(at, at + room)
+            jobs.append(
+                (at, len(sequence[part]), f"check {pack_samples(sequence[part])}", _crc(outputs[part], states[part]))
+            )
+        for at, count, command, crc in jobs:
+            while wrong is None and not client.room(command):
+                take(None)
+            if wrong is not None:
+                break
+            waiting.append((number, at, count, crc))
+            client.send(command)
+            take(0.0)
+        if wrong is not None:
+            break
+    while wrong is None and client.pending:
+        take(None)
+    first: tuple[str, ...] = ()
+    differences = 0
+    if wrong is not None:
+        while client.pending:
+            client.receive()
+        first, differences = _locate(client, twin, raw[wrong[0]], *wrong)
+    done = len(raw) if wrong is None else wrong[0] + 1
+    return Replayed(loaded.kernels, done, steps, time.monotonic() - began, first, differences)
+
+
+def _expected(twin: Twin, sequence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs (T, O) as little-endian int32 and states (T, S) as int16."""
+    output, state = twin.run(sequence[None])
+    return output[0].astype("<i4"), state[0].astype("<i2")
+
+
+def _crc(outputs: np.ndarray, states: np.ndarray) -> str:
+    crc = 0
+    for output, state in zip(outputs, states, strict=True):
+        crc = zlib.crc32(state.tobytes(), zlib.crc32(output.tobytes(), crc))
+    return f"{crc:08x}"
+
+
+def _locate(
+    client: Client, twin: Twin, sequence: np.ndarray, number: int, first: int
+) -> tuple[tuple[str, ...], int]:
+    """Go through a sequence from step ``first``, up to which all was equal: (the first differences in words, their count)."""
+    outputs, states = _expected(twin, sequence)
+    client.ask("reset")
+    if first:
+        client.ask(f"state {base64.b64encode(states[first - 1].tobytes()).decode()}")
+    told: list[str] = []
+    count = 0
+    for t in range(first, len(sequence)):
+        output = unpack(client.ask(f"step {pack_samples(sequence[t])}")[1], "<i4")
+        state = unpack(client.ask("state")[0], "<i2")
+        for what, want, got in (("output", outputs[t], output), ("state", states[t], state)):
+            for index in np.flatnonzero(want != got):
+                count += 1
+                if len(told) < MOST:
+                    told.append(f"sequence {number} step {t} {what} {index}: want {want[index]}, got {got[index]}")
+    if not count:
+        told.append(f"sequence {number} from step {first}: the board's CRC differed, and a second time it did not")
+    return tuple(told), max(count, 1)
+

@@ -1,0 +1,72 @@
+"""``tinyrnn bench``: what a model costs on a board: time of a step, allocation, heap."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tinyrnn.board.bench import Measured
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command's parser and return it."""
+    parser = commands.add_parser(
+        "bench",
+        help="time of a step, allocation and heap on a board, with each kernel set that it has",
+        description="Measure a deployed model on its board. The last output and state are compared with the host's, so that "
+        "a wrong answer is not timed.",
+    )
+    parser.add_argument("model", metavar="MODEL.urnn")
+    parser.add_argument("--port", metavar="PORT", help="the board's serial port; default: the only one there is")
+    parser.add_argument("--steps", metavar="N", type=int, default=200, help="steps with each kernel set (default 200)")
+    parser.add_argument("--kernels", metavar="NAME", action="append", help="only this set, may be repeated (default: all)")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--write", metavar="BOARD", help="add the result to boards/BOARD.toml")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print the table. Returns 0; raises Mismatch when a result is wrong."""
+    from dataclasses import asdict
+
+    from tinyrnn.board import ports
+    from tinyrnn.board.bench import measure
+    from tinyrnn.errors import DataError
+
+    if not 1 <= args.steps <= 5000:
+        raise DataError(f"--steps {args.steps}: expected 1 to 5000: the board keeps each step's time")
+    rows = measure(args.port or ports.only(), args.model, args.steps, args.kernels)
+    if args.json:
+        print(json.dumps([asdict(row) for row in rows], indent=2))
+    else:
+        show(rows)
+    if args.write:
+        from tinyrnn.board.bench import record
+
+        path = record(args.write, rows)
+        print(f"added to {path}" if not args.json else "", end="" if args.json else "\n")
+    return 0
+
+
+def show(rows: list[Measured]) -> None:
+    """The table for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    first = rows[0]
+    table = Table(title=f"{first.model} ({first.shape}) on {first.board}, {first.firmware}, {first.steps} steps")
+    for heading in ("kernels", "median us", "p99 us", "min us", "mean us", "bytes a step", "heap before", "after load"):
+        table.add_column(heading, justify="left" if heading == "kernels" else "right")
+    for row in rows:
+        figures = (row.median_us, row.p99_us, row.min_us, f"{row.mean_us:.1f}")
+        memory = (_known(row.step_bytes), _known(row.heap_before), _known(row.heap_after))
+        table.add_row(row.kernels, *map(str, figures), *memory)
+    Console(highlight=False).print(table)
+    if not any(row.median_us for row in rows):
+        print("this board's clock ticks in milliseconds: only the mean says something")
+
+
+def _known(figure: float) -> str:
+    return f"{figure:g}" if figure >= 0 else "-"

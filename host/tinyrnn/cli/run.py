@@ -1,0 +1,162 @@
+"""``tinyrnn run``: live inference on a board, sample by sample, from a file, a pipe or typed lines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tinyrnn.board.protocol import Client
+    from tinyrnn.board.samples import Lines
+    from tinyrnn.network import Network
+
+IDLE_S = 0.5  # how often a host without samples looks whether the board is still there
+ANSWER_S = 0.02  # longest wait for an answer while a new line may come
+INTERRUPTED = 130
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command's parser and return it."""
+    parser = commands.add_parser(
+        "run",
+        help="feed a board samples from a file, a pipe or the keyboard; answers as they come",
+        description="Reads a sample a line from standard input: numbers separated by commas, semicolons or blanks, in the "
+        "unit of the recording that the model was trained on. A first line that is not numbers is taken for a heading; "
+        "an empty line starts a new sequence. The model must have been deployed.",
+    )
+    parser.add_argument("model", metavar="MODEL.urnn")
+    parser.add_argument("--port", metavar="PORT", help="the board's serial port; default: the only one there is")
+    parser.add_argument("--kernels", metavar="NAME", help="a kernel set of the board (default: its best)")
+    parser.add_argument("--raw", action="store_true", help="the samples are the integers that step() takes")
+    parser.add_argument("--json", action="store_true", help="an object a line, for programs")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer until the input ends. Returns 0, 130 after Ctrl-C; raises DataError for a wrong line of a file."""
+    from tinyrnn import modelfile
+    from tinyrnn.board import ports
+    from tinyrnn.board.link import Link
+    from tinyrnn.board.protocol import Client
+    from tinyrnn.board.samples import Lines
+
+    network = modelfile.read(args.model)
+    try:
+        with Link(args.port or ports.only()) as link:
+            client = Client(link)
+            client.load_same(args.model, args.kernels)
+            if sys.stdin.isatty():
+                names = ", ".join(network.channels) or f"{network.inputs} values"
+                print(f"type {names} and Enter; an empty line: a new sequence; Ctrl-D ends", file=sys.stderr)
+            Stream(client, network, args).run(Lines(sys.stdin.fileno()), typed=sys.stdin.isatty())
+            client.quit()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+class Stream:
+    """Samples to the board and answers from it, several on their way at once."""
+
+    def __init__(self, client: Client, network: Network, args: argparse.Namespace) -> None:
+        self.client = client
+        self.network = network
+        self.raw: bool = args.raw
+        self.json: bool = args.json
+        self.number = 0  # of the line last read, from 1
+        self.sequence = 0
+        self.step = 0
+        self.asked: deque[tuple[int, int, int] | None] = deque()  # (line, sequence, step) of each; None: a reset
+        self.label_width = max((len(label) for label in network.labels), default=1)
+
+    def run(self, lines: Lines, typed: bool) -> None:
+        """Until the lines end. A wrong line: typed, it is said and the next one taken; otherwise the answers to those before
+        it are finished and DataError is raised."""
+        from tinyrnn.errors import DataError
+
+        while True:
+            if not lines.ready(0.0 if self.client.pending else IDLE_S):
+                if self.client.pending:
+                    self._show(ANSWER_S)
+                else:
+                    self.client.check_line()
+                continue
+            line = lines.next()
+            if line is None:
+                break
+            self.number += 1
+            try:
+                command = self._command(line)
+            except DataError as error:
+                self._finish()
+                if not typed:
+                    raise
+                print(f"tinyrnn: {error}", file=sys.stderr)
+                continue
+            if command:
+                while not self.client.room(command):
+                    self._show(None)
+                self.client.send(command)
+                self._show(0.0)
+        self._finish()
+
+    def _command(self, line: str) -> str:
+        """What to send for a line; "" for a heading."""
+        from tinyrnn.board.samples import numbers, sample
+        from tinyrnn.board.protocol import pack_samples
+
+        if not line.strip():
+            self.asked.append(None)
+            self.sequence += self.step > 0
+            self.step = 0
+            return "reset"
+        if self.number == 1 and numbers(line) is None:
+            return ""
+        values = sample(self.network, line, self.number, self.raw)
+        self.asked.append((self.number, self.sequence, self.step))
+        self.step += 1
+        return f"step {pack_samples(values)}"
+
+    def _finish(self) -> None:
+        while self.client.pending:
+            self._show(None)
+
+    def _show(self, wait_s: float | None) -> None:
+        """Print the answers that are there; wait for the first one so long, None: until it is there."""
+        from tinyrnn.board.protocol import unpack
+
+        while (words := self.client.receive(wait_s)) is not None:
+            wait_s = 0.0
+            place = self.asked.popleft()
+            if place is None:
+                if not self.json:
+                    print(flush=True)
+                continue
+            outputs = unpack(words[1], "<i4")
+            facts = self._facts(place, int(words[0]), outputs)
+            print(json.dumps(facts) if self.json else self._text(facts), flush=True)
+
+    def _facts(self, place: tuple[int, int, int], best: int, outputs: np.ndarray) -> dict[str, Any]:
+        network = self.network
+        values = [float(v) for v in outputs * 2.0 ** network.exponents.astype(float)]
+        facts: dict[str, Any] = dict(zip(("line", "sequence", "step"), place, strict=True))
+        if network.task == "classification":
+            facts["class"] = best
+            facts["label"] = network.labels[best] if network.labels else str(best)
+            facts["margin"] = values[best] - max((v for i, v in enumerate(values) if i != best), default=values[best])
+        facts["outputs"] = outputs.tolist()
+        facts["values"] = values
+        return facts
+
+    def _text(self, facts: dict[str, Any]) -> str:
+        if self.network.task == "classification":
+            return f"{facts['line']:6d}  {facts['label']:{self.label_width}}  {facts['margin']:+9.3f}"
+        labels = self.network.labels or tuple(f"[{i}]" for i in range(self.network.outputs))
+        return f"{facts['line']:6d}" + "".join(
+            f"  {label} {value:10.4f}" for label, value in zip(labels, facts["values"], strict=True)
+        )

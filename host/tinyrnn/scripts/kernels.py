@@ -1,0 +1,7 @@
+"""Run on a board: the names of urnn's kernel sets there, best first."""
+
+
+def main():
+    import urnn
+
+    return " ".join(urnn.kernels())
