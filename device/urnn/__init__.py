@@ -97,16 +97,25 @@ class Net:
             raise ValueError("no head, or labels")
         self._states = program.states
         self._steps = program.steps  # the linked program may hold addresses only
-        self._run, self._program = link(program.steps, sets)
+        # What step() needs, in one look-up
+        self._call = link(program.steps, sets) + ([None], self.inputs)
 
     def step(self, sample):
         """Take one sample: a sequence of `inputs` integers as the sensor gives them, in [-2^30, 2^30).
 
         Allocates nothing. Afterwards output, argmax(), value() and state are those of this step.
         """
-        if len(sample) != self.inputs:
-            raise ValueError("%d values, not %d" % (len(sample), self.inputs))
-        self._run(self._program, self._program, sample)
+        run, program, box, n = self._call
+        if len(sample) != n:
+            raise ValueError("%d values, not %d" % (len(sample), n))
+        box[0] = sample
+        if run(program, program, box):
+            # An object that these kernels cannot read: its integers, where the normalised ones are to be
+            x = self._steps[0][3]
+            for i in range(n):
+                x[i] = sample[i]
+            box[0] = None
+            run(program, program, box)
 
     def argmax(self):
         """The class: index of the largest output, the first of equals."""

@@ -72,7 +72,7 @@ def pack(steps):
     return [(_KERNELS[code], a, b, c, n) for code, a, b, c, n in steps]
 
 
-def run(program, _, sample):
-    """Execute a program of pack()."""
+def run(program, _, box):
+    """Execute a program of pack(); box[0] is the sample."""
     for kernel, a, b, c, n in program:
-        kernel(a, sample if b is None else b, c, n)
+        kernel(a, box[0] if b is None else b, c, n)

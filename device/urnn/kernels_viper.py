@@ -55,7 +55,7 @@ def pack(steps):
 
 # The first two locals live in registers: they are the pointers of the innermost loop.
 @micropython.viper
-def run(m: ptr8, x: ptr32, sample):
+def run(m: ptr8, x: ptr32, box):
     up = 1
     up = (up << 31 >> 31) + 1 << 4
     home = int(x)
@@ -115,6 +115,7 @@ def run(m: ptr8, x: ptr32, sample):
                     r = 0
                     block += 20 + (cols << 2)
         elif code == 1:  # NORMALISE
+            sample = box[0]
             x = a
             k = 0
             while k < n:

@@ -7,12 +7,26 @@ b is None where a kernel takes the sample.
 
 from array import array
 
+from .format import matrix
+
 NORMALISE = 1
 MATVEC = 2
 GRU = 3
 
+SIGMOID = 16
+TANH = 17
+RELU = 18
+MUL = 19
+MIX = 20
+MEMORY = 21
+LEAK = 22
+BLEND = 23
+ADD = 24
+SCALE = 25
+EMBED = 26
+
 # Modules FAMILY_SET hold the kernels of a family: codes 0..15, 16..31, and so on.
-FAMILIES = ("kernels",)
+FAMILIES = ("kernels", "gates")
 
 
 class Program:
@@ -31,6 +45,18 @@ class Program:
     def add(self, code, a, b, c, n):
         """Append a step."""
         self.steps.append((code, a, b, c, n))
+
+    def product(self, data, at, stop, rows, cols, x):
+        """Check the product of rows x cols at data[at:], append its steps for the vector x; return (result, next field).
+
+        It is a matrix; or, where the matrix's u16 rows would be 0, what part.py knows.
+        """
+        if stop - at > 8 and not data[at] | data[at + 1]:
+            return module("part").product(data, at, stop, rows, cols, x, self)
+        m, at = matrix(data, at, stop, rows, cols)
+        y = self.vector(rows)
+        self.add(MATVEC, m, x, y, rows)
+        return y, at
 
     def vector(self, n):
         """A new vector of n integers, rounded up to whole blocks of four, as the kernels write them."""
@@ -53,10 +79,12 @@ def module(name):
 
 
 def link(steps, sets):
-    """Return (run, program): run(program, program, sample) executes all the steps.
+    """Return (run, program): run(program, program, box) executes all the steps. box: a list, box[0] is the sample.
 
     sets: names of kernel sets, best first; each step goes to the first that has its kernel, and neighbours in the same
-    module become one call. A module has NAME, CODES, pack(steps) -> program, and run(program, program, sample).
+    module become one call. A module has NAME, CODES, pack(steps) -> program, and run(program, program, box). A run()
+    that can take some kinds of samples only returns true for the others, having changed nothing but c of NORMALISE;
+    called again with None in the box it finds the sample's integers there.
     """
     calls = []
     for step in steps:
@@ -74,7 +102,8 @@ def link(steps, sets):
     return calls[0] if len(calls) == 1 else (run, calls)
 
 
-def run(calls, _, sample):
+def run(calls, _, box):
     """Execute what link() has split."""
     for call, program in calls:
-        call(program, program, sample)
+        if call(program, program, box):
+            return True
