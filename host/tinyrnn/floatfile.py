@@ -6,15 +6,15 @@ Format "tinyrnn-float-2": {"format", "model": the fields of FloatModel; every la
 
 from __future__ import annotations
 
+import io
 import os
-import tempfile
 import zipfile
 from dataclasses import MISSING, fields, is_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinyrnn import atomic
 from tinyrnn.errors import ModelError
 from tinyrnn.floatcells import GRU, KINDS
 from tinyrnn.floatlayers import CellNorm, Factors, Layer, Linear
@@ -27,7 +27,7 @@ FORMATS = ("tinyrnn-float-1", FORMAT)
 
 
 def save(model: FloatModel, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
-    """Write ``model.pt``: to a temporary name beside it, then renamed, so that no half-written file is left.
+    """Write ``model.pt``, whole or not at all. Raises ModelError when there is no room for it.
 
     extra: more entries of the file, the trainer's state for resuming, say.
     """
@@ -45,16 +45,12 @@ def save(model: FloatModel, path: str | os.PathLike[str], extra: dict[str, Any] 
             return [plain(item) for item in value]
         return value
 
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
+    stream = io.BytesIO()
+    torch.save({"format": FORMAT, "model": plain(model), **(extra or {})}, stream)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            torch.save({"format": FORMAT, "model": plain(model), **(extra or {})}, stream)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        atomic.write(path, stream.getvalue())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written ({error.strerror}); make room there, or choose another place") from None
 
 
 def load(path: str | os.PathLike[str]) -> FloatModel:

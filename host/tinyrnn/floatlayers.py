@@ -248,4 +248,5 @@ def check_number(what: str, value: object, low: float, high: float) -> None:
     """Raise ModelError unless the value is a number from low to high."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not (number and math.isfinite(float(value)) and low <= float(value) <= high):  # type: ignore[arg-type]
-        raise ModelError(f"model's {what} is {value!r}; expected a number from {low:g} to {high:g}")
+        seen = repr(value)[:40] if isinstance(value, (int, float, str)) else type(value).__name__
+        raise ModelError(f"model's {what} is {seen}; expected a number from {low:g} to {high:g}")

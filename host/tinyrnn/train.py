@@ -1,4 +1,4 @@
-"""The trainer: ``fit()`` a float GRU to a recording, ``evaluate()`` it. The same seed gives the same weights.
+"""The trainer: ``fit()`` a float model to a recording, ``evaluate()`` it. The same seed gives the same weights.
 
 Test sequences are looked at once, after the last epoch, for the figures in ``FloatModel.info``: they stop
 nothing and choose nothing.
@@ -10,9 +10,10 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ from tinyrnn import __version__
 from tinyrnn.checkpoint import Checkpoint
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.errors import ModelError
-from tinyrnn.floatmodel import Calibration, FloatModel
+from tinyrnn.floatmodel import Calibration, FloatModel, Reach
+from tinyrnn.initial import initial
+from tinyrnn.plan import Plan
 from tinyrnn.recipe import Batches, Recipe, augment, default_recipe, loss, rate, spread
 from tinyrnn.torchmodel import Network
 
@@ -56,6 +59,7 @@ def fit(
     *,
     units: int = 32,
     layers: int = 1,
+    plan: Plan | None = None,
     epochs: int | None = None,
     seed: int = 0,
     lr: float | None = None,
@@ -65,8 +69,9 @@ def fit(
     checkpoint_every_s: float = 2.0,
     notice: Callable[[str], None] = lambda text: None,
 ) -> FloatModel:
-    """Train a GRU of `layers` layers with `units` units each on recording.train.
+    """Train a GRU of `layers` layers with `units` units each on recording.train, or the cells of a plan.
 
+    plan: all of the network, instead of units and layers.
     epochs, lr: of the recipe, default derived from the recording; recipe: all of it, for experiments.
     progress: called after each epoch; an exception in it ends the training.
     checkpoint: file to go on from when it was made for this very training; it is written every
@@ -83,21 +88,21 @@ def fit(
         key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None
     }
     recipe = replace(recipe, **given)
-    for what, value in (("units", units), ("layers", layers), ("epochs", recipe.epochs)):
-        if value < 1:
-            raise ModelError(f"{what} is {value}; expected 1 or more")
+    plan = plan or Plan(("gru",) * layers, units)
+    if recipe.epochs < 1:
+        raise ModelError(f"epochs is {recipe.epochs}; expected 1 or more")
     if not (math.isfinite(recipe.lr) and recipe.lr > 0):
         raise ModelError(f"learning rate is {recipe.lr}; expected more than 0, such as 0.005")
     with _repeatable():
         generator = torch.Generator().manual_seed(seed)
         batches = Batches(recording)
-        network = Network(len(recording.channels), [units] * layers, len(recording.labels))
-        network.initialise(generator, batches.memory)
+        start = initial(plan, len(recording.channels), len(recording.labels), generator, batches.memory)
+        network = Network(*start)
         optimizer = _optimizer(network, recipe)
         part = None
         done = 0
         if checkpoint is not None:
-            part = Checkpoint(checkpoint, _options(recording, units, layers, seed, recipe), notice)
+            part = Checkpoint(checkpoint, _options(recording, plan, seed, recipe), notice)
             done = part.read(network, optimizer, generator)
         updates = recipe.epochs * batches.count(recipe.batch)
         written_s = time.monotonic()
@@ -126,13 +131,13 @@ def fit(
             if progress:
                 progress(Progress(epoch + 1, recipe.epochs, total / count))
         training_loss = _clean_loss(network, batches, recipe.batch)
-    gru, head = network.parts()
+    cells, head = network.parts()
     model = FloatModel(
         task=recording.task,
         when=recording.when,
         mean=recording.mean,
         std=recording.std,
-        layers=gru,
+        layers=cells,
         head=head,
         labels=recording.labels,
         channels=recording.channels,
@@ -141,17 +146,17 @@ def fit(
         calibration=calibrate(recording),
         name=recording.name,
     )
+    calibration = replace(model.calibration, reach=measure_reach(model, recording.train))
     info = {
         "dataset": recording.name,
         "seed": seed,
         "epochs": recipe.epochs,
-        "units": units,
-        "layers": layers,
+        **_described(plan),
         "training_loss": training_loss,
         **evaluate(model, recording.test).figures(),
         "tinyrnn": __version__,
     }
-    return replace(model, info=info)
+    return replace(model, info=info, calibration=calibration)
 
 
 def evaluate(model: FloatModel, sequences: Sequences) -> Score:
@@ -168,21 +173,34 @@ def evaluate(model: FloatModel, sequences: Sequences) -> Score:
 def predict(model: FloatModel, sequences: Sequences) -> np.ndarray:
     """The outputs that count: (N, O) for "last"; for "every" those of all steps in a row, (sum of T_i, O)."""
     outputs: list[np.ndarray] = [np.empty(0)] * len(sequences)
-    order = np.argsort(sequences.lengths, kind="stable")
+    for numbers, x, lengths in _groups(sequences.x, 100_000):  # tens of megabytes
+        for number, output, steps in zip(numbers, model.forward(x, lengths), lengths, strict=True):
+            outputs[number] = output[steps - 1 : steps] if model.when == "last" else output[:steps]
+    return np.concatenate(outputs)
+
+
+def measure_reach(model: FloatModel, sequences: Sequences) -> tuple[Reach, ...]:
+    """FloatModel.reach() over all sequences; of a very long one each piece starts from the zero state."""
+    pieces = [x[start : start + 10_000] for x in sequences.x for start in range(0, len(x), 10_000)]
+    found = [model.reach(x, lengths) for _, x, lengths in _groups(pieces, 20_000)]
+    return tuple(
+        Reach(*(np.max([getattr(reach, part.name) for reach in cell], axis=0) for part in fields(Reach)))
+        for cell in zip(*found, strict=True)
+    )
+
+
+def _groups(xs: Sequence[np.ndarray], room: int) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
+    """Sequences of about one length together, at most `room` padded steps: their numbers, padded x, lengths."""
+    order = np.argsort([len(x) for x in xs], kind="stable")
     start = 0
     while start < len(order):
-        stop = start + 1  # sequences of about one length, at most 100,000 padded steps: tens of megabytes
-        while stop < len(order) and (stop + 1 - start) * sequences.lengths[order[stop]] <= 100_000:
+        stop = start + 1
+        while stop < len(order) and (stop + 1 - start) * len(xs[order[stop]]) <= room:
             stop += 1
-        group = Sequences([sequences.x[i] for i in order[start:stop]], np.zeros(stop - start))
-        x, lengths = group.padded()
-        for row, output in enumerate(model.forward(x, lengths)):
-            steps = lengths[row]
-            outputs[order[start + row]] = (
-                output[steps - 1 : steps] if model.when == "last" else output[:steps]
-            )
+        numbers = [int(i) for i in order[start:stop]]
+        x, lengths = Sequences([xs[i] for i in numbers], np.zeros(len(numbers))).padded()
+        yield numbers, x, lengths
         start = stop
-    return np.concatenate(outputs)
 
 
 def calibrate(recording: Recording) -> Calibration:
@@ -211,7 +229,7 @@ def _optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
     parameters = list(network.parameters())
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=recipe.lr)
 
@@ -226,13 +244,13 @@ def _clean_loss(network: Network, batches: Batches, size: int) -> float:
     return total / len(parts)
 
 
-def _options(recording: Recording, units: int, layers: int, seed: int, recipe: Recipe) -> dict[str, Any]:
+def _options(recording: Recording, plan: Plan, seed: int, recipe: Recipe) -> dict[str, Any]:
     """Everything the weights depend on, as plain values, most telling first."""
     digest = hashlib.sha256()
     train = recording.train
     for array in (*train.x, *train.y, np.array(train.lengths)):
         digest.update(np.ascontiguousarray(array).tobytes())
-    options = {"dataset": recording.name, "seed": seed, "units": units, "layers": layers, **asdict(recipe)}
+    options = {"dataset": recording.name, "seed": seed, **_described(plan), **asdict(recipe)}
     kind = f"{recording.task}, {recording.when}, {len(recording.labels)} outputs"
     return {
         **options,
@@ -241,6 +259,12 @@ def _options(recording: Recording, units: int, layers: int, seed: int, recipe: R
         "torch": str(torch.__version__),
         "tinyrnn": __version__,
     }
+
+
+def _described(plan: Plan) -> dict[str, Any]:
+    """The plan as plain values; of its options only those in use."""
+    options = {key: value for key, value in asdict(plan).items() if value and key not in ("cells", "units")}
+    return {"cell": plan.title, "units": plan.units, "layers": len(plan.cells), **options}
 
 
 @contextmanager
@@ -252,7 +276,10 @@ def _repeatable() -> Iterator[None]:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     try:
-        yield
+        with warnings.catch_warnings():
+            # torch tells how it computes a projection, which is no fault of the user's
+            warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict, warn_only=warn)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinyrnn.data.arguments import add_arguments, from_args, natural, positive
 from tinyrnn.errors import ModelError, TinyrnnError
+from tinyrnn.plan import CELLS, Plan
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -21,9 +22,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command's parser and return it."""
     parser = commands.add_parser(
         "train",
-        help="train a GRU on a recording: DATA -> model.pt",
-        description="Train a float GRU on a recording and write model.pt. An interrupted training "
-        "goes on where it was when the same command is given again.",
+        help="train a GRU, LSTM, ... on a recording: DATA -> model.pt",
+        description="Train a float GRU, or another recurrent network, on a recording and write model.pt. "
+        "An interrupted training goes on where it was when the same command is given again.",
     )
     add_arguments(parser)
     options = parser.add_argument_group("the training")
@@ -33,7 +34,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_argument(
         "--units", metavar="H", type=positive, default=32, help="units of a layer (default 32)"
     )
-    options.add_argument("--layers", metavar="N", type=positive, default=1, help="GRU layers (default 1)")
+    options.add_argument("--layers", metavar="N", type=positive, help="layers of one cell (default 1)")
+    options.add_argument("--cell", choices=tuple(CELLS), help="default gru")
+    options.add_argument(
+        "--cells", metavar="A,B", type=_cells, help="layers of different cells, first the one at the input: lstm,gru"
+    )
+    options.add_argument("--projection", metavar="P", type=positive, help="outputs of an lstm, fewer than its units")
+    options.add_argument("--rank", metavar="R", type=positive, help="matrices as products of two, R columns and R rows")
+    options.add_argument("--layernorm", action="store_true", help="layer normalisation inside the cells")
+    options.add_argument("--layernorm-between", action="store_true", help="layer normalisation between the layers")
     options.add_argument(
         "--epochs", metavar="N", type=positive, help="default: from the size of the recording"
     )
@@ -57,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, print a line for each seed, write the model. Returns 0."""
     output = Path(args.output)
     check_output(output)  # before the minutes of training, not after
+    plan = plan_of(args)
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError:
@@ -70,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     models: list[FloatModel] = []
     print(f"{'seed':>4}  {'epochs':>6}  {'training loss':>13}  {headings(recording)}", flush=True)
     for seed in range(args.seed, args.seed + args.seeds):
-        model = _fit(recording, seed, output, args)
+        model = _fit(recording, plan, seed, output, args)
         models.append(model)
         info = model.info
         print(f"{seed:4}  {info['epochs']:6}  {info['training_loss']:13.5f}  {figures(model)}", flush=True)
@@ -86,6 +96,21 @@ def run(args: argparse.Namespace) -> int:
         temporary_of(part).unlink(missing_ok=True)  # of a run that was killed while it wrote
     print(f"wrote {output} ({output.stat().st_size} bytes); next: tinyrnn quantize {output}")
     return 0
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    """The network that the options ask for. Raises ModelError when they contradict each other."""
+    if args.cells and (args.cell or args.layers):
+        other = "--cell" if args.cell else "--layers"
+        raise ModelError(f"--cells names every layer, and {other} as well; expected one of them")
+    return Plan(
+        cells=args.cells or (args.cell or "gru",) * (args.layers or 1),
+        units=args.units,
+        projection=args.projection or 0,
+        rank=args.rank or 0,
+        layernorm=args.layernorm,
+        layernorm_between=args.layernorm_between,
+    )
 
 
 def check_output(output: Path) -> None:
@@ -148,7 +173,7 @@ def summary(models: list[FloatModel]) -> str:
     )
 
 
-def _fit(recording: Recording, seed: int, output: Path, args: argparse.Namespace) -> FloatModel:
+def _fit(recording: Recording, plan: Plan, seed: int, output: Path, args: argparse.Namespace) -> FloatModel:
     """One training with its progress bar, on a terminal only."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -170,8 +195,7 @@ def _fit(recording: Recording, seed: int, output: Path, args: argparse.Namespace
 
         return train.fit(
             recording,
-            units=args.units,
-            layers=args.layers,
+            plan=plan,
             epochs=args.epochs,
             seed=seed,
             lr=args.lr,
@@ -179,6 +203,14 @@ def _fit(recording: Recording, seed: int, output: Path, args: argparse.Namespace
             checkpoint=part_of(output, seed),
             notice=notice,
         )
+
+
+def _cells(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in CELLS:
+            raise argparse.ArgumentTypeError(f"{name!r}; expected cells of {', '.join(CELLS)}, such as lstm,gru")
+    return names
 
 
 def _rate(text: str) -> float:
