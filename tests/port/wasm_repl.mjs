@@ -9,7 +9,6 @@ import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
-const CTRL_C = 3;
 const RAW_PASTE = Buffer.from("\x05A\x01", "latin1"); // a host sends it alone and waits for the answer
 
 const [module, folders, flash] = process.argv.slice(2);
@@ -48,7 +47,7 @@ const mp = await loadMicroPython({
     linebuffer: false,
     stdin() {
         const byte = read();
-        if (byte !== CTRL_C) return byte;
+        if (byte !== mp._module._mp_hal_get_interrupt_char()) return byte; // micropython.kbd_intr() sets it
         mp._module._mp_sched_keyboard_interrupt();
         return null; // an end of input, and the interrupt is raised when the read returns
     },
