@@ -98,7 +98,7 @@ class Net:
         self._states = program.states
         self._steps = program.steps  # the linked program may hold addresses only
         # What step() needs, in one look-up
-        self._call = link(program.steps, sets) + ([None], self.inputs)
+        self._call = link(program.steps, sets) + ([0], self.inputs)
 
     def step(self, sample):
         """Take one sample: a sequence of `inputs` integers as the sensor gives them, in [-2^30, 2^30).
@@ -114,7 +114,7 @@ class Net:
             x = self._steps[0][3]
             for i in range(n):
                 x[i] = sample[i]
-            box[0] = None
+            box[0] = 0
             run(program, program, box)
 
     def argmax(self):
@@ -184,7 +184,7 @@ class Net:
         return "PASS, %d steps, %d us/step, %s" % (steps, us // steps, self.kernels)
 
 
-_SETS = ("viper", "plain")  # best first
+_SETS = ("asm_thumb", "viper", "plain")  # best first
 
 
 def kernels():

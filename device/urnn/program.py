@@ -33,7 +33,8 @@ class Program:
     """What the cells have written so far.
 
     x: the vector that the next cell takes, array('i'); width: its length. steps: the program. states: a view of each
-    cell's state, 16-bit integers which the net keeps from one sample to the next.
+    cell's state, 16-bit integers which the net keeps from one sample to the next. part: None, or what a product is read
+    by whose matrix has 0 rows, set by part.py.
     """
 
     def __init__(self):
@@ -41,18 +42,16 @@ class Program:
         self.width = 0
         self.steps = []
         self.states = []
+        self.part = None
 
     def add(self, code, a, b, c, n):
         """Append a step."""
         self.steps.append((code, a, b, c, n))
 
     def product(self, data, at, stop, rows, cols, x):
-        """Check the product of rows x cols at data[at:], append its steps for the vector x; return (result, next field).
-
-        It is a matrix; or, where the matrix's u16 rows would be 0, what part.py knows.
-        """
-        if stop - at > 8 and not data[at] | data[at + 1]:
-            return module("part").product(data, at, stop, rows, cols, x, self)
+        """Check the matrix of rows x cols at data[at:] and append its product with x; return (result, next field)."""
+        if self.part and stop - at > 8 and not data[at] | data[at + 1]:
+            return self.part(data, at, stop, rows, cols, x, self)
         m, at = matrix(data, at, stop, rows, cols)
         y = self.vector(rows)
         self.add(MATVEC, m, x, y, rows)
@@ -84,7 +83,7 @@ def link(steps, sets):
     sets: names of kernel sets, best first; each step goes to the first that has its kernel, and neighbours in the same
     module become one call. A module has NAME, CODES, pack(steps) -> program, and run(program, program, box). A run()
     that can take some kinds of samples only returns true for the others, having changed nothing but c of NORMALISE;
-    called again with None in the box it finds the sample's integers there.
+    called again with 0 in the box it finds the sample's integers there.
     """
     calls = []
     for step in steps:
