@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tinyrnn.boards import Fit
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -14,16 +18,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "section, the RAM it takes and the kernels that can run it.",
     )
     parser.add_argument("model", metavar="MODEL.urnn")
+    parser.add_argument(
+        "--board",
+        metavar="BOARD",
+        help="whether it fits this board, in numbers: rpi-pico, esp32, ..., or all for a table of all; exit status 8 if not",
+    )
     parser.add_argument("--json", action="store_true", help="for programs")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the description. Returns 0."""
+    """Print the description, or with --board whether it fits. Returns 0; 8 where it is not known to fit the board."""
     import json
 
     from tinyrnn.describe import describe
 
+    if args.board:
+        return _run_boards(args)
     facts = describe(args.model)
     if args.json:
         print(json.dumps(facts, indent=2))
@@ -70,3 +81,78 @@ def run(args: argparse.Namespace) -> int:
     console.print(f"work of a step: {facts['macs']} multiply-accumulates, {facts['units']} units")
     console.print(f"kernels that run it: {', '.join(facts['kernels'])}; self-test: {facts['vectors']} steps in the file")
     return 0
+
+
+def _run_boards(args: argparse.Namespace) -> int:
+    import json
+
+    from tinyrnn import boards
+    from tinyrnn.errors import BoardError
+
+    every = args.board == "all"
+    chosen = list(boards.known().values()) if every else [boards.get(args.board)]
+    fits = [boards.fit(args.model, board) for board in chosen]
+    if args.json:
+        print(json.dumps([_row(each) for each in fits], indent=2))
+    elif every:
+        _show_table(args.model, fits)
+    else:
+        _show_board(args.model, fits[0])
+    return 0 if every or fits[0].answer == boards.FITS else BoardError.exit_code
+
+
+def _row(fit: Fit) -> dict[str, Any]:
+    from tinyrnn.boards import RESOURCES
+
+    row: dict[str, Any] = {"board": fit.board.key, "name": fit.board.name, "answer": fit.answer}
+    for name in RESOURCES:
+        fact = fit.board.figures.get(name)
+        row[name] = {
+            "need": getattr(fit.need, name),
+            "has": fact.value if fact else None,
+            "at_least": bool(fact and fact.at_least),
+            "answer": fit.verdict(name),
+            "source": fact.source if fact else fit.board.unknown[name],
+        }
+    return row
+
+
+def _show_board(model: str, fit: Fit) -> None:
+    from rich.console import Console
+
+    from tinyrnn.boards import FITS
+
+    console = Console(highlight=False, soft_wrap=True)
+    answer = fit.answer if fit.answer != "unknown" else "may or may not fit: a figure of the board is missing"
+    console.print(f"[bold]{model}[/bold] on a {fit.board.name}: [{'green' if fit.answer == FITS else 'red'}]{answer}[/]")
+    for name, words in _WORDS.items():
+        row = _row(fit)[name]
+        has = "unknown" if row["has"] is None else f"{'at least ' if row['at_least'] else ''}{row['has']} bytes"
+        console.print(f"  {words}: needs {row['need']}, the board has {has}: {row['answer']}")
+        console.print(f"    {row['source']}", style="dim", markup=False)
+    kernels = ", ".join(fit.board.emitters.value) or "none: plain kernels"
+    clock = fit.board.figure("clock_hz")
+    console.print(f"  clock: {f'{clock / 1e6:g} MHz' if clock else 'unknown'}; emitters: {kernels}")
+
+
+def _show_table(model: str, fits: list[Fit]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    print(f"{model}: bytes needed / there (>=: that much or more)")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("board", "answer", *_WORDS.values()):
+        table.add_column(heading, justify="left" if heading in ("board", "answer") else "right", no_wrap=True)
+    for fit in fits:
+        row = _row(fit)
+        cells = []
+        for name in _WORDS:
+            has = row[name]["has"]
+            there = "unknown" if has is None else f"{'>=' if row[name]['at_least'] else ''}{has}"
+            cells.append(f"{row[name]['need']} / {there}")
+        table.add_row(fit.board.key, fit.answer, *cells)
+    Console(highlight=False, width=max(Console().width, 100)).print(table)  # whole numbers rather than a narrow table
+
+
+_WORDS = {"flash_bytes": "flash", "heap_bytes": "heap", "largest_block_bytes": "largest block"}
