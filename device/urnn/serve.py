@@ -28,7 +28,7 @@ def frame(body):
 
 
 def _b64(data):
-    return b2a_base64(data, newline=False)
+    return b2a_base64(bytes(data), newline=False)  # 1.29 on webassembly takes an array's integers for bytes
 
 
 class Server:

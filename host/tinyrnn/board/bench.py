@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,29 @@ def _want(network: Network, samples: list[tuple[int, ...]], steps: int) -> str:
     raw = np.array(samples)[np.arange(steps) % len(samples)]
     output, state = Twin(network).run(raw[None])
     return f"{zlib.crc32(state[0, -1].astype('<i2').tobytes(), zlib.crc32(output[0, -1].astype('<i4').tobytes())):08x}"
+
+
+def record(rows: list[Measured], note: str, date: str) -> Path:
+    """Add each row to the file of its board in boards/, found by what the firmware calls itself; returns the file.
+
+    note: what a reader must know besides, such as "emulated"; may be empty. Raises BoardError when no file is that board's.
+    """
+    from tinyrnn import atomic, boards
+
+    board = boards.match(rows[0].board)
+    if board is None:
+        raise BoardError(
+            f"no file in boards/ is of {rows[0].board!r}; expected one whose `machine` has it: add it as docs/boards.md says"
+        )
+    path = boards.file_of(board.key)
+    text = path.read_text(encoding="utf-8")
+    for row in rows:
+        facts = {"date": date, "note": note, **asdict(row)}
+        lines = [f"{name} = {json.dumps(value)}" for name, value in facts.items() if value not in ("", -1)]
+        text += "\n".join(["", "[[measured]]", *lines, ""])
+    try:
+        atomic.write(path, text.encode())
+    except OSError as error:
+        raise BoardError(f"{path}: {error.strerror}; expected a file that can be written: it is as it was") from None
+    boards.known.cache_clear()
+    return path

@@ -45,7 +45,7 @@ def unframe(line: bytes) -> list[str] | None:
 
 def pack_samples(samples: np.ndarray) -> str:
     """Words "h DATA" or "i DATA" for samples (T, C) or (C,) of raw integers: 16 bits where they suffice."""
-    narrow = samples.size and -32768 <= samples.min() and samples.max() <= 32767
+    narrow = samples.size and samples.min() >= -32768 and samples.max() <= 32767
     kind, dtype = ("h", "<i2") if narrow else ("i", "<i4")
     return f"{kind} {base64.b64encode(np.ascontiguousarray(samples, dtype).tobytes()).decode()}"
 
@@ -185,6 +185,13 @@ class Client:
             )
         return loaded
 
+    def samples_together(self, loaded: Loaded) -> int:
+        """How many samples to put into one `steps`: two such lines of 16-bit values fit into the window, and the answer
+        into a line."""
+        asked = (self.window // 2 - len("ffff steps h  ffffffff\n")) // 4 * 3 // (2 * loaded.inputs)
+        answered = (loaded.line_bytes - 32) * 3 // 4 // (4 * loaded.outputs)
+        return max(1, min(asked, answered))
+
     def steps_a_line(self, loaded: Loaded, width: int = 4) -> int:
         """How many samples of ``width`` bytes a value fit into one `check` command."""
         return max(1, (loaded.line_bytes - len("ffff check h  ffffffff")) // 4 * 3 // (width * loaded.inputs))
@@ -251,7 +258,8 @@ class Client:
     def _mend(self) -> None:
         """Find out what the board has done, and send again what it has not. docs/protocol.md, "When a line is damaged".
 
-        A command with a number out of order is answered with that number: so the answer is known, and all before it are done.
+        A command with a number out of order is answered with that number: so its answer is known among others, and all
+        before it have been answered.
         """
         for attempt in range(TRIES):
             probe = f"{(self._seq + 0x4000 + attempt) & 0xFFFF:04x}"
@@ -290,9 +298,7 @@ class Client:
             words = unframe(line)
             if words and words[1:] == ["err", "order", probe]:
                 return int(words[0], 16)
-            if words and words[1] != "err":
-                self._take(line)
-            elif words and words[2] not in ("line", "order"):
+            if words:
                 self._take(line)
         return None
 

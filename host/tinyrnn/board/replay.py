@@ -112,10 +112,8 @@ def _crc(outputs: np.ndarray, states: np.ndarray) -> str:
     return f"{crc:08x}"
 
 
-def _locate(
-    client: Client, twin: Twin, sequence: np.ndarray, number: int, first: int
-) -> tuple[tuple[str, ...], int]:
-    """Go through a sequence from step ``first``, up to which all was equal: (the first differences in words, their count)."""
+def _locate(client: Client, twin: Twin, sequence: np.ndarray, number: int, first: int) -> tuple[tuple[str, ...], int]:
+    """Go through a sequence from step ``first``, before which all was equal: (first differences in words, count)."""
     outputs, states = _expected(twin, sequence)
     client.ask("reset")
     if first:
@@ -133,4 +131,3 @@ def _locate(
     if not count:
         told.append(f"sequence {number} from step {first}: the board's CRC differed, and a second time it did not")
     return tuple(told), max(count, 1)
-

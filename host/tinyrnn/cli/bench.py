@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,12 +24,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--steps", metavar="N", type=int, default=200, help="steps with each kernel set (default 200)")
     parser.add_argument("--kernels", metavar="NAME", action="append", help="only this set, may be repeated (default: all)")
     parser.add_argument("--json", action="store_true", help="for programs")
-    parser.add_argument("--write", metavar="BOARD", help="add the result to boards/BOARD.toml")
+    parser.add_argument("--write", action="store_true", help="add the result to the board's file in boards/")
+    parser.add_argument("--note", metavar="TEXT", default="", help='with --write: what a reader must know ("emulated")')
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print the table. Returns 0; raises Mismatch when a result is wrong."""
+    import datetime
     from dataclasses import asdict
 
     from tinyrnn.board import ports
@@ -45,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
     if args.write:
         from tinyrnn.board.bench import record
 
-        path = record(args.write, rows)
-        print(f"added to {path}" if not args.json else "", end="" if args.json else "\n")
+        path = record(rows, args.note, datetime.date.today().isoformat())
+        print(f"added to {path}", file=sys.stderr)
     return 0
 
 
@@ -56,8 +59,9 @@ def show(rows: list[Measured]) -> None:
     from rich.table import Table
 
     first = rows[0]
-    table = Table(title=f"{first.model} ({first.shape}) on {first.board}, {first.firmware}, {first.steps} steps")
-    for heading in ("kernels", "median us", "p99 us", "min us", "mean us", "bytes a step", "heap before", "after load"):
+    print(f"{first.model}, {first.shape}, on {first.board}, {first.firmware}, {first.steps} steps with each kernel set")
+    table = Table(caption="us a step; bytes that a step allocates; bytes of heap free before load() and after")
+    for heading in ("kernels", "median", "p99", "min", "mean", "allocated", "free", "loaded"):
         table.add_column(heading, justify="left" if heading == "kernels" else "right")
     for row in rows:
         figures = (row.median_us, row.p99_us, row.min_us, f"{row.mean_us:.1f}")
@@ -69,4 +73,6 @@ def show(rows: list[Measured]) -> None:
 
 
 def _known(figure: float) -> str:
-    return f"{figure:g}" if figure >= 0 else "-"
+    if figure < 0:
+        return "-"
+    return f"{figure:.0f}" if figure == int(figure) else f"{figure:.1f}"

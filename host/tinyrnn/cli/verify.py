@@ -77,7 +77,9 @@ def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace)
     from tinyrnn.errors import Mismatch
 
     steps = sum(len(sequence) for sequence in raw)
-    print(f"{args.model}: {len(raw)} sequences, {steps} steps, {network.outputs + network.units} integers a step", flush=True)
+    print(
+        f"{args.model}: {len(raw)} sequences, {steps} steps, {network.outputs + network.units} integers a step", flush=True
+    )
     with Link(args.on) as link:
         client = Client(link)
         names = args.kernels or [client.kernels[0]]
@@ -88,7 +90,9 @@ def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace)
                     f"{args.on} with kernels {done.kernels} computes other integers ({done.differences} differ in that "
                     f"sequence): {done.first[0]}; report it with this file"
                 )
-            print(f"{args.on} {done.kernels}: {done.sequences} sequences, {done.steps} steps bit-exact in {done.seconds:.1f} s")
+            print(
+                f"{args.on} {done.kernels}: {done.sequences} sequences, {done.steps} steps bit-exact in {done.seconds:.1f} s"
+            )
         client.quit()
     return 0
 

@@ -25,8 +25,8 @@ def main(model, kernels, samples, steps):
     """model: a file. samples: a few tuples of integers, fed in turn from the zero state, `steps` times in all.
 
     Answers `min median p99 mean allocated free_before free_after crc`: microseconds a step, bytes that 10 steps allocate
-    (-1 where the board cannot say), bytes of heap, and the CRC-32 of the last output and state. The time of reading the clock
-    is taken off. The mean is of the whole run, for clocks that tick in milliseconds.
+    (-1 where the board cannot say), bytes of heap, and the CRC-32 of the last output and state. The time of reading the
+    clock is taken off. The mean is of the whole run, for clocks that tick in milliseconds.
     """
     import urnn
 

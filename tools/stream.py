@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Stream samples through a board for a minute: rate, lost and reordered answers, and what a request costs.
+
+    python tools/stream.py MODEL.urnn --port PORT [--seconds 60]
+
+The model must be deployed. Feeds `tinyrnn run` as fast as it takes samples. Every answer is compared with the host's, and
+each depends on all samples before it: one lost, doubled or out of its order cannot go unseen.
+Exit status 1 when any is wrong, or the rate is below --rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from tinyrnn import modelfile
+from tinyrnn.board.link import Link
+from tinyrnn.board.protocol import Client, Refused
+from tinyrnn.twin import Twin
+
+BLOCK = 500  # samples of a sequence
+AHEAD = 600  # samples written that are not answered yet
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--port", required=True)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rate", type=float, default=0.0, help="samples a second that must be reached")
+    args = parser.parse_args()
+    with Link(args.port) as link:
+        print(f"{link.identity.board}, {link.identity.firmware}", flush=True)
+    sent, wrong, seconds = stream(args.model, args.port, args.seconds)
+    counts = ", ".join(f"{count} {kind}" for kind, count in wrong.items())
+    print(f"tinyrnn run: {sent} samples in {seconds:.1f} s, {sent / seconds:.0f} a second; {counts}", flush=True)
+    cost = board_cost(args.port)
+    print(f"a request without a step, on the board's clock: {cost['empty']:.0f} us, and {cost['byte']:.1f} us a byte read")
+    with Link(args.port) as link:
+        client = Client(link)
+        print(
+            f"the same from the host and back: {1e3 * round_trip(client):.1f} ms; pipelined {1e3 * pipelined(client):.2f} ms"
+        )
+        client.quit()
+    return 1 if any(wrong.values()) or sent / seconds < args.rate else 0
+
+
+def stream(model: str, port: str, seconds: float) -> tuple[int, dict[str, int], float]:
+    """Feed `tinyrnn run` as fast as it takes: (samples answered, counts of wrong answers by kind, seconds)."""
+    network = modelfile.read(model)
+    twin = Twin(network)
+    rng = np.random.default_rng(0)
+    low, high = network.input.low.astype(np.int64), network.input.high.astype(np.int64)
+    command = [sys.executable, "-m", "tinyrnn", "run", model, "--port", port, "--raw", "--json"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin
+    assert process.stdout
+    expected: queue.Queue[tuple[int, list[int]] | None] = queue.Queue(AHEAD)  # (line, outputs), in the order of the samples
+
+    def feed() -> None:
+        assert process.stdin
+        line = 0
+        while (first is None or time.monotonic() < first + seconds) and not stop.is_set():
+            raw = rng.integers(low, high + 1, (BLOCK, network.inputs)).astype(np.int32)
+            want = twin.run(raw[None])[0][0].tolist()
+            for sample, outputs in zip(raw.tolist(), want, strict=True):
+                line += 1
+                expected.put((line, outputs))
+                process.stdin.write(",".join(map(str, sample)) + "\n")
+            line += 1
+            process.stdin.write("\n")  # a new sequence
+        process.stdin.close()
+        expected.put(None)
+
+    first: float | None = None  # when the first answer came: what is before it is the start of the program
+    last = 0.0
+    stop = threading.Event()
+    feeder = threading.Thread(target=feed, daemon=True)
+    feeder.start()
+    wrong = {"lost": 0, "out of order": 0, "different": 0}
+    answered = 0
+    for text in process.stdout:
+        last = time.monotonic()
+        first = first or last
+        answer = json.loads(text)
+        answered += 1
+        while (want := expected.get()) is not None and want[0] < answer["line"]:
+            wrong["lost"] += 1
+        if want is None or want[0] > answer["line"]:
+            wrong["out of order"] += 1
+        elif want[1] != answer["outputs"]:
+            wrong["different"] += 1
+    stop.set()
+    while expected.get() is not None:
+        wrong["lost"] += 1
+    if process.wait() or first is None:
+        sys.exit(f"tinyrnn run ended with exit status {process.returncode} after {answered} answers")
+    return answered, wrong, last - first
+
+
+def board_cost(port: str) -> dict[str, float]:
+    """Microseconds on the board's clock: "empty", a request that does nothing; "byte", reading one."""
+    with Link(port) as link:
+        link.start(Path(__file__).with_name("serve_cost.py").read_text())
+        sizes = [50, 200]
+        said = {}
+        while "byte" not in said:
+            words = link.serial.read_until(b"\n").decode().split()
+            if not words:
+                sys.exit(f"{port}: no answer; expected serve_cost.py's: was the model deployed?")
+            if words == ["send"]:
+                link.serial.write(b"!" + b"x" * sizes.pop(0) + b"\n\x03\n")
+            elif len(words) == 2:
+                said[words[0]] = float(words[1])
+        return said
+
+
+def round_trip(client: Client, count: int = 100) -> float:
+    """Median seconds of a request that does nothing, from the host and back to it."""
+    times = []
+    for _ in range(count):
+        began = time.monotonic()
+        nothing(client)
+        times.append(time.monotonic() - began)
+    return statistics.median(times)
+
+
+def pipelined(client: Client, count: int = 500) -> float:
+    """Seconds a request that does nothing, with the window full."""
+    began = time.monotonic()
+    for _ in range(count):
+        client.send("none")
+    while client.pending:
+        try:
+            client.receive()
+        except Refused:
+            pass
+    return (time.monotonic() - began) / count
+
+
+def nothing(client: Client) -> None:
+    """A command that the board does not know: answered, and nothing is done."""
+    try:
+        client.ask("none")
+    except Refused:
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())
