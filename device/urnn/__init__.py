@@ -16,6 +16,7 @@ from .format import matrix, unseal
 from .program import MATVEC, NORMALISE, Program, link, module
 
 __version__ = "0.1.0"
+_len = len  # a name of this module: MicroPython looks up its own in a list, a thousand cycles long
 LAW = 1 << 30  # every intermediate v satisfies -LAW <= v < LAW
 
 
@@ -51,16 +52,37 @@ def _channels(data, start, size, program):
     return n
 
 
+def _heads(data, start, stop, n):
+    count = unpack_from("<I", data, start)[0]
+    if count > (stop - start - 4) >> 2:
+        raise ValueError("HEAD: wrong length")
+    found = []
+    at = start + 4 + 4 * count
+    end = 0
+    for name in str(bytes(data[at:stop]), "utf-8").split("\n"):
+        if len(found) < count:
+            begin = end
+            end += unpack_from("<H", data, start + 4 + 4 * len(found))[0]
+            found.append((name, begin, end))
+            if begin == end:
+                end = 0
+                break
+    if end != n or len(found) != count:
+        raise ValueError("HEAD: out of range")
+    return tuple(found)
+
+
 class Net:
     """A loaded model: what urnn.load() returns. The file's bytes stay where they are and are read in place.
 
     inputs: number of integers in a sample. labels: names of the classes or of the targets, maybe empty.
     kernels: name of the kernel set in use. output: the head's integers, one for each class or target.
+    heads: (name, start, stop) of each head's part of output, where there are several.
     """
 
     def __init__(self, data, sections, sets):
         self.kernels = sets[0]
-        self.labels = ()
+        self.labels = self.heads = ()
         self._test = None
         self.regression = self.every_step = False
         program = Program()
@@ -82,6 +104,8 @@ class Net:
                 y = program.vector(n)
                 program.add(MATVEC, head, program.x, y, n)
                 self.output = memoryview(y)[:n]
+            elif tag == b"HEAD" and n and size >= 8:
+                self.heads = _heads(data, start, stop, n)
             elif tag == b"labl":
                 self.labels = str(bytes(data[start:stop]), "utf-8").split("\n")
             elif tag == b"test":
@@ -97,34 +121,43 @@ class Net:
             raise ValueError("no head, or labels")
         self._states = program.states
         self._steps = program.steps  # the linked program may hold addresses only
-        # What step() needs, in one look-up
-        self._call = link(program.steps, sets) + ([0], self.inputs)
+        # What step() needs, in one look-up. The assembler looks at the length itself: 0 is for any
+        self._call = link(program.steps, sets) + ([0], self.kernels != "asm_thumb" and self.inputs)
 
     def step(self, sample):
         """Take one sample: a sequence of `inputs` integers as the sensor gives them, in [-2^30, 2^30).
 
         Allocates nothing. Afterwards output, argmax(), value() and state are those of this step.
         """
+        # No more locals: MicroPython takes a block of the heap for a call that needs more than 11 words
         run, program, box, n = self._call
-        if len(sample) != n:
-            raise ValueError("%d values, not %d" % (len(sample), n))
         box[0] = sample
-        if run(program, program, box):
-            # An object that these kernels cannot read: its integers, where the normalised ones are to be
-            x = self._steps[0][3]
-            for i in range(n):
-                x[i] = sample[i]
-            box[0] = 0
-            run(program, program, box)
+        if n and _len(sample) != n or run(program, program, box):
+            self._take(sample)
 
-    def argmax(self):
-        """The class: index of the largest output, the first of equals."""
+    def _take(self, sample):
+        if len(sample) != self.inputs:
+            raise ValueError("%d values, not %d" % (len(sample), self.inputs))
+        # An object that the kernels do not read: its integers go where the normalised ones are to be
+        run, program, box, _ = self._call
+        x = self._steps[0][3]
+        for i in range(self.inputs):
+            x[i] = sample[i]
+        box[0] = 0
+        run(program, program, box)
+
+    def argmax(self, head=0):
+        """The class: index of the largest output, the first of equals; of several heads, that of one of them."""
         y = self.output
-        best = 0
-        for i in range(1, len(y)):
+        best = first = 0
+        stop = len(y)
+        if self.heads:
+            _, first, stop = self.heads[head]
+            best = first
+        for i in range(first + 1, stop):
             if y[i] > y[best]:
                 best = i
-        return best
+        return best - first
 
     def value(self, i=0):
         """Output i as a float: a target in the user's unit, or a class's logit."""

@@ -97,12 +97,16 @@ def link(steps, sets):
         if not calls or calls[-1][0] is not found:
             calls.append((found, []))
         calls[-1][1].append(step)
-    calls = [(found.run, found.pack(steps)) for found, steps in calls]
-    return calls[0] if len(calls) == 1 else (run, calls)
+    chain = ()
+    while calls:
+        found, steps = calls.pop()
+        chain = found.run, found.pack(steps), chain
+    return (run, chain) if chain[2] else chain[:2]
 
 
-def run(calls, _, box):
-    """Execute what link() has split."""
-    for call, program in calls:
+def run(chain, _, box):
+    """Execute what link() has split: (run, program, the rest) or ()."""
+    while chain:
+        call, program, chain = chain
         if call(program, program, box):
             return True
