@@ -64,9 +64,9 @@ class CNet:
         self.machine = machine = Machine()
         # Where place() puts it: a first block of another machine of the same size tells
         code, _ = build(variant, 0x20000000)
-        address = Machine().place(code)
+        address = Machine().place(code, code=True)
         code, entry = build(variant, address)
-        if machine.place(code) != address:
+        if machine.place(code, code=True) != address:
             raise TinyrnnError("the code lies elsewhere than it was linked for")
         self._entry = entry | 1
         self._width = VARIANTS[variant]

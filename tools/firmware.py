@@ -95,7 +95,7 @@ def time_steps(
         from rp2040py.boards import BoardSpec
         from rp2040py.device.mp_device import MicroPythonDevice
     except ImportError:
-        raise RuntimeMissing("the emulated RP2040 is not here: pip install --pre rp2040py") from None
+        raise RuntimeMissing("the emulated RP2040 is not here: pip install 'rp2040py>=1.0.0b1'") from None
     if not firmware.is_file():
         raise RuntimeMissing(f"{firmware} is not there: give the path of an RPI_PICO firmware, a .uf2 file")
     arguments = [argument for name in kernels for argument in ("-k", name)]

@@ -17,14 +17,16 @@ import importlib.util
 import itertools
 import sys
 import types
+from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mpyfile
 import numpy as np
-from m0plus import Machine, MachineFault
+from m0plus import SCRATCH_BYTES, Machine, MachineFault
 from mpyfile import ASM, FUN_TABLE, Function
 from records import ROOT
 
@@ -33,22 +35,48 @@ PACKAGE = ROOT / "device" / "urnn"
 FROM_OBJ, TO_OBJ, SWAP_GLOBALS, LOAD_GLOBAL, SUBSCR, CALL, NLR_PUSH, NLR_POP, ARGS = 3, 4, 5, 7, 15, 27, 32, 33, 44
 BINARY_OP, TABLE_ENTRIES = 18, 50
 OBJ, BOOL, INT, UINT = 0, 1, 2, 3  # types of viper; above: addresses
+CONSTANTS = {None: 6, False: 14, True: 30}  # py/obj.h
+TYPES = {tuple: 0x10000100, list: 0x10000200, array: 0x10000300, bytearray: 0x10000400}  # in the flash; any will do
 _numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of an assembler function, as it was: to be run again elsewhere (microbit.py).
+
+    low: address of the data that before and after are; the first `objects` bytes of it have arguments and objects.
+    code: of the function, position-independent. arguments: words, some of them addresses. programs: (offset, bytes) of
+    those arguments in before that are arrays of words, some of them addresses.
+    """
+
+    name: str
+    low: int
+    objects: int
+    before: bytes
+    after: bytes
+    code: bytes
+    arguments: tuple[int, ...]
+    programs: tuple[tuple[int, int], ...]
+    result: int  # r0
 
 
 class Board:
     """One machine with the device package. urnn: the package, whose load() and kernels() are the board's.
 
     cycles: function's name -> cycles of all its calls. calls: what the code asked of the runtime -> how often.
+    record: assign a list, and every call of an assembler function is appended to it, a Call.
     """
 
-    def __init__(self, package: Path = PACKAGE) -> None:
-        self.machine = Machine()
+    def __init__(self, package: Path = PACKAGE, scratch_bytes: int = SCRATCH_BYTES) -> None:
+        self.machine = Machine(scratch_bytes)
+        self._depth = 0  # of calls, a call from a call's runtime functions counted
         self.cycles: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self._buffers: dict[int, tuple[Any, memoryview, int]] = {}  # by id of the owner: owner, its bytes, address
-        self._objects: list[object] = []  # what the code holds as a word that is no small integer
-        self._depth = 0
+        self._objects: dict[int, object] = {}  # by their words, all that are no constants
+        self.record: list[Call] | None = None
+        self._namespaces: list[dict[str, Any]] = []  # of the modules with machine code
+        self._kept: list[tuple[Any, int]] = []  # their tuples, and where the items lie
         self._table = self._fun_table()
         self._modules: dict[str, types.ModuleType] = {}
         name = f"urnn_on_m0plus_{next(_numbers)}"
@@ -59,27 +87,71 @@ class Board:
         """urnn.load() on this board."""
         return self.urnn.load(bytearray(source), kernels=kernels)
 
+    def module(self, file: Path) -> types.ModuleType:
+        """A module of its own with machine code, for this board: a file that is not of the package."""
+        module = types.ModuleType(file.stem)
+        _Loader(self, file).exec_module(module)
+        return module
+
     def count(self) -> tuple[int, Counter[str]]:
         """Cycles since the last count(), and those of each function; both start again."""
         taken = Counter(self.cycles)
         self.cycles.clear()
         return sum(taken.values()), taken
 
-    # Values as MicroPython's words: 2 n + 1 for a small integer n, else an address, here of nothing.
+    # Values as MicroPython's words: 2 n + 1 for a small integer n, constants, or the address of an object. Tuples, lists and
+    # arrays lie in the memory as MicroPython has them, for kernels that read them there; others have an address of nothing.
 
-    def to_word(self, value: object) -> int:
+    def to_word(self, value: Any) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and -(1 << 30) <= value < 1 << 30:
             return value << 1 & 0xFFFFFFFF | 1
-        for n, known in enumerate(self._objects):
+        if value is None or isinstance(value, bool):
+            return CONSTANTS[value]
+        if isinstance(value, type) and value in TYPES:
+            return TYPES[value]
+        words = self._layout(value)
+        if words:
+            place = self.machine.scratch(_words(words))
+            self._objects[place] = value
+            return place
+        return self._opaque(value)
+
+    def _opaque(self, value: object) -> int:
+        for place, known in self._objects.items():
             if known is value:
-                return 0x30000000 + 8 * n
-        self._objects.append(value)
+                return place
+        self._objects[0x30000000 + 8 * len(self._objects)] = value
         return 0x30000000 + 8 * (len(self._objects) - 1)
+
+    def _layout(self, value: Any) -> list[int]:
+        """The words of an object in memory: py/objtuple.h, py/objlist.h, py/objarray.h. Empty for other types."""
+        if isinstance(value, tuple):
+            return [TYPES[tuple], len(value), *map(self.to_word, value)]
+        if isinstance(value, list):
+            return [TYPES[list], len(value), len(value), self._items(value)]
+        if isinstance(value, array):
+            return [TYPES[array], ord(value.typecode), len(value), self.address(value)]
+        if isinstance(value, bytearray):
+            return [TYPES[bytearray], ord("B"), len(value), self.address(value)]
+        return []
+
+    def _items(self, values: Sequence[Any]) -> int:
+        """An array of objects' words in the memory; its address. For this call, or for ever if a kernel module's global."""
+        for known, place in self._kept:
+            if known is values:
+                return place
+        words = _words(map(self.to_word, values))
+        if not any(values is known for namespace in self._namespaces for known in namespace.values()):
+            return self.machine.scratch(words)
+        self._kept.append((values, self.machine.place(words)))
+        return self._kept[-1][1]
 
     def to_object(self, word: int) -> Any:
         if word & 1:
             return signed(word) >> 1
-        return self._objects[(word - 0x30000000) >> 3]
+        if word in CONSTANTS.values():
+            return next(value for value, known in CONSTANTS.items() if known == word)
+        return self._objects[word]
 
     def address(self, buffer: Any) -> int:
         """Where the first byte of a buffer lies in the SRAM."""
@@ -90,12 +162,20 @@ class Board:
         _, whole, place = self._buffers[id(owner)]
         return place + (_host_address(buffer) - _host_address(whole))
 
+    def _begin(self) -> None:
+        if not self._depth:
+            self.machine.clear_scratch()
+
     def run(self, name: str, entry: int, *arguments: int) -> int:
         """Call machine code at entry; its cycles are booked to `name`, those of machine code called by it to theirs."""
         machine = self.machine
         self._copy_in()
         before, inner = machine.cycles, sum(self.cycles.values())
-        result = machine.call(entry, *arguments)
+        self._depth += 1
+        try:
+            result = machine.call(entry, *arguments)
+        finally:
+            self._depth -= 1
         inner = sum(self.cycles.values()) - inner
         self.cycles[name] += machine.cycles - before - inner
         self._copy_out()
@@ -128,11 +208,12 @@ class Board:
             BINARY_OP: self._refuse("an operator on objects"),
             ARGS: self._refuse("another number of arguments"),
         }
-        words = b""
-        for n in range(TABLE_ENTRIES):
+        # None, False and True stand at the table's head
+        words = list(CONSTANTS.values())
+        for n in range(3, TABLE_ENTRIES):
             function = entries.get(n, self._refuse(f"entry {n} of the runtime's table"))
-            words += self.machine.trap(self._counted(n, function)).to_bytes(4, "little")
-        return self.machine.place(words)
+            words.append(self.machine.trap(self._counted(n, function)))
+        return self.machine.place(_words(words), code=True)
 
     def _counted(self, n: int, function: Callable[[Machine], int]) -> Callable[[Machine], int]:
         names = {FROM_OBJ: "from_obj", TO_OBJ: "to_obj", SWAP_GLOBALS: "swap_globals", LOAD_GLOBAL: "global"}
@@ -168,9 +249,8 @@ class Board:
 
     def _subscript(self, machine: Machine) -> int:
         base, index, value = map(machine.argument, range(3))
-        if value != 0:  # not a load: 4 is MP_OBJ_SENTINEL
-            if value != 4:
-                raise MachineFault("viper code stores into an object: expected buffers by ptr8, ptr16, ptr32")
+        if value != 4:  # MP_OBJ_SENTINEL: a load
+            raise MachineFault("viper code stores into an object: expected buffers by ptr8, ptr16, ptr32")
         return self.to_word(self.to_object(base)[self.to_object(index)])
 
     def _call(self, machine: Machine) -> int:
@@ -188,24 +268,39 @@ class Board:
 
     def function(self, module: mpyfile.Module, code: Function, namespace: dict[str, Any]) -> Callable[..., Any]:
         """The callable that runs `code` on the machine."""
-        entry = self.machine.place(code.code) | 1
+        entry = self.machine.place(code.code, code=True) | 1
         if code.kind == ASM:
 
             def assembler(*arguments: Any) -> Any:
+                self._begin()
                 words = [self._asm_argument(value) for value in arguments]
-                return to_python(self.run(code.name, entry, *words), code.result)
+                if self.record is None:
+                    return to_python(self.run(code.name, entry, *words), code.result)
+                self._copy_in()
+                low, before = self.machine.image()
+                arrays = [v for v in arguments if isinstance(v, array) and v.itemsize == 4]
+                programs = tuple((self.address(v) - low, 4 * len(v)) for v in arrays)
+                result = self.run(code.name, entry, *words)
+                after = self.machine.image()[1]
+                self.record.append(
+                    Call(
+                        code.name, low, self.machine.scratch_bytes, before, after, code.code, tuple(words), programs, result
+                    )
+                )
+                return to_python(result, code.result)
 
             return assembler
 
-        this = self.machine.place(self._function_object(module))
+        this = self.machine.place(self._function_object(module), code=True)
 
         def viper(*arguments: Any) -> Any:
+            self._begin()
             outer = self._names, self._namespace
             self._names, self._namespace = module.names, namespace
             for value in arguments:  # before the copying: it needs its block
-                if _is_buffer(value):
+                if not isinstance(value, int) and _is_buffer(value):
                     self.address(value)
-            args = self.machine.scratch(b"".join(self.to_word(v).to_bytes(4, "little") for v in arguments))
+            args = self._items(arguments)
             try:
                 return self.to_object(self.run(code.name, entry, this, len(arguments), 0, args))
             finally:
@@ -219,18 +314,19 @@ class Board:
         if isinstance(value, int):
             return int(value) & 0xFFFFFFFF
         if isinstance(value, (tuple, list)):  # the items, as objects
-            return self.machine.scratch(b"".join(self.to_word(v).to_bytes(4, "little") for v in value))
+            return self._items(value)
         return self.address(value)
 
     def _function_object(self, module: mpyfile.Module) -> bytes:
         """type, context, ...; the context has the module's globals, its names and its constants."""
         names = b"".join(n.to_bytes(2, "little") for n in range(len(module.names)))
-        objects = b"".join(
-            (self._table if value is FUN_TABLE else self.to_word(value)).to_bytes(4, "little") for value in module.objects
-        )
-        context = [0, 0, self.machine.place(names), self.machine.place(objects)]
-        place = self.machine.place(b"".join(word.to_bytes(4, "little") for word in context))
-        return b"".join(word.to_bytes(4, "little") for word in (0, place, 0, 0))
+        objects = _words(self._table if value is FUN_TABLE else self._opaque(value) for value in module.objects)
+        context = [0, 0, self.machine.place(names, code=True), self.machine.place(objects, code=True)]
+        return _words((0, self.machine.place(_words(context), code=True), 0, 0))
+
+
+def _words(values: Iterable[int]) -> bytes:
+    return b"".join(value.to_bytes(4, "little") for value in values)
 
 
 def signed(word: int) -> int:
@@ -295,6 +391,8 @@ class _Loader:
         vars(stand_in).update(viper=machine_code, asm_thumb=machine_code, native=_same, const=_same)
         addresses = types.ModuleType("uctypes")
         vars(addresses).update(addressof=board.address)
+        namespace["id"] = board.to_word
+        board._namespaces.append(namespace)
         hidden = {name: sys.modules.get(name) for name in ("micropython", "uctypes")}
         sys.modules.update(micropython=stand_in, uctypes=addresses)
         try:

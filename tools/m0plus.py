@@ -13,8 +13,9 @@ from tinyrnn.errors import RuntimeMissing, TinyrnnError
 
 SRAM = 0x20000000
 SIZE = 264 * 1024
+CODE_BYTES = 32 * 1024  # at the bottom: code and tables; above them the data
 STACK_BYTES = 8192  # at the top of the SRAM
-SCRATCH_BYTES = 4096  # below it: arguments of a call
+SCRATCH_BYTES = 8192  # the first block of data: arguments of a call, and the objects among them
 RETURN = 0xF0000000  # an address outside of all memory: here a function returns to
 TRAPS = RETURN + 16  # and from here on lie functions that the host stands in for
 CYCLES_MAX = 1 << 30
@@ -40,63 +41,77 @@ class _Faults:
 
 
 class Machine:
-    """Memory and a core. cycles: of all calls so far, host functions not counted."""
+    """Memory and a core. cycles: of all calls so far, host functions not counted. scratch_bytes: for arguments."""
 
-    def __init__(self) -> None:
+    def __init__(self, scratch_bytes: int = SCRATCH_BYTES) -> None:
         try:
             from rp2040py import RP2040
         except ImportError:
-            raise RuntimeMissing("the Cortex-M0+ is not here: pip install --pre rp2040py") from None
+            raise RuntimeMissing("the Cortex-M0+ is not here: pip install 'rp2040py>=1.0.0b1'") from None
         self._chip = RP2040()
         self._chip.logger = _Faults()
         self._chip.on_break = self._broke
         self._ram = self._chip.sram
         self._core = self._chip.core
         self._r = self._core.registers
-        self._next = SRAM
+        self._next = [SRAM + CODE_BYTES, SRAM]  # where the next block of data, of code goes
+        self.scratch_bytes = scratch_bytes
         self._scratch = 0
         self._guards: list[int] = []
         self._traps: list[Callable[[Machine], int]] = []
         self.cycles = 0
         self._r[13] = SRAM + SIZE
-        self._guard()
+        self._guard(0)
+        self._guard(1)
+        self._scratch_at = self.place(bytes(scratch_bytes))
 
     def _broke(self, code: int) -> None:
         raise MachineFault(f"the code ran into break {code} at {self._r[15]:#x}: expected it to return")
 
-    def _guard(self) -> None:
-        self._guards.append(self._next)
-        self.write(self._next, GUARD)
-        self._next += len(GUARD)
+    def _guard(self, region: int) -> None:
+        self._guards.append(self._next[region])
+        self.write(self._next[region], GUARD)
+        self._next[region] += len(GUARD)
 
-    def place(self, data: bytes | memoryview) -> int:
-        """Copy data into a new block of the SRAM, at a multiple of 16 like MicroPython's blocks; its address."""
-        address = self._next
+    def place(self, data: bytes | memoryview, code: bool = False) -> int:
+        """Copy data into a new block of the SRAM, at a multiple of 16 like MicroPython's blocks; its address.
+
+        code: into the region for code and tables, which image() leaves out.
+        """
+        address = self._next[code]
         size = len(data)
-        if address + size + 48 > SRAM + SIZE - STACK_BYTES - SCRATCH_BYTES:
-            raise MachineFault(f"{size} bytes do not fit into the {SIZE} of the SRAM: take a smaller model")
+        end = SRAM + (CODE_BYTES if code else SIZE - STACK_BYTES)
+        if address + size + 15 + len(GUARD) > end:
+            what = f"{CODE_BYTES} bytes for code: take less" if code else f"{SIZE} of the SRAM: take a smaller model"
+            raise MachineFault(f"{size} bytes do not fit into the {what}")
         self.write(address, data)
-        self._next = address + (size + 15 & -16)
-        self._guard()
+        self._next[code] = address + (size + 15 & -16)
+        self._guard(code)
         return address
 
     def scratch(self, data: bytes) -> int:
-        """Copy data to where the arguments of one call may lie: its address, good until as many bytes are taken again."""
-        size = len(data) + 15 & -16
-        if size > SCRATCH_BYTES:
-            raise MachineFault(f"{size} bytes of arguments, expected {SCRATCH_BYTES} at most")
-        if self._scratch + size > SCRATCH_BYTES:
-            self._scratch = 0
-        address = SRAM + SIZE - STACK_BYTES - SCRATCH_BYTES + self._scratch
-        self._scratch += size
+        """Copy data to where the arguments of a call lie; its address, good until clear_scratch()."""
+        address = self._scratch_at + self._scratch
+        self._scratch += len(data) + 15 & -16
+        if self._scratch > self.scratch_bytes:
+            raise MachineFault(f"{self._scratch} bytes of arguments, expected {self.scratch_bytes} at most")
         self.write(address, data)
         return address
+
+    def clear_scratch(self) -> None:
+        """The arguments are not needed any more."""
+        self._scratch = 0
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         self._ram[address - SRAM : address - SRAM + len(data)] = data
 
     def read(self, address: int, size: int) -> bytes:
         return bytes(self._ram[address - SRAM : address - SRAM + size])
+
+    def image(self) -> tuple[int, bytes]:
+        """The address of the lowest block of data, the scratch, and all memory from there to the end of the highest."""
+        low = self._scratch_at
+        return low, self.read(low, self._next[0] - low)
 
     def word(self, address: int) -> int:
         """The unsigned 32-bit word at address."""

@@ -5,6 +5,7 @@ unix-x64     comes with the pip package and is only looked for
 unix-i386    Debian's package, unpacked privately; started by its own loader
 unix-armhf   the same, with QEMU's user mode emulator
 webassembly  the npm package, for Node.js
+microbit     QEMU and a firmware of MicroPython, both Debian's, for the assembler kernels (microbit.py)
 
 Nothing is installed on the host and its apt state is not touched. Each runtime is unpacked in a folder of its
 own that is renamed when it is complete, under a lock: an interrupted or a parallel run does no harm, and a
@@ -35,6 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "host"))
 
 import debian  # noqa: E402  (beside this file)
+import microbit  # noqa: E402
 from tinyrnn import runtimes  # noqa: E402
 from tinyrnn.errors import RuntimeMissing, TinyrnnError  # noqa: E402
 
@@ -76,12 +78,22 @@ def webassembly(version: str, into: Path) -> None:
                 (into / name).write_bytes(member.read())
 
 
+def micro_bit(suite: str, into: Path) -> None:
+    debian.unpack(suite, debian.host_architecture(), microbit.PACKAGES, into)
+
+
 PROVIDERS: dict[str, Callable[[str, Path], None] | None] = {
     "unix-x64": None,
     "unix-i386": unix_i386,
     "unix-armhf": unix_armhf,
     "webassembly": webassembly,
+    "microbit": micro_bit,
 }
+
+
+def probe(name: str) -> object:
+    """The runtime, or what stands for it: its text is one line. Raises RuntimeMissing with the cure."""
+    return microbit.probe() if name == "microbit" else runtimes.probe(name)
 
 
 @contextlib.contextmanager
@@ -98,22 +110,22 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
-def provide(name: str) -> runtimes.Runtime:
+def provide(name: str) -> object:
     """The runtime ``name``, made if it is not there or does not start. Raises TinyrnnError with the cure."""
     fill = PROVIDERS[name]
     if fill is None:
-        return runtimes.probe(name)
+        return probe(name)
     with locked(name):
         if any(place.exists() for place in runtimes.places(name)):
             with contextlib.suppress(RuntimeMissing):
-                return runtimes.probe(name)
+                return probe(name)
         for left_over in runtimes.cache_folder().glob(f".{name}-*"):  # of a run that was killed
             shutil.rmtree(left_over, ignore_errors=True)
         failures: list[str] = []
         for version, place in zip(runtimes.versions(name), runtimes.places(name), strict=True):
             try:
                 fill_folder(place, functools.partial(fill, version))
-                found = runtimes.probe(name)
+                found = probe(name)
                 for failure in failures:  # so that another version than the usual one is not a silent change
                     print(f"{name}: took {version}, not {failure}", file=sys.stderr, flush=True)
                 return found

