@@ -49,6 +49,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/codespell
 	$(BIN)/python tools/tables.py --check
+	$(BIN)/python tools/manifest.py --check
 	$(BIN)/python tools/readme.py --check
 
 accuracy sizes bench fuzz: $(READY)

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinyrnn.errors import BoardError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 FACTS = {"machine": list, "arch": str, "emitters": list, "usb": list}  # key -> type of its value
 FIGURES = ("clock_hz", "heap_bytes", "largest_block_bytes", "flash_bytes")  # whole numbers
@@ -116,6 +122,11 @@ def get(key: str) -> Board:
     return known()[key]
 
 
+def file_of(key: str) -> Path:
+    """The file of a board that is known."""
+    return _folder() / f"{get(key).key}.toml"
+
+
 def match(machine: str) -> Board | None:
     """The board whose firmware calls itself ``machine`` (sys.implementation._machine), or None."""
     return next((board for board in known().values() if machine in board.machine.value), None)
@@ -123,10 +134,6 @@ def match(machine: str) -> Board | None:
 
 def load(path: Path) -> Board:
     """Read and check one file. Raises BoardError: what is wrong, what was expected."""
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -136,6 +143,7 @@ def load(path: Path) -> Board:
         raise _wrong(path, "firmware", words["firmware"], "micropython or circuitpython")
     unknown = data.pop("unknown", {})
     cost = data.pop("cost", {})
+    data.pop("measured", None)  # what `tinyrnn bench --write` added, for people
     facts = {name: _fact(path, data.pop(name, None), name, kind) for name, kind in FACTS.items()}
     figures = {}
     for name in FIGURES:

@@ -1,0 +1,114 @@
+"""package.json installs the device package with mpremote's own mip; the example main.py runs from it."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mpremote.transport_serial import SerialTransport
+from ports import Port
+from tinyrnn.cli import main
+from tinyrnn.network import pack
+from tinyrnn.quantize import quantize, random_float_model
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A net with one input, as one sensor has, and self-test vectors."""
+    path = tmp_path_factory.mktemp("model") / "gesture.urnn"
+    path.write_bytes(pack(quantize(random_float_model(np.random.default_rng(5), 1, (8,), 3))))
+    return path
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The checkout behind HTTP, on this machine only: its address."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(ROOT))) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_address[1]}"
+        serving.shutdown()
+
+
+def mpremote(port: Port, *words: str, cwd: Path = ROOT) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "mpremote", "connect", port.path, *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_manifest_lists_the_package() -> None:
+    done = subprocess.run([sys.executable, ROOT / "tools" / "manifest.py", "--check"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    urls = json.loads((ROOT / "package.json").read_text())["urls"]
+    modules = {path.name for path in (ROOT / "device" / "urnn").glob("*.py")}
+    assert {target for target, _ in urls} == {f"urnn/{name}" for name in modules}
+    assert all((ROOT / url).is_file() for _, url in urls)
+
+
+@pytest.mark.parametrize("name", ["unix-x64", "rp2040"])  # twenty seconds there: mpremote's own pace
+def test_installs_from_the_checkout(name: str, make_port: Callable[..., Port], model: Path) -> None:
+    port = make_port(name)
+    said = mpremote(port, "mip", "install", "package.json")
+    assert said.rstrip().endswith("Done")
+    mpremote(port, "cp", str(model), ":gesture.urnn")
+    said = mpremote(port, "exec", "import urnn; net = urnn.load('gesture.urnn'); print(net.selftest())")
+    assert said.startswith("PASS")
+    assert "plain" not in said  # both have faster kernels
+
+
+def test_installs_over_http(make_port: Callable[..., Port], server: str) -> None:
+    port = make_port("unix-x64")
+    mpremote(port, "mip", "install", f"{server}/package.json")
+    assert "plain" in mpremote(port, "exec", "import urnn; print(urnn.kernels())")
+
+
+def test_example_says_what_is_missing(make_port: Callable[..., Port], model: Path) -> None:
+    port = make_port("unix-x64")
+    example = str(ROOT / "examples" / "main.py")
+    assert mpremote(port, "run", example) == "main.py: urnn is not on this board: tinyrnn deploy gesture.urnn\n"
+    mpremote(port, "mip", "install", "package.json")
+    missing = "main.py: gesture.urnn is not on this board: mpremote cp gesture.urnn :gesture.urnn\n"
+    assert mpremote(port, "run", example) == missing
+    mpremote(port, "cp", str(ROOT / "README.md"), ":gesture.urnn")
+    assert "main.py: gesture.urnn cannot be used (" in mpremote(port, "run", example)
+    mpremote(port, "cp", str(model), ":gesture.urnn")
+    assert "has no machine.ADC" in mpremote(port, "run", example)
+
+
+def test_example_reads_its_sensor_and_is_left_by_ctrl_c(make_port: Callable[..., Port], model: Path) -> None:
+    port = make_port("rp2040")
+    assert main(["deploy", str(model), "--port", port.path]) == 0
+    mpremote(port, "cp", str(ROOT / "examples" / "main.py"), ":main.py")
+    port.restart()  # main.py starts with the board
+    link = SerialTransport(port.path)
+    lines = [link.read_until(1, b"\n", timeout=10) for _ in range(6)][1:]  # the first may be half a line
+    for line in lines:
+        label, score = line.split()
+        assert label in (b"class0", b"class1", b"class2")
+        assert -(1 << 30) <= int(score) < 1 << 30
+    link.serial.write(b"\x03")
+    assert link.read_until(1, b"main.py: stopped\r\n", timeout=10).endswith(b"main.py: stopped\r\n")
+    link.enter_raw_repl(soft_reset=False)
+    assert link.exec("print('alive')").strip() == b"alive"
+    link.close()

@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Write package.json, by which `mpremote mip install` copies urnn to a board: manifest.py [--check].
+
+Every module of device/urnn is in it, under its path relative to package.json, so that it installs from a checkout,
+from any web server that has the checkout's files, and from a repository's address alike.
+--check    change nothing; exit status 1 when package.json is not what the folder says
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+import records
+from records import ROOT, TinyrnnError
+
+PACKAGE = ROOT / "device" / "urnn"
+MANIFEST = ROOT / "package.json"
+
+
+def manifest(package: Path = PACKAGE) -> str:
+    """What package.json holds. Raises TinyrnnError when the package has no version."""
+    found = re.search(r'^__version__ = "([^"]+)"$', (package / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
+    if not found:
+        raise TinyrnnError(f'{package}/__init__.py has no version; expected a line __version__ = "1.2.3"')
+    names = sorted(path.name for path in package.glob("*.py"))
+    urls = ",\n".join(f"    {json.dumps([f'urnn/{name}', f'device/urnn/{name}'])}" for name in names)
+    return f'{{\n  "urls": [\n{urls}\n  ],\n  "version": {json.dumps(found[1])}\n}}\n'
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write package.json for mpremote mip install.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when package.json is stale")
+    args = parser.parse_args()
+    new = manifest()
+    old = MANIFEST.read_text(encoding="utf-8") if MANIFEST.exists() else ""
+    if new == old:
+        return 0
+    if args.check:
+        print(f"{MANIFEST.name} does not list the modules of device/urnn; run tools/manifest.py", file=sys.stderr)
+        return 1
+    records.write_text(MANIFEST, new)
+    return 0
+
+
+if __name__ == "__main__":
+    records.finish(main)
