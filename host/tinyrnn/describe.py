@@ -9,7 +9,9 @@ from typing import Any
 from urnn import format as frame
 
 from tinyrnn import modelfile
-from tinyrnn.network import Matrix, Network
+from tinyrnn.matrix import Matrix
+from tinyrnn.network import Network, assemble
+from tinyrnn.steps import Steps
 
 KERNELS = ("viper", "plain")
 
@@ -29,6 +31,11 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "task": network.task,
         "when": network.when,
         "labels": list(network.labels),
+        "heads": [{"name": head.name, "outputs": head.outputs} for head in network.heads],
+        "layers": [
+            {"kind": cell.tag.decode().strip(), "inputs": cell.inputs, "units": cell.units, "state": cell.state_size}
+            for cell in network.cells
+        ],
         "inputs": [
             {
                 "name": names[i],
@@ -53,24 +60,23 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def macs(network: Network) -> int:
     """Multiply-accumulates of one step."""
-    return int(sum(cell.w.weight.size + cell.u.weight.size for cell in network.cells) + network.head.weight.size)
+    return sum(matrix.weight.size for _, matrix in _named(network))
 
 
 def buffer_bytes(network: Network) -> int:
-    """Bytes of the arrays that load() makes: input, gates and state of each layer, output; 4 bytes a number."""
+    """Bytes of the arrays that load() makes: input, what each layer computes and keeps, output; 4 bytes a number."""
+    return 4 * sum(Steps(assemble(network)).lengths)
 
-    def array(n: int) -> int:
-        return 4 * ((n + 3) & -4)
 
-    cells = sum(2 * array(3 * cell.units) + array(cell.units) for cell in network.cells)
-    return array(network.inputs) + cells + array(network.outputs)
+def _named(network: Network) -> list[tuple[str, Matrix]]:
+    named: list[tuple[str, Matrix]] = []
+    for number, cell in enumerate(network.cells):
+        kind = cell.tag.decode().strip()
+        named += [(f"layer {number} {kind} {name}", matrix) for name, matrix in cell.matrices]
+    return [*named, ("head", network.head)]
 
 
 def _matrices(network: Network) -> list[dict[str, Any]]:
-    named: list[tuple[str, Matrix]] = []
-    for number, cell in enumerate(network.cells):
-        named += [(f"layer {number} GRU W", cell.w), (f"layer {number} GRU U", cell.u)]
-    named.append(("head", network.head))
     return [
         {
             "name": name,
@@ -81,5 +87,5 @@ def _matrices(network: Network) -> list[dict[str, Any]]:
             "bound": int(matrix.bounds().max()),
             "bytes": frame.matrix_bytes(*matrix.weight.shape),
         }
-        for name, matrix in named
+        for name, matrix in _named(network)
     ]

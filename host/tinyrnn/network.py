@@ -13,59 +13,15 @@ import numpy as np
 import urnn
 from urnn import format as frame
 
+from tinyrnn import cells as cell_kinds
+from tinyrnn.cells.base import Cell
+from tinyrnn.cells.gru import GRU
 from tinyrnn.errors import ModelError
+from tinyrnn.law import Bounds
+from tinyrnn.matrix import ACTIVATION_MAX, LIMIT, Matrix, Product
+from tinyrnn.steps import Steps
 
-LIMIT = 1 << 30  # every intermediate v satisfies -LIMIT <= v < LIMIT
-ACTIVATION_MAX = 32767  # of inputs after normalisation, states and saturated gates
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Rows of ``(bias + sum(weight * x)) >> shift``; docs/numerics.md, equation 7."""
-
-    weight: np.ndarray  # int8 (R, C), -127..127
-    bias: np.ndarray  # int32 (R,), in the accumulator's scale, the rounding half included
-    shift: np.ndarray  # uint8 (R,), 0..30
-
-    def bounds(self) -> np.ndarray:
-        """The proven bound of every partial sum of each row, int64 (R,): |bias| + sum |w| * 32767 (equation 8)."""
-        weight = np.abs(self.weight.astype(np.int64)).sum(axis=1)
-        return np.abs(self.bias.astype(np.int64)) + weight * ACTIVATION_MAX
-
-    def to_bytes(self) -> bytes:
-        """The matrix as the file holds it: blocks of four rows, the weights of a block column by column."""
-        rows, cols = self.weight.shape
-        blocks = (rows + 3) // 4
-        weight = np.zeros((blocks * 4, cols), np.int64)
-        weight[:rows] = self.weight
-        bias = np.zeros(blocks * 4, "<i4")
-        bias[:rows] = self.bias
-        shift = np.zeros(blocks * 4, np.uint8)
-        shift[:rows] = self.shift
-        stored = (weight + 128).astype(np.uint8).reshape(blocks, 4, cols).transpose(0, 2, 1)
-        parts = [struct.pack("<HH", rows, cols)]
-        for b in range(blocks):
-            rows4 = slice(4 * b, 4 * b + 4)
-            parts += [bias[rows4].tobytes(), shift[rows4].tobytes(), stored[b].tobytes()]
-        data = b"".join(parts)
-        assert len(data) == frame.matrix_bytes(rows, cols)
-        return data
-
-    @staticmethod
-    def from_bytes(data: memoryview) -> tuple[Matrix, int]:
-        """The inverse of ``to_bytes``; returns the matrix and its length in bytes."""
-        rows, cols = struct.unpack_from("<HH", data)
-        size = frame.matrix_bytes(rows, cols)
-        blocks = np.frombuffer(data[4:size], np.uint8).reshape(-1, 20 + 4 * cols)
-        weight = blocks[:, 20:].reshape(-1, cols, 4).transpose(0, 2, 1).reshape(-1, cols)
-        return (
-            Matrix(
-                weight=(weight.astype(np.int16) - 128).astype(np.int8)[:rows],
-                bias=np.ascontiguousarray(blocks[:, :16]).view("<i4").reshape(-1)[:rows],
-                shift=np.ascontiguousarray(blocks[:, 16:20]).reshape(-1)[:rows],
-            ),
-            size,
-        )
+__all__ = ["ACTIVATION_MAX", "GRU", "LIMIT", "Channels", "Head", "Matrix", "Network", "Vectors", "assemble", "pack", "unpack"]
 
 
 @dataclass(frozen=True)
@@ -88,19 +44,12 @@ class Channels:
 
 
 @dataclass(frozen=True)
-class GRU:
-    """A GRU layer: W (3H, I) on the layer's input, U (3H, H) on the state; rows r, z, n; both give Q3.12."""
+class Head:
+    """A name for some consecutive outputs, where a network has several heads."""
 
-    w: Matrix
-    u: Matrix
-
-    @property
-    def units(self) -> int:
-        return int(self.u.weight.shape[1])
-
-    @property
-    def inputs(self) -> int:
-        return int(self.w.weight.shape[1])
+    name: str
+    outputs: int
+    regression: bool
 
 
 @dataclass(frozen=True)
@@ -109,7 +58,7 @@ class Vectors:
 
     samples: np.ndarray  # int32 (T, C)
     output: np.ndarray  # int32 (O,)
-    state: np.ndarray  # int16 (sum of units,)
+    state: np.ndarray  # int16 (S,)
 
 
 @dataclass(frozen=True)
@@ -119,7 +68,7 @@ class Network:
     task: str
     when: str
     input: Channels
-    cells: tuple[GRU, ...]
+    cells: tuple[Cell, ...]
     head: Matrix
     exponents: np.ndarray  # int8 (O,): output i in the user's unit is output[i] * 2^exponents[i]
     labels: tuple[str, ...] = ()
@@ -127,6 +76,7 @@ class Network:
     input_exponents: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))  # (C,) raw = round(user * 2^e)
     name: str = ""
     vectors: Vectors | None = None
+    heads: tuple[Head, ...] = ()  # of several; () where all outputs are one
 
     @property
     def inputs(self) -> int:
@@ -138,8 +88,8 @@ class Network:
 
     @property
     def units(self) -> int:
-        """All units of all layers: the length of the state."""
-        return sum(cell.units for cell in self.cells)
+        """The length of the state of all layers."""
+        return sum(cell.state_size for cell in self.cells)
 
     def raw(self, x: np.ndarray) -> np.ndarray:
         """Samples in the user's unit (..., C) -> the integers that step() takes, int32; rounded half up."""
@@ -150,15 +100,15 @@ class Network:
 def prove(network: Network) -> None:
     """Prove the law: every intermediate of every step, for any input, in [-2^30, 2^30). Raises ModelError.
 
-    Gates, state and tables keep it by construction (docs/numerics.md); the accumulators depend on the weights.
+    Accumulators and gates' sums depend on the weights; what else there is keeps it by construction (docs/numerics.md).
     """
+    _prove(network, assemble(network))
+
+
+def _prove(network: Network, data: bytes) -> None:
     for number, cell in enumerate(network.cells):
-        _prove_matrix(f"layer {number} W", cell.w)
-        _prove_matrix(f"layer {number} U", cell.u)
-        both = (cell.w.bounds() >> cell.w.shift) + (cell.u.bounds() >> cell.u.shift) + 2
-        if (both >= LIMIT).any():
-            row = int(both.argmax())
-            raise ModelError(f"layer {number} row {row}: the gate's sum can reach {both[row]}; expected below 2^30")
+        for name, matrix in cell.matrices:
+            _prove_matrix(f"layer {number} {name}", matrix)
     _prove_matrix("head", network.head)
     channel = network.input
     half = (1 << channel.shift.astype(np.int64)) >> 1
@@ -168,6 +118,12 @@ def prove(network: Network) -> None:
         outside |= (product < -LIMIT) | (product >= LIMIT) | (np.abs(product >> channel.shift) > ACTIVATION_MAX)
         if outside.any():
             raise ModelError(f"input channel {int(outside.argmax())}: its normalisation leaves 16 bits")
+    try:
+        steps = Steps(data)
+    except ValueError as error:
+        raise ModelError(f"the device's loader refuses it: {error}") from None
+    layers = [i for i, tag in enumerate(steps.tags) if tag in cell_kinds.known()]
+    Bounds(steps, lambda section: f"layer {layers.index(section)}" if section in layers else "head").prove()
 
 
 def _prove_matrix(what: str, matrix: Matrix) -> None:
@@ -184,19 +140,31 @@ def _prove_matrix(what: str, matrix: Matrix) -> None:
 
 def pack(network: Network) -> bytes:
     """The bytes of the .urnn file. Raises ModelError when the law cannot be proven or a dimension has no room."""
-    prove(network)
-    if max([network.inputs, network.outputs, *(3 * cell.units for cell in network.cells)]) > 0xFFFF:
+    data = assemble(network)
+    _prove(network, data)
+    return data
+
+
+def assemble(network: Network) -> bytes:
+    """What pack() returns, without a proof. Raises ModelError when a dimension has no room."""
+    matrices = [matrix for cell in network.cells for _, matrix in cell.matrices]
+    if max([network.inputs, network.outputs, *(max(matrix.shape) for matrix in matrices)]) > 0xFFFF:
         raise ModelError("a layer has more than 65535 rows; expected fewer")
     sections = [
         (b"TASK", bytes([network.task == "regression", network.when == "every", 0, 0])),
         (b"INPT", network.input.to_bytes()),
     ]
     for cell in network.cells:
-        head = struct.pack("<HH", cell.inputs, cell.units)
-        sections.append((b"GRU ", head + cell.w.to_bytes() + cell.u.to_bytes()))
+        if (b"PART", bytes(4)) not in sections and any(isinstance(part, Product) for _, part in cell.parts):
+            sections.append((b"PART", bytes(4)))
+        sections.append((cell.tag, cell.to_bytes()))
     exponents = network.exponents.astype(np.int8).tobytes()
     head = struct.pack("<HH", network.outputs, 0) + exponents + bytes(-len(exponents) & 3)
     sections.append((b"DENS", head + network.head.to_bytes()))
+    if network.heads:
+        sizes = b"".join(struct.pack("<HH", head.outputs, head.regression) for head in network.heads)
+        names = _names(tuple(head.name for head in network.heads))
+        sections.append((b"HEAD", struct.pack("<HH", len(network.heads), 0) + sizes + names))
     if network.labels:
         sections.append((b"labl", _names(network.labels)))
     if network.channels or len(network.input_exponents):
@@ -224,18 +192,21 @@ def parse(data: bytes) -> Network:
     net = urnn.load(data, kernels="plain")
     view = memoryview(data)
     values: dict[str, Any] = {}
-    cells: list[GRU] = []
+    cells: list[Cell] = []
     for tag, start, stop in frame.unseal(data):
         payload = view[start:stop]
         if tag == b"INPT":
             values["input"] = Channels.from_bytes(payload)
-        elif tag == b"GRU ":
-            w, size = Matrix.from_bytes(payload[4:])
-            cells.append(GRU(w, Matrix.from_bytes(payload[4 + size :])[0]))
+        elif tag in cell_kinds.known():
+            cells.append(cell_kinds.known()[tag].from_bytes(payload))
         elif tag == b"DENS":
             outputs = int.from_bytes(payload[:2], "little")
             values["exponents"] = np.frombuffer(payload[4 : 4 + outputs], np.int8)
             values["head"] = Matrix.from_bytes(payload[4 + ((outputs + 3) & -4) :])[0]
+        elif tag == b"HEAD":
+            values["heads"] = tuple(
+                Head(name, stop - start, payload[6 + 4 * i] == 1) for i, (name, start, stop) in enumerate(net.heads)
+            )
         elif tag == b"unit":
             count = int.from_bytes(payload[:2], "little")
             values["input_exponents"] = np.frombuffer(payload[2 : 2 + count], np.int8)

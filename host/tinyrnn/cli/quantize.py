@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         network = replace(network, name=args.name)
     output = Path(args.output) if args.output else Path(args.model).with_suffix(".urnn")
     size = modelfile.write(network, output)
-    cells = " + ".join(f"GRU {cell.units}" for cell in network.cells)
+    cells = " + ".join(f"{cell.tag.decode().strip()} {cell.units}" for cell in network.cells)
     print(f"{network.inputs} inputs -> {cells} -> {network.outputs} outputs, every bound proven")
     print(f"wrote {output} ({size} bytes); next: tinyrnn verify {output}")
     return 0

@@ -1,0 +1,49 @@
+"""Products that are more than a matrix: of low rank, W = A B, and with layer normalisation behind them.
+
+Section b"PART", u32 0, stands before the first cell that has one: it makes urnn.load() and deploy ask for this module.
+Where a cell has a product, u16 rows = 0 of the matrix gives way to: u16 0, u8 1 when normalised, u8 0, u16 rank K or 0, u16 0;
+matrix B (K x cols) when there is a rank; matrix (rows x K or cols); the table of scale() when it is normalised.
+"""
+
+from struct import unpack_from
+
+from .format import matrix
+from .program import MATVEC, SCALE
+
+
+def cell(data, start, stop, program):
+    """From here on the program takes such products."""
+    program.part = product
+
+
+def product(data, at, stop, rows, cols, x, program):
+    """What Program.product() does, for a product of this module."""
+    _, norm, rank, zero = unpack_from("<4H", data, at)
+    if norm > 1 or zero:
+        raise ValueError("product: update urnn")
+    at += 8
+    if rank:
+        m, at = matrix(data, at, stop, rank, cols)
+        y = program.vector(rank)
+        program.add(MATVEC, m, x, y, rank)
+        x = y
+        cols = rank
+    m, at = matrix(data, at, stop, rows, cols)
+    y = program.vector(rows)
+    program.add(MATVEC, m, x, y, rows)
+    if norm:
+        t, at = table(data, at, stop, rows)
+        program.add(SCALE, t, y, y, rows)
+    return y, at
+
+
+def table(data, at, stop, n):
+    """Check the table of scale() for n integers; return (a view of it, where the next field starts)."""
+    end = at + 16 + 4 * n
+    if stop < end or not 0 < n <= 16384:
+        raise ValueError("norm: wrong length")
+    p, r, e, s = unpack_from("<4i", data, at)
+    # The reciprocal of n is checked whole: the law rests on it
+    if not (0 <= p < 15 and n <= 1 << p and r == ((2 << 14 + p) + n) // (2 * n) <= 32768 and 0 < e <= 32768 and 0 <= s < 16):
+        raise ValueError("norm: out of range")
+    return memoryview(data)[at:end], end

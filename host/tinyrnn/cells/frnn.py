@@ -1,0 +1,62 @@
+"""FastRNN in integers: device/urnn/frnn.py; docs/numerics.md, equations 19 and 24."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tinyrnn import floatcells
+from tinyrnn.cells.base import STATE_BITS, Cell, Given
+from tinyrnn.floatlayers import Layer
+from tinyrnn.matrix import Part, read_part
+from tinyrnn.rows import round_half_up
+
+
+@dataclass(frozen=True)
+class FastRNN(Cell):
+    """W (H, I) on the layer's input, U (H, H) on the state; both give Q3.12. The state is in Q(extra).(15-extra)."""
+
+    tag: ClassVar[bytes] = b"FRNN"
+    w: Part
+    u: Part
+    alpha: int  # Q0.15, 0..32768
+    beta: int
+    extra: int  # 0..15
+
+    @property
+    def inputs(self) -> int:
+        return self.w.shape[1]
+
+    @property
+    def units(self) -> int:
+        return self.u.shape[1]
+
+    @property
+    def parts(self) -> tuple[tuple[str, Part], ...]:
+        return ("W", self.w), ("U", self.u)
+
+    def to_bytes(self) -> bytes:
+        head = struct.pack("<HH3I", self.inputs, self.units, self.alpha, self.beta, self.extra)
+        return head + self.w.to_bytes() + self.u.to_bytes()
+
+    @classmethod
+    def from_bytes(cls, data: memoryview) -> FastRNN:
+        w, size = read_part(data[16:])
+        return cls(w, read_part(data[16 + size :])[0], *struct.unpack_from("<3I", data, 4))
+
+    @classmethod
+    def takes(cls, layer: Layer) -> bool:
+        return isinstance(layer, floatcells.FastRNN)
+
+    @classmethod
+    def quantize(cls, layer: floatcells.FastRNN, given: Given) -> tuple[FastRNN, int]:
+        extra = given.extra(slice(None), STATE_BITS)
+        bits = STATE_BITS - extra
+        alpha, beta = round_half_up(np.array([layer.alpha, layer.beta]) * 32768).tolist()
+        return cls(given.w(layer, layer.bias), given.u(layer, np.zeros(layer.units), bits), alpha, beta, extra), bits
+
+
+CELL = FastRNN

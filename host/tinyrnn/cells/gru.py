@@ -1,0 +1,52 @@
+"""PyTorch's GRU in integers: device/urnn/gru.py; docs/numerics.md, equations 9 to 12."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tinyrnn import floatcells
+from tinyrnn.cells.base import STATE_BITS, Cell, Given
+from tinyrnn.floatlayers import Layer
+from tinyrnn.matrix import Part, read_part
+
+
+@dataclass(frozen=True)
+class GRU(Cell):
+    """W (3H, I) on the layer's input, U (3H, H) on the state; rows r, z, n; both give Q3.12. The state is Q0.15."""
+
+    tag: ClassVar[bytes] = b"GRU "
+    w: Part
+    u: Part
+
+    @property
+    def inputs(self) -> int:
+        return self.w.shape[1]
+
+    @property
+    def units(self) -> int:
+        return self.u.shape[1]
+
+    @property
+    def parts(self) -> tuple[tuple[str, Part], ...]:
+        return ("W", self.w), ("U", self.u)
+
+    def to_bytes(self) -> bytes:
+        return struct.pack("<HH", self.inputs, self.units) + self.w.to_bytes() + self.u.to_bytes()
+
+    @classmethod
+    def from_bytes(cls, data: memoryview) -> GRU:
+        w, size = read_part(data[4:])
+        return cls(w, read_part(data[4 + size :])[0])
+
+    @classmethod
+    def takes(cls, layer: Layer) -> bool:
+        return isinstance(layer, floatcells.GRU) and layer.reset_after
+
+    @classmethod
+    def quantize(cls, layer: floatcells.GRU, given: Given) -> tuple[GRU, int]:
+        return cls(given.w(layer, layer.bias_ih), given.u(layer, layer.bias_hh, STATE_BITS)), STATE_BITS
+
+
+CELL = GRU

@@ -1,0 +1,153 @@
+"""Real matrices -> matrices of the model file. docs/numerics.md, equations 13, 14, 34 and 35.
+
+One power-of-two exponent for each row, the largest that 8-bit weights and a 31-bit accumulator have room for.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinyrnn.errors import ModelError
+from tinyrnn.floatlayers import Factors, Weight
+from tinyrnn.matrix import ACTIVATION_MAX, LIMIT, Matrix, Norm, Part, Product
+
+GATE_BITS = 12  # gates are Q3.12
+STATE_BITS = 15  # states without a calibrated range are Q0.15
+SHIFT_MAX = 24
+WEIGHT_MAX = 127
+NORM_HEADROOM = 1.5  # of what a layer normalisation takes above what calibration saw
+
+
+def round_half_up(x: np.ndarray | float) -> np.ndarray:
+    """The nearest integers, halves up: the device's rounding rule for the host's floats."""
+    return np.floor(np.asarray(x, np.float64) + 0.5).astype(np.int64)
+
+
+def row(
+    what: str, w: np.ndarray, b: float, bits: int, lowest: int, highest: int, unit: int | None
+) -> tuple[np.ndarray, int, int]:
+    """The row's integers: weights (C,) scaled by 2^e, bias scaled by 2^(e + bits), and the largest e that fits.
+
+    Fits: lowest <= e <= highest, weights within +-127, and the accumulator's bound (equation 8) below 2^30. The result
+    will be shifted right by e - unit, whose rounding half counts in the bound; None: not shifted.
+    """
+    largest = float(np.abs(w).max(initial=0))
+    exponent = highest if largest == 0 else min(highest, math.floor(math.log2((WEIGHT_MAX + 0.5) / largest)))
+    while exponent >= lowest:
+        weight = round_half_up(w * 2.0**exponent)
+        offset = int(round_half_up(b * 2.0 ** (exponent + bits)))
+        half = 0 if unit is None else 1 << (exponent - unit) >> 1
+        bound = abs(offset) + half + int(np.abs(weight).sum()) * ACTIVATION_MAX
+        if np.abs(weight).max(initial=0) <= WEIGHT_MAX and bound < LIMIT:
+            return weight, offset, exponent
+        exponent -= 1
+    raise ModelError(
+        f"{what}: weights up to {largest:g}, a bias of {b:g} and {len(w)} columns do not fit 8-bit weights and a 31-bit "
+        "accumulator; expected smaller weights (train with weight decay) or fewer units"
+    )
+
+
+def matrix(weights: list[np.ndarray], biases: list[int], shift: np.ndarray) -> Matrix:
+    """The matrix of some rows; the rounding half is added to the bias."""
+    half = (1 << shift.astype(np.int64)) >> 1
+    return Matrix(
+        weight=np.array(weights).astype(np.int8),
+        bias=(np.array(biases, np.int64) + half).astype(np.int32),
+        shift=shift.astype(np.uint8),
+    )
+
+
+def rescaled(what: str, weight: np.ndarray, bias: np.ndarray, bits: int, out: int = GATE_BITS) -> Matrix:
+    """A matrix on a vector with `bits` fraction bits; the result has `out`. Raises ModelError, naming the row."""
+    lowest = out - bits  # below it the rescale would be a left shift
+    parts = [
+        row(f"{what} row {r}", w, b, bits, lowest, lowest + SHIFT_MAX, lowest)
+        for r, (w, b) in enumerate(zip(weight, bias, strict=True))
+    ]
+    return matrix([w for w, _, _ in parts], [b for _, b, _ in parts], np.array([e - lowest for _, _, e in parts]))
+
+
+def bounded(what: str, weight: np.ndarray, bits: int, common: bool) -> tuple[Matrix, np.ndarray]:
+    """A matrix without bias whose results are proven to have 16 bits; and the fraction bits of each (equation 35).
+
+    common: all results have the same. Raises ModelError, naming the row.
+    """
+
+    def fitted(r: int, most: int) -> tuple[np.ndarray, int, int]:
+        """Weights, shift and fraction bits, at most `most`, of row r."""
+        integers, _, exponent = row(f"{what} row {r}", weight[r], 0.0, bits, -60, SHIFT_MAX, None)
+        total = int(np.abs(integers).sum()) * ACTIVATION_MAX
+        shift = max(0, exponent + bits - most)
+        while total + (1 << shift >> 1) > ACTIVATION_MAX << shift:
+            shift += 1
+        if shift > SHIFT_MAX:  # a row so small that the others' format leaves nothing of it
+            return np.zeros_like(integers), 0, most
+        return integers, shift, exponent + bits - shift
+
+    found = [fitted(r, STATE_BITS + SHIFT_MAX) for r in range(len(weight))]
+    if common:
+        most = min(got for (_, _, got), w in zip(found, weight, strict=True) if np.abs(w).max() > 0 or len(found) == 1)
+        found = [fitted(r, most) for r in range(len(weight))]
+        found = [(w, shift, most) for w, shift, _ in found]
+    shift = np.array([shift for _, shift, _ in found])
+    return matrix([w for w, _, _ in found], [0] * len(found), shift), np.array([got for _, _, got in found])
+
+
+def product(
+    what: str, weight: Weight, bias: np.ndarray, bits: int, out: int = GATE_BITS, norm: Norm | None = None
+) -> Part:
+    """W x + bias as a matrix, or as two factors (equation 35); a norm, if there is one, stands behind it."""
+    if not isinstance(weight, Factors):
+        whole = rescaled(what, weight, bias, bits, out)
+        return whole if norm is None else Product(whole, norm=norm)
+    low, got = bounded(f"{what} B", weight.b, bits, common=False)
+    # Each column of A takes up its own format
+    high = rescaled(f"{what} A", weight.a * 2.0 ** (STATE_BITS - got), bias, STATE_BITS, out)
+    return Product(high, low, norm)
+
+
+def normalised(
+    what: str,
+    weight: Weight,
+    inner: np.ndarray,
+    gain: np.ndarray,
+    bias: np.ndarray,
+    eps: float,
+    bits: int,
+    out: int,
+    reach: float,
+) -> Part:
+    """gain * normalise(W x + inner) + bias with `out` fraction bits. reach: the largest |W x + inner| that calibration saw."""
+    fine = min(20, math.floor(math.log2(ACTIVATION_MAX / (NORM_HEADROOM * max(reach, 1e-6)))))
+    while True:
+        table = norm_table(what, gain, bias, eps, fine, out)
+        try:
+            return product(what, weight, inner, bits, fine, table)
+        except ModelError:  # large weights on a coarse input: their row has no room for that fine a result
+            if fine <= -8:
+                raise
+            fine -= 1
+
+
+def norm_table(what: str, gain: np.ndarray, bias: np.ndarray, eps: float, bits: int, out: int) -> Norm:
+    """The table of scale() for a vector with `bits` fraction bits; the result has `out` (equation 34)."""
+    n = len(gain)
+    share = n / 2 ** (n - 1).bit_length()
+    largest = float(np.abs(gain).max()) * math.sqrt(share)
+    # The normalised has 12 fraction bits, so the gain has shift + out - 12
+    shift = min(15, math.floor(math.log2(ACTIVATION_MAX / max(largest, 1e-9))) - (out - 12))
+    offset = round_half_up(bias * 2.0**out)
+    if shift < 0 or (np.abs(offset) > ACTIVATION_MAX).any():
+        raise ModelError(
+            f"{what}: its layer normalisation has gains up to {np.abs(gain).max():g} and biases up to "
+            f"{np.abs(bias).max():g}; expected results within +-{ACTIVATION_MAX / 2**out:.1f}"
+        )
+    return Norm(
+        gain=round_half_up(gain * math.sqrt(share) * 2.0 ** (shift + out - 12)).astype(np.int16),
+        bias=offset.astype(np.int16),
+        # the kernel's deviations are halves
+        epsilon=int(np.clip(round_half_up(eps * 4.0 ** (bits - 1) * share), 1, 32768)),
+        shift=shift,
+    )
