@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -545,6 +546,42 @@ def test_every_cut_of_a_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ModelError) as caught:
             floatmodel.load(path)
         assert "\n" not in str(caught.value)
+
+
+# --- the document ---
+
+
+def test_the_document_names_every_kind_field_and_cell_of_the_trainer() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "cells.md").read_text()
+    listed = [line.split("|") for line in text.splitlines() if re.match(r"\| `[a-z]+`[ ,]", line)]
+    listed = [line for line in listed if line[1] != " `kind` "]
+    assert {line[1].strip(" `") for line in listed if "," not in line[1]} == set(KINDS)
+    trained = {line[7].split("`")[1] for line in listed if len(line) == 9}
+    assert trained == set(CELLS)
+    for make in (GRU, LSTM, RNN, FastRNN, FastGRNN, CellNorm):
+        for part in fields(make):
+            assert re.search(rf"\b{part.name}\b", text), f"docs/cells.md does not speak of {make.__name__}.{part.name}"
+
+
+@pytest.mark.parametrize("gates", [("i", "f", "g", "o"), ("r", "z", "n")])
+def test_the_document_s_gate_order(gates: tuple[str, ...]) -> None:
+    """A large bias on one block opens one gate: what the cell then does is what the document says of that gate."""
+    kind = "lstm" if len(gates) == 4 else "gru"
+    text = (Path(__file__).parents[1] / "docs" / "cells.md").read_text()
+    assert f"| `{kind}` | " in text
+    assert f"| {', '.join(gates)} |" in text
+    zero = np.zeros((len(gates) * UNITS, UNITS))
+    for number, gate in enumerate(gates):
+        bias = np.zeros(len(gates) * UNITS)
+        bias[number * UNITS : (number + 1) * UNITS] = 50.0
+        state = np.full((1, UNITS), 0.5)
+        if kind == "gru":
+            h = GRU(zero, zero, bias, 0 * bias).step(state, state)[0, 0]
+            assert h == pytest.approx({"r": 0.25, "z": 0.5, "n": 0.5 + 0.25}[gate])
+        else:
+            h, c = LSTM(zero, zero, bias, 0 * bias).step(state, np.full((1, 2 * UNITS), 0.5))[0, [0, UNITS]]
+            assert c == pytest.approx({"i": 0.25, "f": 0.5, "g": 0.25 + 0.5, "o": 0.25}[gate])
+            assert h == pytest.approx(np.tanh(c) * (1.0 if gate == "o" else 0.5))
 
 
 # --- into torch and back ---

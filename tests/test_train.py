@@ -20,8 +20,9 @@ from tinyrnn import cli, floatmodel, train  # noqa: E402
 from tinyrnn.cli import train as command  # noqa: E402
 from tinyrnn.data.recording import Recording, Sequences  # noqa: E402
 from tinyrnn.errors import ModelError  # noqa: E402
+from tinyrnn.plan import CELLS, Plan  # noqa: E402
 from tinyrnn.recipe import PIECE, Batches, default_recipe, loss, rate, spread  # noqa: E402
-from tinyrnn.torchmodel import Network, from_floatmodel  # noqa: E402
+from tinyrnn.torchmodel import from_floatmodel  # noqa: E402
 
 QUICK = {"units": 6, "epochs": 3}
 
@@ -126,8 +127,10 @@ def test_torch_network_is_the_float_model(layers: int) -> None:
     want = model.forward(x, lengths)
     got = raw * model.target_std + model.target_mean
     assert np.abs(got - want).max() < 1e-5 * (1 + np.abs(want).max())
-    again = [p.shape for p in from_floatmodel(model).parameters()]
-    assert again == [p.shape for p in Network(2, [5] * layers, 2).parameters()]
+    widths = [2] + [5] * layers
+    for number, layer in enumerate(from_floatmodel(model).layers):
+        assert isinstance(layer, torch.nn.GRU)
+        assert (layer.input_size, layer.hidden_size) == (widths[number], 5)
 
 
 def test_stacked_nn_gru_gives_the_same() -> None:
@@ -273,6 +276,54 @@ def test_damaged_checkpoint_is_said_and_not_used(tmp_path: Path, content: bytes 
     assert same(model, train.fit(tones(), **QUICK))
 
 
+VARIANTS: list[dict[str, object]] = [
+    *({"cells": (name,)} for name in CELLS),
+    {"cells": ("lstm",), "projection": 3},
+    {"cells": ("fastgrnn", "gru"), "rank": 2, "layernorm": True},
+    {"cells": ("rnn", "lstm"), "layernorm_between": True},
+]
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=lambda options: "-".join(map(str, options.values())))
+def test_every_cell_resumes(tmp_path: Path, options: dict[str, object]) -> None:
+    """To the same weights as without the interruption; the model's reach is that of its training sequences."""
+    plan = Plan(units=6, **options)
+    part = tmp_path / "model.pt.part"
+
+    def stop(state: train.Progress) -> None:
+        if state.epoch == 2:
+            raise Stop
+
+    recording = tones()
+    with pytest.raises(Stop):
+        train.fit(recording, plan=plan, epochs=3, checkpoint=part, checkpoint_every_s=0, progress=stop)
+    notes: list[str] = []
+    model = train.fit(recording, plan=plan, epochs=3, checkpoint=part, notice=notes.append)
+    assert "after epoch" in notes[0]
+    whole = train.fit(recording, plan=plan, epochs=3)
+    assert np.array_equal(model.forward(recording.test.x[0][None]), whole.forward(recording.test.x[0][None]))
+    assert model.info["cell"] == plan.title
+    x, lengths = recording.train.padded()
+    for got, want in zip(model.calibration.reach, model.reach(x, lengths), strict=True):
+        assert np.allclose(got.state, want.state, rtol=1e-12)
+        assert np.allclose(got.hh, want.hh, rtol=1e-12)
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=lambda options: "-".join(map(str, options.values())))
+def test_every_cell_learns(options: dict[str, object]) -> None:
+    model = train.fit(tones(sequences=48), plan=Plan(units=8, **options), epochs=100)
+    assert model.info["float_accuracy_pct"] >= 90
+    assert model.info["training_loss"] < 0.4
+
+
+def test_checkpoint_of_another_cell_is_not_used(tmp_path: Path) -> None:
+    part = tmp_path / "model.pt.part"
+    notes: list[str] = []
+    for name in ("gru", "lstm"):
+        train.fit(tones(), plan=Plan((name,), 6), epochs=2, checkpoint=part, notice=notes.append)
+    assert notes == [f"{part}: left by a run with cell gru instead of lstm; not used, starting anew"]
+
+
 def test_divergence_and_bad_options_are_model_errors() -> None:
     with pytest.raises(ModelError, match="units is 0"):
         train.fit(tones(), units=0)
@@ -312,6 +363,55 @@ def test_command_writes_a_model_and_leaves_nothing_else(
     assert model.info["units"] == 6
     assert model.info["epochs"] == 4
     assert model.info["seed"] in (2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        (("--cell", "lstm", "--projection", "3"), ["lstm"]),
+        (("--cell", "gru-reset-before", "--layers", "2"), ["gru", "gru"]),
+        (("--cells", "lstm,rnn-relu", "--layernorm-between"), ["lstm", "layernorm", "rnn"]),
+        (("--cell", "fastgrnn", "--rank", "2", "--layernorm"), ["fastgrnn"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_command_trains_other_cells(
+    recording_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], kinds: list[str]
+) -> None:
+    output = tmp_path / "model.pt"
+    arguments = [str(recording_file), "-o", str(output), "--units", "6", "--epochs", "2", *options]
+    assert cli.main(["train", *arguments]) == 0
+    assert capsys.readouterr().err == ""
+    model = floatmodel.load(output)
+    assert [layer.kind for layer in model.layers] == kinds
+    assert len(model.calibration.reach) == len(model.cells)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--cells", "lstm,gru", "--cell", "gru"), "--cells names every layer, and --cell as well"),
+        (("--cells", "lstm,gru", "--layers", "2"), "--cells names every layer, and --layers as well"),
+        (("--projection", "3"), "expected an lstm: --cell lstm"),
+        (("--layernorm-between",), "use --layers 2"),
+        (("--rank", "6", "--units", "6"), "a rank of 6 saves nothing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_command_refuses_options_that_contradict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], words: str
+) -> None:
+    assert cli.main(["train", "absent", "-o", str(tmp_path / "model.pt"), *options]) == ModelError.exit_code
+    text = capsys.readouterr()
+    assert words in text.err
+    assert text.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_names_the_cells_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["train", "absent", "--cells", "lstm,conv"])
+    assert "'conv'; expected cells of gru, gru-reset-before, lstm, rnn" in capsys.readouterr().err
 
 
 def test_summary_is_mean_sample_deviation_and_worst() -> None:
