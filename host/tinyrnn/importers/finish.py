@@ -1,0 +1,178 @@
+"""Source and what the user says of it -> a FloatModel with its calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinyrnn.errors import DataError, ModelError
+from tinyrnn.floatlayers import BatchNorm, Embedding, LayerNorm, Linear
+from tinyrnn.floatmodel import Calibration, FloatModel
+from tinyrnn.importers.assemble import Parts, assemble
+from tinyrnn.importers.source import Source
+
+if TYPE_CHECKING:
+    from tinyrnn.data.recording import Recording
+
+ASSUMED = (-4.0, 4.0)  # of normalised inputs, where neither a recording nor a range is given
+SAMPLE_STEPS = 12
+WIDE = 8.0  # standard deviations: inputs that reach further are normalised anew
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user says of the model; None and () where nothing is said."""
+
+    name: str = "model"
+    task: str | None = None
+    when: str | None = None
+    labels: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None  # of every channel, in the user's unit
+    normalise: bool = False  # the model was trained on data normalised with the recording's mean and deviation
+
+
+def build(source: Source, settings: Settings, recording: Recording | None) -> FloatModel:
+    """The model, calibrated. Raises ModelError, or DataError where the recording does not fit it."""
+    parts = assemble(source.steps, source.inputs)
+    parts = _two_classes(parts) if "sigmoid" in source.tail else parts
+    outputs = len(parts.head.bias)
+    symbols = parts.layers[0].symbols if isinstance(parts.layers[0], Embedding) else 0
+    if settings.normalise:
+        parts = _normalised(parts, recording)
+    _fits(source, outputs, symbols, settings, recording)
+    task = settings.task or (recording.task if recording else None) or _guess(source, settings, outputs)
+    labels = settings.labels or (recording.labels if recording else ())
+    if not labels:
+        labels = tuple(f"{'class' if task == 'classification' else 'output'} {i}" for i in range(outputs))
+    calibration = _calibration(parts, symbols, settings, recording)
+    parts = parts if symbols else _recentred(parts, calibration, recording)
+    model = FloatModel(
+        task=task,
+        when=settings.when or (source.when if source.decided else recording.when if recording else "last"),
+        mean=parts.mean,
+        std=parts.std,
+        layers=parts.layers,
+        head=parts.head,
+        labels=labels,
+        channels=settings.channels or (recording.channels if recording else _names(source.inputs, symbols)),
+        target_mean=np.zeros(outputs),
+        target_std=np.ones(outputs),
+        calibration=calibration,
+        name=settings.name,
+    )
+    return replace(model, calibration=replace(calibration, reach=_reach(model, recording, source.first_symbol)))
+
+
+def _names(inputs: int, symbols: int) -> tuple[str, ...]:
+    return ("symbol",) if symbols else tuple(f"input {i}" for i in range(inputs))
+
+
+def _guess(source: Source, settings: Settings, outputs: int) -> str:
+    """A softmax, names of classes or several outputs: a classification; one output: a regression."""
+    return "classification" if source.tail or settings.labels or outputs > 1 else "regression"
+
+
+def _two_classes(parts: Parts) -> Parts:
+    """One logit z under a sigmoid as the two logits 0 and z, whose softmax is the same pair of probabilities."""
+    if len(parts.head.bias) != 1:
+        raise ModelError(
+            f"the model ends in {len(parts.head.bias)} sigmoids, answers that do not exclude each other; "
+            "export it without the sigmoid and import it with --task regression: above 0 means yes"
+        )
+    weight = np.asarray(parts.head.weight)
+    return replace(parts, head=Linear(np.concatenate([0 * weight, weight]), np.array([0.0, parts.head.bias[0]])))
+
+
+def _fits(source: Source, outputs: int, symbols: int, settings: Settings, recording: Recording | None) -> None:
+    """Raises where names or the recording have other counts than the model."""
+    for what, names, count in (("labels", settings.labels, outputs), ("channels", settings.channels, source.inputs)):
+        if names and len(names) != count:
+            raise ModelError(f"--{what} gives {len(names)} names; expected {count}, as the model has")
+    if recording is None:
+        return
+    if len(recording.channels) != source.inputs:
+        seen = f"{len(recording.channels)} channels ({', '.join(recording.channels):.60})"
+        raise DataError(f"{recording.name}: has {seen}; expected {source.inputs}, as the model takes: choose with --drop")
+    if not settings.labels and len(recording.labels) != outputs:
+        seen = f"{len(recording.labels)} labels or targets"
+        raise DataError(f"{recording.name}: has {seen}; expected {outputs}, as the model gives: name them with --labels")
+    if symbols and not (recording.integer and recording.minimum[0] >= 0 and recording.maximum[0] < symbols):
+        seen = f"values from {recording.minimum[0]:g} to {recording.maximum[0]:g}"
+        raise DataError(f"{recording.name}: has {seen}; expected symbols, whole numbers from 0 to {symbols - 1}")
+
+
+def _normalised(parts: Parts, recording: Recording | None) -> Parts:
+    """What the model was trained on is (x - mean) / std of the recording; its own normalisation comes after."""
+    if recording is None:
+        raise ModelError("--normalise needs the recording that the model was trained on; name it with --data")
+    if isinstance(parts.layers[0], Embedding):
+        raise ModelError("--normalise does not apply to symbols; leave it out")
+    if len(recording.channels) != len(parts.mean):
+        return parts  # _fits() says so
+    mean = recording.mean + recording.std * parts.mean
+    return replace(parts, mean=mean, std=recording.std * parts.std)
+
+
+def _calibration(parts: Parts, symbols: int, settings: Settings, recording: Recording | None) -> Calibration:
+    """Of the recording; or the range that is given or assumed, with random samples in it."""
+    if recording is not None:
+        from tinyrnn.train import calibrate
+
+        return calibrate(recording)
+    rng = np.random.default_rng(12)
+    inputs = len(parts.mean)
+    if symbols:
+        sample = rng.integers(0, symbols, (SAMPLE_STEPS, 1)).astype(np.float64)
+        return Calibration(np.zeros(1), np.full(1, symbols - 1.0), True, sample)
+    if settings.range is None:
+        low, high = (parts.mean + parts.std * end for end in ASSUMED)
+    else:
+        low, high = (np.full(inputs, end) for end in settings.range)
+    sample = low + (high - low) * rng.random((SAMPLE_STEPS, inputs))
+    return Calibration(low, high, False, sample)
+
+
+def _recentred(parts: Parts, seen: Calibration, recording: Recording | None) -> Parts:
+    """The same function with a normalisation that suits the inputs, where the file has none or another scale.
+
+    The device's input format has room for some tens of standard deviations; raw sensor values may be thousands. What
+    the new normalisation does is undone in the first layer: x = m + s u.
+    """
+    if recording is not None:
+        mean, std = recording.mean, recording.std
+    else:
+        mean = (seen.minimum + seen.maximum) / 2
+        std = np.where(seen.maximum > seen.minimum, (seen.maximum - seen.minimum) / 4, 1.0)
+    far = np.maximum(np.abs(seen.minimum - parts.mean), np.abs(seen.maximum - parts.mean)) / parts.std
+    plain = not parts.mean.any() and (parts.std == 1).all()
+    if far.max() <= WIDE and not (plain and recording is not None):
+        return parts
+    first = parts.layers[0]
+    if isinstance(first, LayerNorm):  # a common factor goes through it, all but its eps
+        size = max(float(far.max()), 1.0)
+        return replace(parts, std=parts.std * size, layers=(replace(first, eps=first.eps / size**2), *parts.layers[1:]))
+    scale, shift = std / parts.std, (mean - parts.mean) / parts.std
+    if isinstance(first, BatchNorm):
+        # weight * (scale * u + shift - mean) / sd + bias
+        own, offset = first.affine()
+        count = len(own)
+        moved = BatchNorm(own * scale, offset + own * shift, np.zeros(count), np.ones(count), 0.0)
+        return Parts(mean, std, (moved, *parts.layers[1:]), parts.head)
+    return Parts(mean, std, (first.with_input(scale, shift), *parts.layers[1:]), parts.head)
+
+
+def _reach(model: FloatModel, recording: Recording | None, first_symbol: int) -> Any:
+    """What the states reach on the recording, or on random sequences in the range."""
+    if recording is not None:
+        from tinyrnn.train import measure_reach
+
+        return measure_reach(model, recording.train)
+    rng = np.random.default_rng(13)
+    seen = model.calibration
+    shape = (16, 64, len(model.mean))
+    if isinstance(model.layers[0], Embedding):
+        return model.reach(rng.integers(first_symbol, model.layers[0].symbols, shape).astype(np.float64))
+    return model.reach(seen.minimum + (seen.maximum - seen.minimum) * rng.random(shape))

@@ -1,0 +1,104 @@
+"""Files of strangers: sizes, archives and JSON are measured before anything is unpacked or allocated."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from tinyrnn.errors import ModelError, TinyrnnError
+
+LARGEST = 256 << 20  # bytes of a file, and of what its archive unpacks to; a board holds a thousandth of it
+LARGEST_JSON = 32 << 20
+DEEPEST = 100  # brackets within brackets in JSON
+RATIO = 20  # bytes that a byte of an archive may stand for; weights hardly compress
+
+
+def size_of(path: Path) -> int:
+    """Bytes of the file. Raises ModelError when it is none, or too large to be a network for a board."""
+    try:
+        if path.is_dir():
+            raise ModelError(f"{path}: is a folder; expected a file")
+        size = os.stat(path).st_size
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be opened ({_reason(error)}); expected a model file") from None
+    if size > LARGEST:
+        raise ModelError(f"{path}: has {size} bytes; expected at most {LARGEST}, no board holds more")
+    return size
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """The archive, once its directory says that unpacking it stays in proportion. Raises ModelError."""
+    size = size_of(path)
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise ModelError(f"{path}: is no archive ({_reason(error)}); expected the file as its framework saved it") from None
+    entries = archive.infolist()
+    names = {entry.filename for entry in entries}
+    total = sum(entry.file_size for entry in entries)
+    if len(names) != len(entries) or len(entries) > 10_000 or any(entry.flag_bits & 1 for entry in entries):
+        archive.close()
+        raise ModelError(f"{path}: its archive has names twice, too many or encrypted; expected the file as it was saved")
+    if total > min(LARGEST, RATIO * size):
+        archive.close()
+        raise ModelError(f"{path}: {size} bytes that unpack to {total}; expected a model, not an archive bomb")
+    return archive
+
+
+def entry(archive: zipfile.ZipFile, name: str, limit: int = LARGEST) -> bytes:
+    """One entry's bytes, never more than its directory says. Raises ModelError."""
+    where = f"{archive.filename}: {name}"
+    try:
+        said = archive.getinfo(name).file_size
+        if said > limit:
+            raise ModelError(f"{where} has {said} bytes; expected at most {limit}")
+        with archive.open(name) as stream:
+            data = stream.read(said + 1)
+    except KeyError:
+        raise ModelError(f"{where} is missing; expected the file as its framework saved it") from None
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ModelError(f"{where} cannot be unpacked ({_reason(error)}); save the file again") from None
+    except Exception as error:  # zlib.error is no ValueError
+        raise ModelError(f"{where} cannot be unpacked ({_reason(error)}); save the file again") from None
+    if len(data) != said:
+        raise ModelError(f"{where} unpacks to more than the {said} bytes it claims; expected a model, not an archive bomb")
+    return data
+
+
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
+
+
+def parse_json(data: bytes | str, where: str) -> Any:
+    """JSON of bounded size and depth. Raises ModelError."""
+    if len(data) > LARGEST_JSON:
+        raise ModelError(f"{where}: {len(data)} bytes of JSON; expected at most {LARGEST_JSON}")
+    try:
+        text = data if isinstance(data, str) else data.decode()
+        depth = 0
+        for bracket in re.findall(r"[\[\]{}]", _STRINGS.sub("", text)):
+            depth += 1 if bracket in "[{" else -1
+            if depth > DEEPEST:
+                raise ModelError(f"{where}: JSON nested deeper than {DEEPEST} levels; expected a model's description")
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{where}: is no JSON ({_reason(error)}); save the file again") from None
+
+
+def need(module: str, what: str, extra: str = "import") -> Any:
+    """Import a framework. Raises TinyrnnError with the command that installs it."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        seen = f"{module} is not installed" if isinstance(error, ModuleNotFoundError) else f"{module}: {_reason(error)}"
+        raise TinyrnnError(f"{seen}; expected it {what}: pip install 'tinyrnn[{extra}]'") from None
+
+
+def _reason(error: Exception) -> str:
+    text = (str(error).splitlines() or [""])[0]
+    return f"{text or type(error).__name__:.100}"[:100]
