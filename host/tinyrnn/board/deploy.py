@@ -77,13 +77,20 @@ def read_model(path: str | Path) -> Model:
     return Model(name, data, network.inputs, buffer_bytes(network))
 
 
-def deploy(port: str, model: Model, notice: Notice, progress: Callable[[int, int], None] | None = None) -> Result:
+def deploy(
+    port: str,
+    model: Model,
+    notice: Notice = lambda line: None,
+    progress: Callable[[int, int], None] | None = None,
+    timeout_s: float = 10.0,
+) -> Result:
     """Bring the model and what it needs onto the board at ``port``. Raises LinkError, BoardError.
 
     notice: told in one line what is being done. progress: told the bytes sent and the bytes to send.
+    timeout_s: for one answer of the board.
     """
     began = time.monotonic()
-    with Link(port) as link:
+    with Link(port, timeout_s) as link:
         link.soft_reset()  # what a program has left does not count
         identity = link.ask_identity(len(model.data))
         identity.refuse(port)

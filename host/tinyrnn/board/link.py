@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n>"
 ANSWER = re.compile(rb"^=([0-9a-f]{8}) (\d+) ([AEN])\n", re.MULTILINE)
-CHUNK_BYTES = 1536  # of a file, in one exec: a small block for the board's heap, few round trips
+CHUNK_BYTES = 2304  # of a file, in one exec: a small block for the board's heap, few round trips
 CABLE = "check the cable, press the board's reset button and try again"
 
 
@@ -107,7 +107,7 @@ class Link:
         """Write a file: under a temporary name, then renamed over what was there. See write()."""
         temporary = path + "~"
         self.write(temporary, data, progress)
-        self.exec(f"import os; os.rename({temporary!r}, {path!r})")
+        self.run_script("files.py", "rename", (temporary, path))
 
     def write(self, path: str, data: bytes, progress: Callable[[int], None] | None = None) -> None:
         """Write a file where nothing of value stands, each piece checked.
@@ -118,15 +118,16 @@ class Link:
         if not self._guarded:
             self._guard()
         try:
-            self.exec(f"_tinyrnn.open({path!r})")
-            for at in range(0, len(data), CHUNK_BYTES):
+            for at in range(0, len(data) or 1, CHUNK_BYTES):
                 piece = data[at : at + CHUNK_BYTES]
-                said = self.exec(f"_tinyrnn.write({base64.b64encode(piece)!r})").strip()
-                if said != f"={binascii.crc32(piece):08x}":
+                begins, last = "" if at else path, at + CHUNK_BYTES >= len(data)
+                text = base64.b64encode(piece)
+                crc = binascii.crc32(begins.encode(), binascii.crc32(text))
+                said = self.exec(f"_tinyrnn.write({text!r},{begins!r},{last},{crc})").strip()
+                if said != f"={crc:08x}":
                     raise self._noise()
                 if progress:
                     progress(len(piece))
-            self.exec("_tinyrnn.close()")
         except BoardError as error:
             # Damage on the way shows as any exception; what the file system says is an OSError
             if "OSError" not in str(error) and "MemoryError" not in str(error):
@@ -219,7 +220,7 @@ class Link:
                 return
             if time.monotonic() > deadline:
                 break
-            wait = min(2 * wait, 1.0)
+            wait = min(2 * wait, 0.3)
         if not seen:
             raise self._silent()
         raise LinkError(
@@ -325,7 +326,7 @@ class Link:
             raise self._silent() from None
         except OSError as error:  # pyserial's SerialException among them
             seen = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise LinkError(f"{self.port}: the board went away ({seen}): {CABLE}") from None
+            raise LinkError(f"{self.port}: the board went away ({seen}); expected it to stay connected: {CABLE}") from None
 
     def _silent(self) -> LinkError:
         return LinkError(f"{self.port}: no answer within {self.timeout_s:g} s; expected a MicroPython REPL: {CABLE}")

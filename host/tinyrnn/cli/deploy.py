@@ -53,7 +53,7 @@ def _one(port: str, model: Model) -> Result:
     from tinyrnn.board.deploy import deploy
 
     if not sys.stderr.isatty():
-        return deploy(port, model, lambda line: None)
+        return deploy(port, model)
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
@@ -77,7 +77,7 @@ def _several(found: list[str], model: Model) -> int:
 
     failed = 0
     with ThreadPoolExecutor(max_workers=len(found)) as pool:
-        jobs = [pool.submit(deploy, port, model, lambda line: None) for port in found]
+        jobs = [pool.submit(deploy, port, model) for port in found]
         for job in as_completed(jobs):
             try:
                 result = job.result()

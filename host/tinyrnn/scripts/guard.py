@@ -33,14 +33,19 @@ class _tinyrnn:
         print("\n=%08x %d %s" % (crc32(data) & 0xFFFFFFFF, len(data), kind))
         print(text)
 
-    def open(self, path):
-        self.file = open(path, "wb")
-
-    def write(self, text):
-        # A damaged byte shows in the CRC, before the next piece is sent
+    def write(self, text, path, last, crc):
+        # The next piece of a file, in base64; a path begins one. Nothing is touched for what did not arrive whole
+        if crc32(path.encode(), crc32(text)) & 0xFFFFFFFF != crc:
+            print("damaged")
+            return
+        if path:
+            self.close()
+            self.file = open(path, "wb")
         data = a2b_base64(text)
         self.file.write(data)
-        print("=%08x" % (crc32(data) & 0xFFFFFFFF))
+        if last:
+            self.close()
+        print("=%08x" % (crc & 0xFFFFFFFF))
 
     def close(self):
         if self.file:

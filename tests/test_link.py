@@ -1,0 +1,258 @@
+"""The link to a board: real MicroPython on each port, and everything that can be wrong with a line."""
+
+from __future__ import annotations
+
+import os
+import pty
+import threading
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import serial
+from ports import Port
+from tinyrnn.board.identity import Identity, parse
+from tinyrnn.board.link import Link
+from tinyrnn.errors import BoardError, LinkError
+from wire import Wire
+
+SHORT_S = 1.5
+
+
+def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    assert "expected" in text or "nothing further" in text, text
+    return text
+
+
+def test_exec_and_identity(port: Port) -> None:
+    with Link(port.path) as link:
+        assert link.exec("print(6 * 7)") == "42\n"
+        identity = link.identity
+        assert identity.name == "micropython"
+        assert identity.version >= (1, 23)
+        if port.name != "board":
+            assert ("viper" in identity.kernels) == port.has_viper
+        assert identity.kernels[-1] == "plain"
+        assert identity.heap_free > 10_000
+        assert 0 < identity.largest_block
+        if port.name == "rp2040":
+            assert identity.arch == "armv6m"
+            assert identity.machine == "Raspberry Pi Pico with RP2040"
+            assert identity.largest_block <= identity.heap_free < 264 * 1024
+            assert identity.block_bytes == 4096
+            assert 0 < identity.flash_free < port.flash_bytes
+            assert identity.library == "/lib"
+
+
+def test_the_board_says_no(port: Port) -> None:
+    with Link(port.path) as link:
+        with pytest.raises(BoardError, match="ZeroDivisionError") as error:
+            link.exec("1 // 0")
+        assert "\n" not in str(error.value)
+        with pytest.raises(BoardError, match=r"OSError|ENOENT"):
+            link.run_script("files.py", "rename", ("no-such-file", "x"))
+        assert link.exec("print(1)") == "1\n"
+
+
+def test_put(port: Port) -> None:
+    data = bytes(range(256)) * 21 + b"end"
+    with Link(port.path) as link:
+        pieces: list[int] = []
+        link.put("link.bin", data, pieces.append)
+        assert sum(pieces) == len(data)
+        link.put("empty.bin", b"")
+        answer = link.run_script("files.py", "survey", "link.bin", "link.bin~", "empty.bin").splitlines()
+        assert [line.split()[0] for line in answer] == [str(len(data)), "0"]
+        assert link.exec("f = open('link.bin', 'rb'); f.seek(255 * 21); print(f.read(3)); f.close()") == repr(
+            data[255 * 21 : 255 * 21 + 3]
+        ) + "\n"
+        with pytest.raises(BoardError, match="OSError"):
+            link.put("no/such/folder/x.bin", data)
+        link.run_script("files.py", "remove", "link.bin", "empty.bin")
+
+
+def test_soft_reset_clears(port: Port) -> None:
+    with Link(port.path) as link:
+        link.exec("left = 1")
+        link.soft_reset()
+        with pytest.raises(BoardError, match="NameError"):
+            link.exec("print(left)")
+        assert link.identity.name == "micropython"
+
+
+def test_leaves_the_friendly_prompt(port: Port) -> None:
+    with Link(port.path) as link:
+        assert link.identity.version
+    with serial.Serial(port.path, timeout=5) as line:
+        line.write(b"print(3 * 5)\r")
+        assert line.read_until(b">>> ").replace(b"\r", b"").endswith(b"15\n>>> ")
+
+
+STUBBORN = """
+import time
+caught = 0
+while caught < 3:
+    try:
+        while True:
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        caught += 1
+        print("caught", caught)
+while True:
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("program", ["import time\nwhile True:\n    time.sleep(0.1)\n", "while True:\n    pass\n", STUBBORN])
+def test_a_running_main_is_interrupted(port: Port, program: str) -> None:
+    if not (port.can_interrupt and port.can_restart):
+        pytest.skip(f"{port.name}: no Ctrl-C for a running program, or no restart: the other ports show it")
+    with Link(port.path) as link:
+        link.put("main.py", program.encode())
+    try:
+        port.restart()
+        with Link(port.path) as link:
+            assert link.exec("print('here')") == "here\n"
+    finally:
+        with Link(port.path) as link:
+            link.run_script("files.py", "remove", "main.py")
+
+
+def test_a_program_that_owns_the_line(port: Port) -> None:
+    with Link(port.path) as link:
+        link.start("import sys\nprint('mine', sys.stdin.readline())")
+        link.serial.timeout = 5
+        link.serial.write(b"yes\n")
+        assert b"mine yes" in link.serial.read_until(b"mine yes")
+    with Link(port.path) as link:
+        assert link.exec("print(2)") == "2\n"
+
+
+def test_port_busy(port: Port) -> None:
+    with serial.Serial(port.path, exclusive=True), pytest.raises(LinkError, match="in use by another program") as error:
+        Link(port.path)
+    one_line(error)
+    with Link(port.path) as link:  # and is free again
+        assert link.exec("print(1)") == "1\n"
+
+
+def test_no_such_port() -> None:
+    with pytest.raises(LinkError, match="no such port") as error:
+        Link("/dev/no-such-port")
+    one_line(error)
+
+
+def test_no_permission_or_no_port(tmp_path) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a port")
+    with pytest.raises(LinkError) as error:
+        Link(str(file))
+    one_line(error)
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A port on which something other than a board answers whatever comes with ``answer``."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+
+    def talk() -> None:
+        try:
+            while os.read(master, 100):
+                os.write(master, answer)
+        except OSError:
+            pass
+
+    thread = threading.Thread(target=talk, daemon=True)
+    thread.start()
+    try:
+        yield os.ttyname(slave)
+    finally:
+        os.close(slave)
+        thread.join(5)
+        os.close(master)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b"", "no answer within"),
+        (b"$GPGGA,123519,4807.038,N,01131.000,E*47\r\n", "no MicroPython prompt"),
+        (b"raw REPL; CTRL-B to exit\r\n>OK", "no answer within"),
+        (b"raw REPL; CTRL-B to exit\r\n>OK\x04\x04>", "expected MicroPython"),
+        (b"\xff\x00\x80", "no MicroPython prompt"),
+    ],
+)
+def test_something_else_answers(answer: bytes, message: str) -> None:
+    with answering(answer) as path, pytest.raises(LinkError, match=message) as error:
+        Link(path, SHORT_S)
+    one_line(error)
+
+
+def test_unplugged_in_the_middle(port: Port) -> None:
+    with Wire(port.path, cut_after=900) as wire:
+        with pytest.raises(LinkError, match="went away|no answer") as error, Link(wire.path, SHORT_S) as link:
+            for _ in range(100):
+                link.exec("print('x' * 50)")
+        assert wire.was_cut
+    one_line(error)
+    with Link(port.path) as link:
+        assert link.exec("print(1)") == "1\n"
+
+
+@pytest.mark.parametrize("to_board", [True, False])
+def test_a_damaged_byte_is_noticed(port: Port, to_board: bool) -> None:
+    """One bit, within the file's bytes on their way there, or within an answer on its way back."""
+    at = -1
+
+    def damage(towards: bool, number: int, byte: int) -> int:
+        return byte ^ 1 if towards == to_board and number == at else byte
+
+    with Wire(port.path, damage=damage) as wire, Link(wire.path, 5.0) as link:
+        assert link.identity.name == "micropython"
+        if to_board:
+            at = wire.to_board + 600
+            with pytest.raises(LinkError, match="damaged") as error:
+                link.put("noise.bin", bytes(2000))
+        else:
+            at = wire.to_host + 100
+            with pytest.raises(LinkError, match="damaged") as error:
+                link.ask_identity()
+        one_line(error)
+    with Link(port.path) as link:
+        link.run_script("files.py", "remove", "noise.bin~")
+
+
+def identity() -> Identity:
+    return Identity(
+        name="micropython", version=(1, 28, 0), machine="A board", mpy=4870, platform="rp2", heap_free=200_000,
+        largest_block=100_000, block_bytes=4096, flash_blocks=100, flash_blocks_free=90, emitters=("native", "viper", "asm_thumb"),
+        libraries=("", "/lib"), folder="/", installed=(), models=(),
+    )  # fmt: skip
+
+
+def test_firmware_that_is_refused() -> None:
+    good = identity()
+    good.refuse("P")
+    assert good.kernels == ("viper", "thumb", "plain")
+    assert good.arch == "armv6m"
+    for change, words in (
+        ({"version": (1, 22, 2)}, ("1.22.2", "1.23", "micropython.org/download")),
+        ({"name": "circuitpython", "version": (10, 0, 3)}, ("CircuitPython 10.0.3", "--to DIR")),
+        ({"name": "pycopy"}, ("pycopy", "MicroPython")),
+    ):
+        with pytest.raises(BoardError) as error:
+            replace(good, **change).refuse("P")
+        text = one_line(error)
+        assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize("answer", ["", "name 'micropython'", "nonsense", "name [\n", "flash (1, 2)"])
+def test_an_answer_that_is_none(answer: str) -> None:
+    with pytest.raises(LinkError, match="cannot be read") as error:
+        parse("P", answer)
+    one_line(error)
