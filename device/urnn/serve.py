@@ -120,7 +120,7 @@ class Server:
                 return self.load(*words[2:])
             if command == b"hello":
                 return self.hello(*words[2:])
-            if command == b"quit":
+            if command == b"quit" and len(words) == 2:
                 self.line = None
                 return b""
             raise _Refused("command unknown")
