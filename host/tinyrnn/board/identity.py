@@ -44,8 +44,8 @@ class Identity:
 
     @property
     def kernels(self) -> tuple[str, ...]:
-        """The emitters by the names of the kernel sets: viper, thumb, rv32; plain is everywhere."""
-        return (*(name.removeprefix("asm_") for name in self.emitters if name != "native"), "plain")
+        """What kernels can be made with here: viper, asm_thumb, asm_rv32; plain Python is everywhere."""
+        return (*(name for name in self.emitters if name != "native"), "plain")
 
     @property
     def flash_free(self) -> int:

@@ -86,8 +86,8 @@ def public_names() -> tuple[str, ...]:
 
 def kernel_set(name: str) -> str | None:
     """The set that a module belongs to: "viper" of "kernels_viper"; None for one that is not a kernel's."""
-    family, _, kernels = name.rpartition("_")
-    return kernels if family in program.FAMILIES else None
+    family = _family(name)
+    return name.removeprefix(f"{family}_") if family else None
 
 
 def cell_module(tag: bytes) -> str | None:
@@ -110,7 +110,7 @@ def needed(model: bytes | None, emitters: Iterable[str], present: Iterable[str] 
     families = {program.FAMILIES[code >> 4] for name in _closure(wanted) for code in known[name].codes}
     has = set(emitters)
     for name, module in known.items():
-        if kernel_set(name) and name.rpartition("_")[0] in families and module.emitters <= has:
+        if _family(name) in families and kernel_set(name) in urnn._SETS and module.emitters <= has:
             wanted.append(name)
     return sorted(_closure(wanted))
 
@@ -156,6 +156,10 @@ def compiled(module: Module, name: str, mpy: int, arch: str) -> bytes | None:
     native = data[2] >> 2
     fits = data[1] == MPY_VERSION and (not native or data[2] & 3 == mpy >> 8 & 3)
     return data if fits else None
+
+
+def _family(name: str) -> str | None:
+    return next((family for family in program.FAMILIES if name.startswith(f"{family}_")), None)
 
 
 def _has_mpy_cross() -> bool:
