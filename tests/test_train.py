@@ -16,7 +16,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
 
-from tinyrnn import cli, floatmodel, train  # noqa: E402
+from tinyrnn import cli, floatmodel, measure, train  # noqa: E402
 from tinyrnn.cli import train as command  # noqa: E402
 from tinyrnn.data.recording import Recording, Sequences  # noqa: E402
 from tinyrnn.errors import ModelError  # noqa: E402
@@ -79,7 +79,7 @@ def test_learns_classes(when: str) -> None:
 def test_learns_targets_in_their_unit(when: str) -> None:
     recording = tones("regression", when, sequences=64)
     model = train.fit(recording, units=8, epochs=60)
-    outputs, y = train.predict(model, recording.test), recording.test.all_y()
+    outputs, y = measure.predict(model, recording.test), recording.test.all_y()
     assert model.info["float_r2"] > (0.8 if when == "last" else 0.4)
     assert model.info["float_rmse"] == pytest.approx(np.sqrt(np.square(outputs - y).mean()))
     assert "float_accuracy_pct" not in model.info
@@ -153,7 +153,7 @@ def test_predict_orders_and_cuts_as_one_by_one() -> None:
         model = train.fit(recording, **QUICK)
         single = [model.forward(x[None])[0] for x in recording.test.x]
         want = np.concatenate([y[-1:] if when == "last" else y for y in single])
-        assert np.allclose(train.predict(model, recording.test), want, rtol=0, atol=1e-12)
+        assert np.allclose(measure.predict(model, recording.test), want, rtol=0, atol=1e-12)
 
 
 def test_calibration_is_of_the_training_set() -> None:
@@ -163,10 +163,10 @@ def test_calibration_is_of_the_training_set() -> None:
     assert np.array_equal(calibration.minimum, steps.min(axis=0))
     assert np.array_equal(calibration.maximum, steps.max(axis=0))
     assert calibration.integer
-    assert calibration.sample.shape == (train.SAMPLE_STEPS, 2)
-    windows = [x[i : i + train.SAMPLE_STEPS] for x in recording.train.x for i in range(len(x))]
+    assert calibration.sample.shape == (measure.SAMPLE_STEPS, 2)
+    windows = [x[i : i + measure.SAMPLE_STEPS] for x in recording.train.x for i in range(len(x))]
     assert any(np.array_equal(calibration.sample, window) for window in windows)
-    short = train.calibrate(tones(steps=6))
+    short = measure.calibrate(tones(steps=6))
     assert short.sample.shape == (6, 2)
 
 

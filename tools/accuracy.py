@@ -19,13 +19,13 @@ DATASETS = ("japanese-vowels", "basic-motions")
 def measure(dataset: str, seed: int, units: int) -> records.Record:
     """Train, quantize and judge one model; the integers are the numpy twin's, the device's equal."""
     import numpy as np
-    from tinyrnn import data, train
+    from tinyrnn import data, measure, train
     from tinyrnn.quantize import quantize
     from tinyrnn.twin import Twin
 
     recording = data.load(dataset)
     model = train.fit(recording, units=units, seed=seed)
-    by_float = train.predict(model, recording.test).argmax(axis=1)
+    by_float = measure.predict(model, recording.test).argmax(axis=1)
     network = quantize(model)
     x, lengths = recording.test.padded()
     outputs, _ = Twin(network).run(network.raw(x))

@@ -1,4 +1,4 @@
-"""The trainer: ``fit()`` a float model to a recording, ``evaluate()`` it. The same seed gives the same weights.
+"""The trainer: ``fit()`` a float model to a recording. The same seed gives the same weights.
 
 Test sequences are looked at once, after the last epoch, for the figures in ``FloatModel.info``: they stop
 nothing and choose nothing.
@@ -11,9 +11,9 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,15 +21,14 @@ import torch
 
 from tinyrnn import __version__
 from tinyrnn.checkpoint import Checkpoint
-from tinyrnn.data.recording import Recording, Sequences
+from tinyrnn.data.recording import Recording
 from tinyrnn.errors import ModelError
-from tinyrnn.floatmodel import Calibration, FloatModel, Reach
+from tinyrnn.floatmodel import FloatModel
 from tinyrnn.initial import initial
+from tinyrnn.measure import calibrate, evaluate, measure_reach
 from tinyrnn.plan import Plan
 from tinyrnn.recipe import Batches, Recipe, augment, default_recipe, loss, rate, spread
 from tinyrnn.torchmodel import Network
-
-SAMPLE_STEPS = 12  # steps of training data that go into the model for the vectors of selftest()
 
 
 @dataclass(frozen=True)
@@ -39,19 +38,6 @@ class Progress:
     epoch: int  # epochs done, those of an interrupted run included
     epochs: int
     loss: float  # mean over the epoch's batches, with noise, dropout and smoothing
-
-
-@dataclass(frozen=True)
-class Score:
-    """Figures of a model on sequences: accuracy for a classification, the others for a regression."""
-
-    accuracy_pct: float | None = None  # of sequences, or of steps where every step has a label
-    rmse: float | None = None  # root of the mean square error over all targets, in the user's unit
-    r2: float | None = None  # 1 - error / variance, mean over the targets; 0 for a target that does not vary
-
-    def figures(self, prefix: str = "float_") -> dict[str, float]:
-        """The figures there are, as entries of FloatModel.info."""
-        return {prefix + key: value for key, value in asdict(self).items() if value is not None}
 
 
 def fit(
@@ -157,71 +143,6 @@ def fit(
         "tinyrnn": __version__,
     }
     return replace(model, info=info, calibration=calibration)
-
-
-def evaluate(model: FloatModel, sequences: Sequences) -> Score:
-    """Run FloatModel.forward over the sequences and compare with their labels or targets."""
-    output, y = predict(model, sequences), sequences.all_y()
-    if model.task == "classification":
-        return Score(accuracy_pct=100 * float((output.argmax(axis=1) == y).mean()))
-    error = np.square(output - y).mean(axis=0)
-    variance = y.var(axis=0)
-    r2 = np.where(variance > 0, 1 - error / np.where(variance > 0, variance, 1), 0.0)
-    return Score(rmse=float(np.sqrt(error.mean())), r2=float(r2.mean()))
-
-
-def predict(model: FloatModel, sequences: Sequences) -> np.ndarray:
-    """The outputs that count: (N, O) for "last"; for "every" those of all steps in a row, (sum of T_i, O)."""
-    outputs: list[np.ndarray] = [np.empty(0)] * len(sequences)
-    for numbers, x, lengths in _groups(sequences.x, 100_000):  # tens of megabytes
-        for number, output, steps in zip(numbers, model.forward(x, lengths), lengths, strict=True):
-            outputs[number] = output[steps - 1 : steps] if model.when == "last" else output[:steps]
-    return np.concatenate(outputs)
-
-
-def measure_reach(model: FloatModel, sequences: Sequences) -> tuple[Reach, ...]:
-    """FloatModel.reach() over all sequences; of a very long one each piece starts from the zero state."""
-    pieces = [x[start : start + 10_000] for x in sequences.x for start in range(0, len(x), 10_000)]
-    found = [model.reach(x, lengths) for _, x, lengths in _groups(pieces, 20_000)]
-    return tuple(
-        Reach(*(np.max([getattr(reach, part.name) for reach in cell], axis=0) for part in fields(Reach)))
-        for cell in zip(*found, strict=True)
-    )
-
-
-def _groups(xs: Sequence[np.ndarray], room: int) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
-    """Sequences of about one length together, at most `room` padded steps: their numbers, padded x, lengths."""
-    order = np.argsort([len(x) for x in xs], kind="stable")
-    start = 0
-    while start < len(order):
-        stop = start + 1
-        while stop < len(order) and (stop + 1 - start) * len(xs[order[stop]]) <= room:
-            stop += 1
-        numbers = [int(i) for i in order[start:stop]]
-        x, lengths = Sequences([xs[i] for i in numbers], np.zeros(len(numbers))).padded()
-        yield numbers, x, lengths
-        start = stop
-
-
-def calibrate(recording: Recording) -> Calibration:
-    """Ranges of the training values, and the SAMPLE_STEPS consecutive steps in which they vary most.
-
-    Vary: the sum of the channels' variances after normalisation. Of equals the first; a shorter sample when
-    no sequence is as long.
-    """
-    steps = min(SAMPLE_STEPS, int(recording.train.lengths.max()))
-    best, sample = -1.0, recording.train.x[0][:steps]
-    for x in recording.train.x:
-        if len(x) < steps:
-            continue
-        windows = np.lib.stride_tricks.sliding_window_view(
-            (x - recording.mean) / recording.std, steps, axis=0
-        )
-        spreads = windows.var(axis=2).sum(axis=1)
-        first = int(spreads.argmax())
-        if spreads[first] > best:
-            best, sample = float(spreads[first]), x[first : first + steps]
-    return Calibration(recording.minimum, recording.maximum, recording.integer, sample.copy())
 
 
 def _optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
