@@ -14,8 +14,8 @@ import urnn
 from tinyrnn.errors import RuntimeMissing, TinyrnnError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-import cycles
 import microbit
+import stepcost
 from m0board import PACKAGE, Board
 from microbit import MicroBit, MicroBitError
 from mpyfile import ASM, machine_functions
@@ -74,7 +74,7 @@ def test_recorded_calls_of_machine_code(board: MicroBit) -> None:
 def test_a_step_of_a_network(board: MicroBit, kernels: str) -> None:
     """All assembler of some steps of a small network, each call with the memory as it was on the other core."""
     pytest.importorskip("rp2040py", reason="pip install 'rp2040py>=1.0.0b1'")
-    size = cycles.Size(2, 5, 3)
+    size = stepcost.Size(2, 5, 3)
     data = size.file()
     core = Board(scratch_bytes=SCRATCH)
     net = core.load(data, kernels)
@@ -83,7 +83,7 @@ def test_a_step_of_a_network(board: MicroBit, kernels: str) -> None:
     for number, sample in enumerate(size.samples(3)):
         net.step(sample)
         plain.step(sample)
-        cycles.check(kernels, number, [*net.output, *net.state], [*plain.output, *plain.state])
+        stepcost.check(kernels, number, [*net.output, *net.state], [*plain.output, *plain.state])
     assert core.record
     for call in core.record:
         assert board.replay(call) == (call.result, call.after), call.name

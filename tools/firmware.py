@@ -32,20 +32,19 @@ TIMEOUT_S = 600
 class Timed:
     """cycles: of a whole step, by the clock. digest: bench_cycles.py's over all outputs and states."""
 
-    kernels: str
     cycles: float
     digest: int
     allocated: int  # bytes of heap in a step
 
 
-def host_digest(data: bytes) -> int:
+def host_digest(data: bytes, steps: int) -> int:
     """The digest that the plain kernels of this host give."""
     import urnn
 
     program = _program()
     net = urnn.load(bytearray(data), kernels="plain")
     seen = 0
-    for sample in program.samples(net.inputs, program.STEPS):
+    for sample in program.samples(net.inputs, steps):
         net.step(sample)
         seen = program.digest(net, seen)
     return int(seen)
@@ -85,11 +84,11 @@ def _mpy_cross(arguments: list[str]) -> None:
 
 
 def time_steps(
-    firmware: Path, models: dict[str, bytes], kernels: list[str], compiled: bool = True
-) -> dict[str, list[Timed]]:
-    """Copy the package and the models to the board and time each; model's name -> what each kernel set took.
+    firmware: Path, models: dict[str, bytes], kernels: str, steps: int, compiled: bool = True
+) -> dict[str, Timed]:
+    """Copy the package and the models to the board and time so many steps of each; model's name -> what one took.
 
-    kernels: their names; empty: all that the board has but plain. Raises TinyrnnError when the board's program fails.
+    Raises TinyrnnError when the board's program fails, RuntimeMissing without emulator or firmware.
     """
     try:
         from rp2040py.boards import BoardSpec
@@ -98,7 +97,6 @@ def time_steps(
         raise RuntimeMissing("the emulated RP2040 is not here: pip install 'rp2040py>=1.0.0b1'") from None
     if not firmware.is_file():
         raise RuntimeMissing(f"{firmware} is not there: give the path of an RPI_PICO firmware, a .uf2 file")
-    arguments = [argument for name in kernels for argument in ("-k", name)]
 
     async def session() -> str:
         async with MicroPythonDevice(board=BoardSpec(image=firmware)) as device:
@@ -116,13 +114,13 @@ def time_steps(
                     await execute(f"f.write({data[at : at + CHUNK]!r})")
                 await execute("f.close()")
             program = SCRIPT.read_text(encoding="utf-8")
-            argv = ["bench_cycles.py", *arguments, *models]
+            argv = ["bench_cycles.py", kernels, str(steps), *models]
             return await execute(f"import sys; sys.argv[:] = {argv!r}; f = None\n{program}")
 
     with contextlib.redirect_stdout(io.StringIO()):  # the emulator's own words
         text = asyncio.run(session())
-    found: dict[str, list[Timed]] = {name: [] for name in models}
+    found = {}
     for line in text.splitlines():
-        model, name, us, steps, allocated, digest = line.split()
-        found[model].append(Timed(name, int(us) * CLOCK_MHZ / int(steps), int(digest), int(allocated)))
+        model, us, allocated, digest = line.split()
+        found[model] = Timed(int(us) * CLOCK_MHZ / steps, int(digest), int(allocated))
     return found

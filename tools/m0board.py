@@ -63,7 +63,8 @@ class Call:
 class Board:
     """One machine with the device package. urnn: the package, whose load() and kernels() are the board's.
 
-    cycles: function's name -> cycles of all its calls. calls: what the code asked of the runtime -> how often.
+    Since start(): cycles: function's name -> cycles of all its calls; entered: how many these were; calls: what the code
+    asked of the runtime -> how often.
     record: assign a list, and every call of an assembler function is appended to it, a Call.
     """
 
@@ -71,6 +72,7 @@ class Board:
         self.machine = Machine(scratch_bytes)
         self._depth = 0  # of calls, a call from a call's runtime functions counted
         self.cycles: Counter[str] = Counter()
+        self.entered: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self._buffers: dict[int, tuple[Any, memoryview, int]] = {}  # by id of the owner: owner, its bytes, address
         self._objects: dict[int, object] = {}  # by their words, all that are no constants
@@ -93,11 +95,10 @@ class Board:
         _Loader(self, file).exec_module(module)
         return module
 
-    def count(self) -> tuple[int, Counter[str]]:
-        """Cycles since the last count(), and those of each function; both start again."""
-        taken = Counter(self.cycles)
-        self.cycles.clear()
-        return sum(taken.values()), taken
+    def start(self) -> None:
+        """Count from now on."""
+        for counter in (self.cycles, self.entered, self.calls):
+            counter.clear()
 
     # Values as MicroPython's words: 2 n + 1 for a small integer n, constants, or the address of an object. Tuples, lists and
     # arrays lie in the memory as MicroPython has them, for kernels that read them there; others have an address of nothing.
@@ -172,6 +173,7 @@ class Board:
         self._copy_in()
         before, inner = machine.cycles, sum(self.cycles.values())
         self._depth += 1
+        self.entered[name] += 1
         try:
             result = machine.call(entry, *arguments)
         finally:
