@@ -23,7 +23,7 @@ _deployed: dict[tuple[str, str], bytes] = {}
 
 
 def tiny_network(bias: int = 0) -> Network:
-    """2 inputs, 2 units, 3 classes, made by hand: docs/protocol.md's frames are this model's. bias: of the head's first row."""
+    """2 inputs, 2 units, 3 classes, made by hand: docs/protocol.md's frames are of it. bias: of the head's first row."""
 
     def matrix(weight: list[list[int]], bias: list[int], shift: int) -> Matrix:
         return Matrix(np.array(weight, np.int8), np.array(bias, np.int32), np.full(len(weight), shift, np.uint8))
