@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-from tinyrnn.network import GRU, LIMIT, Channels, Matrix, Network, pack
+from tinyrnn.cells.base import Cell
+from tinyrnn.cells.embd import Embedding
+from tinyrnn.cells.fgrn import FastGRNN
+from tinyrnn.cells.frnn import FastRNN
+from tinyrnn.cells.gru import GRU
+from tinyrnn.cells.grub import GRUBefore
+from tinyrnn.cells.lstm import LSTM
+from tinyrnn.cells.norm import Normalisation
+from tinyrnn.cells.rnn import RNN
+from tinyrnn.matrix import LIMIT, Matrix, Norm, Part, Product
+from tinyrnn.network import Channels, Network, pack
+
+KINDS = ("ordinary", "extreme", "sparse")
+# Cells with a state; each is a class of its own in the suite. "-" and an option: see random_cell()
+CELLS = ("gru", "gru-reset-before", "lstm", "lstm-projection", "rnn", "rnn-relu", "fastrnn", "fastgrnn")
 
 
 def random_matrix(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Matrix:
@@ -27,19 +41,88 @@ def random_matrix(rng: np.random.Generator, rows: int, cols: int, kind: str) -> 
     return Matrix(weight.astype(np.int8), bias.astype(np.int32), shift.astype(np.uint8))
 
 
-def random_network(seed: int) -> Network:
-    """1-3 layers, 1-64 inputs and units, 1-12 outputs. The same seed gives the same network."""
+def bounded_matrix(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Matrix:
+    """A matrix whose results have 16 bits by proof, some of them just so: the smallest shift that does it."""
+    wild = random_matrix(rng, rows, cols, kind)
+    bias = np.clip(wild.bias, -(1 << 20), 1 << 20)
+    matrix = Matrix(wild.weight, bias, wild.shift)
+    shift = np.array([next(s for s in range(31) if bound <= 32767 << s) for bound in matrix.bounds().tolist()])
+    return Matrix(wild.weight, bias, shift.astype(np.uint8))
+
+
+def random_norm(rng: np.random.Generator, n: int, kind: str) -> Norm:
+    """Any table of scale() that the loader takes."""
+    if kind == "extreme":
+        gain, bias = rng.choice([-32768, 32767], (2, n))
+        return Norm(gain.astype(np.int16), bias.astype(np.int16), int(rng.choice([1, 32768])), int(rng.choice([0, 15])))
+    gain, bias = rng.integers(-32768, 32768, (2, n))
+    return Norm(gain.astype(np.int16), (bias >> 3).astype(np.int16), int(rng.integers(1, 3000)), int(rng.integers(10, 16)))
+
+
+def random_part(rng: np.random.Generator, rows: int, cols: int, kind: str, plain: bool) -> Part:
+    """A matrix; or, unless it is to be plain, one time in two of low rank, normalised, or both."""
+    low = norm = None
+    choice = 0 if plain else int(rng.integers(0, 6))
+    inner = cols
+    if choice in (1, 3):
+        inner = int(rng.integers(1, 9))
+        low = bounded_matrix(rng, inner, cols, kind)
+    if choice in (2, 3):
+        norm = random_norm(rng, rows, kind)
+    matrix = random_matrix(rng, rows, inner, kind)
+    return Product(matrix, low, norm) if choice in (1, 2, 3) else matrix
+
+
+def random_cell(rng: np.random.Generator, name: str, inputs: int, n: int, kind: str, plain: bool = False) -> Cell:
+    """A cell of CELLS with n units. plain: without low rank and norms."""
+
+    def part(rows: int, cols: int) -> Part:
+        return random_part(rng, rows, cols, kind, plain)
+
+    if name == "gru":
+        return GRU(part(3 * n, inputs), part(3 * n, n))
+    if name == "gru-reset-before":
+        return GRUBefore(part(3 * n, inputs), part(2 * n, n), part(n, n))
+    if name.startswith("lstm"):
+        width = int(rng.integers(1, n + 1)) if name == "lstm-projection" else n
+        r = bounded_matrix(rng, width, n, kind) if name == "lstm-projection" else None
+        return LSTM(part(4 * n, inputs), part(4 * n, width), r, int(rng.integers(0, 13)))
+    w, u, k = part(n, inputs), part(n, n), int(rng.integers(0, 16))
+    most = rng.integers(0, 2, 2).tolist()
+    if name == "fastrnn":
+        alpha, beta = (int(rng.choice([0, 32768]) if edge else rng.integers(0, 32769)) for edge in most)
+        return FastRNN(w, u, alpha, beta, k)
+    if name == "fastgrnn":
+        zeta, nu = (int(rng.choice([0, 16384]) if edge else rng.integers(0, 16385)) for edge in most)
+        size = (1 << 24) - 1
+        bias = rng.choice([-size, size], n) if kind == "extreme" else rng.integers(-(1 << 15), 1 << 15, n)
+        return FastGRNN(w, u, bias.astype(np.int32), zeta, nu, k)
+    return RNN(w, u, name == "rnn-relu")
+
+
+def random_network(seed: int, cell: str = "gru", plain: bool = True) -> Network:
+    """1-3 layers, 1-64 inputs and units, 1-12 outputs. The same seed gives the same network.
+
+    cell: a name of CELLS, or "mixed". Not plain: with low rank and norms in the cells, a norm between some of them,
+    and sometimes an embedding in front.
+    """
     rng = np.random.default_rng(seed)
-    kind = ("ordinary", "extreme", "sparse")[seed % 3]
+    kind = KINDS[seed % 3]
     inputs = int(rng.integers(1, 65)) if seed % 4 else int(rng.integers(1, 9))
     layers = int(rng.integers(1, 4))
     # Half of them small: the plain kernels under emulation are slow
     units = [int(rng.integers(1, 65 if seed % 2 else 13)) for _ in range(layers)]
-    cells = []
+    cells: list[Cell] = []
     width = inputs
+    if not plain and seed % 5 == 0:
+        width, inputs = inputs, 1
+        cells.append(Embedding(rng.integers(-32767, 32768, (int(rng.integers(1, 30)), width)).astype(np.int16)))
     for n in units:
-        cells.append(GRU(random_matrix(rng, 3 * n, width, kind), random_matrix(rng, 3 * n, n, kind)))
-        width = n
+        name = str(rng.choice(CELLS)) if cell == "mixed" else cell
+        cells.append(random_cell(rng, name, width, n, kind, plain))
+        width = cells[-1].units
+        if not plain and rng.random() < 0.3:
+            cells.append(Normalisation(random_norm(rng, width, kind)))
     outputs = int(rng.integers(1, 13))
     shift = rng.integers(1, 15, inputs)
     factor = rng.integers(1, 1 << 14, inputs)
@@ -47,6 +130,9 @@ def random_network(seed: int) -> Network:
     half = (1 << shift) >> 1
     room = ((32767 << shift) + half - 1) // factor
     channels = Channels(*(v.astype(np.int32) for v in (offset - room, offset + room, offset, factor, shift)))
+    if isinstance(cells[0], Embedding):  # symbols on both sides of those there are, in range and out
+        size = len(cells[0].table)
+        channels = Channels(*(np.array([v], np.int32) for v in (-3, size + 2, 0, 1, 0)))
     return Network(
         task="classification",
         when="every",
@@ -70,8 +156,8 @@ def random_samples(network: Network, seed: int, steps: int) -> np.ndarray:
     return np.where(pick < 0.7, ordinary, np.where(pick < 0.85, ends, extreme))
 
 
-def ready(seed: int) -> Network:
+def ready(seed: int, cell: str = "gru", plain: bool = True) -> Network:
     """The network of a seed, proven lawful."""
-    network = random_network(seed)
+    network = random_network(seed, cell, plain)
     pack(network)
     return network

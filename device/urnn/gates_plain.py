@@ -96,9 +96,9 @@ def add(t, a, c, n):
 
 
 def rsqrt(w):
-    """(y, j): w^-1/2 = y * 2^(j - 28), within 0.02 %; w in 1..2^30 - 1, y in 8192..16384 (equation 30).
+    """y << 4 | j, with w^-1/2 = y * 2^(j - 28) within 0.02 %; w in 1..2^30 - 1, y in 8192..16384 (equation 30).
 
-    rsqrt(1 << 28) == (16384, 0), rsqrt(1) == (16384, 14)
+    rsqrt(1 << 28) == 16384 << 4, rsqrt(1) == 16384 << 4 | 14
     """
     j = 0
     while w < 1 << 28:
@@ -108,7 +108,7 @@ def rsqrt(w):
     y = 19400 - (w * 3200 >> 14)
     for _ in range(3):  # Newton's method
         y = rshift(y * (49152 - (w * (y * y >> 14) >> 14)), 15)
-    return y, j
+    return y << 4 | j  # not a tuple, which would be allocated
 
 
 def scale(t, a, c, n):
@@ -116,7 +116,7 @@ def scale(t, a, c, n):
 
     t: u32 p, r, e, s; for each of the n integers i16 gain, bias. n <= 2^p, p <= 14; r = 2^(14 + p) / n rounded; e: epsilon,
     1..32768; s: shift of the gains, 0..15. a: n integers, saturated here. c: n integers in the bias' format; may be a.
-    n=2 p=1 r=16384 e=1 s=14 gains 16384 biases 0: a = (300, 100) -> mean 200, d = (50, -50), c = (4096, -4096) >> 0.5
+    n=2 p=1 r=16384 e=1 s=14 gains 16384 biases 0: a=(300, 100) -> mean 200, halves (50, -50), c=(4095, -4095)
     """
     p, e, s = t[0], i32(t, 8), t[12]
     total = 0
@@ -127,7 +127,9 @@ def scale(t, a, c, n):
         d = rshift(saturate(a[i]) - mean, 1)
         e += rshift(d * d, p)
         c[i] = d
-    y, j = rsqrt(e)
+    y = rsqrt(e)
+    j = y & 15
+    y >>= 4
     for i in range(n):
         at = 16 + 4 * i
         q = saturate(rshift(c[i] * y, 16 - j))
