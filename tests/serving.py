@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from ports import Port
@@ -19,7 +20,7 @@ from tinyrnn.network import GRU, Channels, Matrix, Network, pack
 from tinyrnn.runtimes import Runtime
 
 TIMEOUT_S = 30.0
-_deployed: dict[tuple[str, str], bytes] = {}
+_deployed: WeakKeyDictionary[Port, dict[str, bytes]] = WeakKeyDictionary()
 
 
 def tiny_network(bias: int = 0) -> Network:
@@ -54,9 +55,10 @@ def write_tiny(folder: Path, name: str = "tiny.urnn", bias: int = 0) -> Path:
 def put_model(port: Port, path: Path) -> None:
     """Deploy unless this session has put the same file there and the board is the same."""
     data = path.read_bytes()
-    if _deployed.get((port.path, path.name)) != data:
+    there = _deployed.setdefault(port, {})
+    if there.get(path.name) != data:
         deploy(port.path, read_model(path), lambda line: None)
-        _deployed[port.path, path.name] = data
+        there[path.name] = data
 
 
 class PipeLine:

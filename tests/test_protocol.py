@@ -51,9 +51,13 @@ def stream(client: Client) -> list[list[int]]:
         client.send(f"step {pack_samples(sample)}")
         while (words := client.receive(0.0)) is not None:
             got.append(unpack(words[1], "<i4").tolist())
+    return got + drain(client)
+
+
+def drain(client: Client) -> list[list[int]]:
+    got = []
     while client.pending:
-        words = client.receive()
-        got.append(unpack(words[1], "<i4").tolist())
+        got.append(unpack(client.receive()[1], "<i4").tolist())
     return got
 
 
@@ -110,8 +114,7 @@ def test_lost_answers_are_a_clear_error(client: Client) -> None:
     for sample in SAMPLES[:6]:
         client.send(f"step {pack_samples(sample)}")
     with pytest.raises(LinkError, match=r"the answer to command .* was lost: bytes are damaged on the line"):
-        while client.pending:
-            client.receive()
+        drain(client)
 
 
 def test_a_line_that_is_all_noise_is_a_clear_error(client: Client) -> None:

@@ -1,0 +1,106 @@
+"""``tinyrnn bench``: what it reports, that it checks the answer it times, and what it adds to boards/."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import serving
+from ports import Port
+from tinyrnn import boards, cli
+from tinyrnn.board.bench import Measured, measure, record
+from tinyrnn.errors import BoardError, Mismatch
+
+
+@pytest.fixture
+def model(port: Port, tmp_path: Path) -> Path:
+    path = serving.write_tiny(tmp_path)
+    serving.put_model(port, path)
+    return path
+
+
+def test_each_kernel_set(port: Port, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", str(model), "--port", port.path, "--steps", "30", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    sets = [row["kernels"] for row in rows]
+    assert sets[-1] == "plain"
+    assert ("viper" in sets) == port.has_viper or port.name == "board"
+    for row in rows:
+        assert (row["model"], row["shape"], row["steps"]) == ("tiny.urnn", "GRU 2-2-3", 30)
+        assert row["firmware"].startswith("MicroPython 1.")
+        assert 0 <= row["min_us"] <= row["median_us"] <= row["p99_us"]
+        assert row["mean_us"] > 0
+        assert row["step_bytes"] == 0, "step() allocates nothing"
+        assert row["heap_before"] > row["heap_after"] > 0
+
+
+def test_table(port: Port, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", str(model), "--port", port.path, "--steps", "10", "--kernels", "plain"]) == 0
+    out = capsys.readouterr().out
+    assert "tiny.urnn, GRU 2-2-3, on " in out
+    assert [line for line in out.splitlines() if line.startswith("│ plain ")]
+
+
+def test_a_wrong_answer_is_not_timed(port: Port, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = serving.tiny_network(bias=16)
+    monkeypatch.setattr("tinyrnn.modelfile.read", lambda path: network)
+    with pytest.raises(Mismatch, match=r"computes other integers: `tinyrnn verify .* --on"):
+        measure(port.path, str(model), 5)
+
+
+def test_refusals(port: Port, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(BoardError, match=r"has no kernels 'fast'; expected one of .*plain"):
+        measure(port.path, str(model), 5, ["fast"])
+    with pytest.raises(
+        BoardError, match=r"not there.urnn is not on the board|is not on the board; expected it there: `tinyrnn"
+    ):
+        measure(port.path, str(serving.write_tiny(tmp_path, "not-there.urnn")), 5)
+    with pytest.raises(BoardError, match=r"another tiny.urnn is there .* expected .*: `tinyrnn deploy"):
+        measure(port.path, str(serving.write_tiny(tmp_path, bias=16)), 5)
+
+
+@pytest.mark.parametrize("steps", ["0", "-1", "5001"])
+def test_steps_out_of_range(tmp_path: Path, steps: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", str(serving.write_tiny(tmp_path)), "--port", "none", "--steps", steps]) == 3
+    assert f"--steps {steps}: expected 1 to 5000" in capsys.readouterr().err
+
+
+ROW = Measured(
+    "m.urnn", "GRU 6-32-4", "Raspberry Pi Pico with RP2040", "MicroPython 1.28.0", "viper", 200, 1, 2, 3, 2.5, 0.0, 9, -1
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of boards/."""
+    copy = tmp_path / "boards"
+    shutil.copytree(Path(__file__).parents[1] / "boards", copy)
+    monkeypatch.setattr(boards, "_folder", lambda: copy)
+    boards.known.cache_clear()
+    yield copy
+    boards.known.cache_clear()
+
+
+def test_write(folder: Path) -> None:
+    """Twice: both are there, nothing else has changed, and the board is still a board."""
+    path = folder / "rpi-pico.toml"
+    before = path.read_text()
+    assert record([ROW], "emulated", "2026-11-23") == path
+    record([ROW, ROW], "", "2026-11-24")
+    text = path.read_text()
+    assert text.startswith(before)
+    assert boards.get("rpi-pico").name == "Raspberry Pi Pico"
+    added = boards.tomllib.loads(text)["measured"]
+    assert [(entry["date"], entry.get("note")) for entry in added] == [
+        ("2026-11-23", "emulated"), ("2026-11-24", None), ("2026-11-24", None),
+    ]  # fmt: skip
+    assert added[0]["median_us"] == 2
+    assert "heap_after" not in added[0], "the board could not say"
+
+
+def test_write_of_an_unknown_board(folder: Path) -> None:
+    row = Measured(**{**ROW.__dict__, "board": "A board of one's own"})
+    with pytest.raises(BoardError, match=r"no file in boards/ is of \"A board of one's own\"; expected one whose `machine`"):
+        record([row], "", "2026-11-23")
