@@ -85,7 +85,7 @@ def random_cell(rng: np.random.Generator, name: str, inputs: int, n: int, kind: 
         return GRUBefore(part(3 * n, inputs), part(2 * n, n), part(n, n))
     if name.startswith("lstm"):
         width = int(rng.integers(1, n + 1)) if name == "lstm-projection" else n
-        r = bounded_matrix(rng, width, n, kind) if name == "lstm-projection" else None
+        r = random_matrix(rng, width, n, kind) if name == "lstm-projection" else None
         return LSTM(part(4 * n, inputs), part(4 * n, width), r, int(rng.integers(0, 13)))
     w, u, k = part(n, inputs), part(n, n), int(rng.integers(0, 16))
     most = rng.integers(0, 2, 2).tolist()

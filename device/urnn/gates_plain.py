@@ -6,10 +6,10 @@ What a kernel is bounded by, docs/numerics.md proves.
 """
 
 from .fixed import i32, rshift, saturate, sigmoid, tanh
-from .program import ADD, BLEND, EMBED, LEAK, MEMORY, MIX, MUL, RELU, SCALE, SIGMOID, TANH
+from .program import ADD, BLEND, EMBED, LEAK, LIMIT, MEMORY, MIX, MUL, RELU, SCALE, SIGMOID, TANH
 
 NAME = "plain"
-CODES = (SIGMOID, TANH, RELU, MUL, MIX, MEMORY, LEAK, BLEND, ADD, SCALE, EMBED)
+CODES = (SIGMOID, TANH, RELU, MUL, MIX, MEMORY, LEAK, BLEND, ADD, SCALE, EMBED, LIMIT)
 
 
 def _i16(b, at):
@@ -149,7 +149,13 @@ def embed(t, x, c, n):
         at += 2
 
 
-_KERNELS = (sigmoids, tanhs, relu, mul, mix, memory, leak, blend, add, scale, embed)
+def limit(_, a, c, n):
+    """c = saturate(a), equation 2. a: n integers of any size. c: n integers; may be a. a=-40000 -> -32767"""
+    for i in range(n):
+        c[i] = saturate(a[i])
+
+
+_KERNELS = (sigmoids, tanhs, relu, mul, mix, memory, leak, blend, add, scale, embed, limit)
 
 
 def pack(steps):

@@ -7,11 +7,11 @@ does, and which idioms every emitter compiles rightly.
 import micropython
 
 from .kernels_viper import pack  # noqa: F401
-from .program import ADD, BLEND, EMBED, LEAK, MEMORY, MIX, MUL, RELU, SCALE, SIGMOID, TANH
+from .program import ADD, BLEND, EMBED, LEAK, LIMIT, MEMORY, MIX, MUL, RELU, SCALE, SIGMOID, TANH
 from .tables import TANH as TABLE
 
 NAME = "viper"
-CODES = (SIGMOID, TANH, RELU, MUL, MIX, MEMORY, LEAK, BLEND, ADD, SCALE, EMBED)
+CODES = (SIGMOID, TANH, RELU, MUL, MIX, MEMORY, LEAK, BLEND, ADD, SCALE, EMBED, LIMIT)
 
 
 @micropython.viper
@@ -209,6 +209,17 @@ def run(a: ptr32, b: ptr32, box):
                     v = -32767
                 c[0] = v
                 x = ptr32(int(x) + 4)
+                c = ptr32(int(c) + 4)
+                n -= 1
+        elif code == 27:  # LIMIT
+            while n > 0:
+                v = int(b[0]) << up >> up
+                if v > 32767:
+                    v = 32767
+                if v < -32767:
+                    v = -32767
+                c[0] = v
+                b = ptr32(int(b) + 4)
                 c = ptr32(int(c) + 4)
                 n -= 1
         else:  # EMBED

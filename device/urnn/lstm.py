@@ -1,11 +1,11 @@
 """LSTM, with or without a projection of its output. docs/numerics.md, equations 18 to 23.
 
 Section b"LSTM": u16 inputs I, u16 units H, u8 k, u8 0, u16 outputs P or 0; product W (4H x I), product U (4H x P, or H without
-a projection), and with one matrix R (P x H). Gates in the order i, f, o, g. The state: h (P or H), then c (H) in Q(k).(15-k).
+a projection), and with one matrix R (P x H), whose results are h and saturate. Gates in the order i, f, o, g. The state: h (P or H), then c (H) in Q(k).(15-k).
 """
 
 from .format import matrix
-from .program import MATVEC, MEMORY, MUL, SIGMOID, TANH
+from .program import LIMIT, MATVEC, MEMORY, MUL, SIGMOID, TANH
 
 
 def cell(data, start, stop, program):
@@ -27,7 +27,9 @@ def cell(data, start, stop, program):
     program.add(MUL, memoryview(a)[2 * n :], late, m, n)
     if outputs:
         r, at = matrix(data, at, stop, outputs, n)
-        program.add(MATVEC, r, m, h, outputs)
+        y = program.vector(outputs)
+        program.add(MATVEC, r, m, y, outputs)
+        program.add(LIMIT, None, y, h, outputs)
     if at != stop or data[start + 4] > 12:
         raise ValueError("LSTM: wrong length")
     program.x = h

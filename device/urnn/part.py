@@ -8,7 +8,7 @@ matrix B (K x cols) when there is a rank; matrix (rows x K or cols); the table o
 from struct import unpack_from
 
 from .format import matrix
-from .program import MATVEC, SCALE
+from .program import LIMIT, MATVEC, SCALE
 
 
 def cell(data, start, stop, program):
@@ -26,6 +26,7 @@ def product(data, at, stop, rows, cols, x, program):
         m, at = matrix(data, at, stop, rank, cols)
         y = program.vector(rank)
         program.add(MATVEC, m, x, y, rank)
+        program.add(LIMIT, None, y, y, rank)  # nothing to do for a file that keeps the law
         x = y
         cols = rank
     m, at = matrix(data, at, stop, rows, cols)

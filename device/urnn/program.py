@@ -24,6 +24,7 @@ BLEND = 23
 ADD = 24
 SCALE = 25
 EMBED = 26
+LIMIT = 27
 
 # Modules FAMILY_SET hold the kernels of a family: codes 0..15, 16..31, and so on.
 FAMILIES = ("kernels", "gates")

@@ -144,4 +144,5 @@ RULES: dict[int, Callable[[Bounds, Step], None]] = {
     codes.ADD: _add,
     codes.SCALE: _scale,
     codes.EMBED: _scale,
+    codes.LIMIT: _scale,
 }

@@ -69,30 +69,20 @@ def rescaled(what: str, weight: np.ndarray, bias: np.ndarray, bits: int, out: in
     return matrix([w for w, _, _ in parts], [b for _, b, _ in parts], np.array([e - lowest for _, _, e in parts]))
 
 
-def bounded(what: str, weight: np.ndarray, bits: int, common: bool) -> tuple[Matrix, np.ndarray]:
+def bounded(what: str, weight: np.ndarray, bits: int) -> tuple[Matrix, np.ndarray]:
     """A matrix without bias whose results are proven to have 16 bits; and the fraction bits of each (equation 35).
 
-    common: all results have the same. Raises ModelError, naming the row.
+    Raises ModelError, naming the row.
     """
-
-    def fitted(r: int, most: int) -> tuple[np.ndarray, int, int]:
-        """Weights, shift and fraction bits, at most `most`, of row r."""
-        integers, _, exponent = row(f"{what} row {r}", weight[r], 0.0, bits, -60, SHIFT_MAX, None)
+    weights, shifts, got = [], [], []
+    for r, w in enumerate(weight):
+        integers, _, exponent = row(f"{what} row {r}", w, 0.0, bits, -60, SHIFT_MAX, None)
         total = int(np.abs(integers).sum()) * ACTIVATION_MAX
-        shift = max(0, exponent + bits - most)
-        while total + (1 << shift >> 1) > ACTIVATION_MAX << shift:
-            shift += 1
-        if shift > SHIFT_MAX:  # a row so small that the others' format leaves nothing of it
-            return np.zeros_like(integers), 0, most
-        return integers, shift, exponent + bits - shift
-
-    found = [fitted(r, STATE_BITS + SHIFT_MAX) for r in range(len(weight))]
-    if common:
-        most = min(got for (_, _, got), w in zip(found, weight, strict=True) if np.abs(w).max() > 0 or len(found) == 1)
-        found = [fitted(r, most) for r in range(len(weight))]
-        found = [(w, shift, most) for w, shift, _ in found]
-    shift = np.array([shift for _, shift, _ in found])
-    return matrix([w for w, _, _ in found], [0] * len(found), shift), np.array([got for _, _, got in found])
+        shift = next(s for s in range(31) if total + (1 << s >> 1) <= ACTIVATION_MAX << s)
+        weights.append(integers)
+        shifts.append(shift)
+        got.append(exponent + bits - shift)
+    return matrix(weights, [0] * len(weights), np.array(shifts)), np.array(got)
 
 
 def product(
@@ -102,7 +92,7 @@ def product(
     if not isinstance(weight, Factors):
         whole = rescaled(what, weight, bias, bits, out)
         return whole if norm is None else Product(whole, norm=norm)
-    low, got = bounded(f"{what} B", weight.b, bits, common=False)
+    low, got = bounded(f"{what} B", weight.b, bits)
     # Each column of A takes up its own format
     high = rescaled(f"{what} A", weight.a * 2.0 ** (STATE_BITS - got), bias, STATE_BITS, out)
     return Product(high, low, norm)

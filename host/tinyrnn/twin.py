@@ -249,6 +249,16 @@ def _embed(step: Step, part: Batch) -> Kernel:
     return kernel
 
 
+def _limit(step: Step, part: Batch) -> Kernel:
+    """Equation 2."""
+    a, c = part(step.b, step.n), part(step.c, step.n)
+
+    def kernel() -> None:
+        c[:] = saturate(a)
+
+    return kernel
+
+
 def _words(table: Operand) -> np.ndarray:
     assert isinstance(table, memoryview), "a kernel's definition names a table here"
     return np.frombuffer(table[: len(table) & -4], "<i4")
@@ -272,4 +282,5 @@ KERNELS: dict[int, Callable[[Step, Batch], Kernel]] = {
     codes.ADD: _add,
     codes.SCALE: _scale,
     codes.EMBED: _embed,
+    codes.LIMIT: _limit,
 }

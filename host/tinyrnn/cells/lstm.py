@@ -12,7 +12,7 @@ from tinyrnn import floatcells
 from tinyrnn.cells.base import STATE_BITS, Cell, Given
 from tinyrnn.floatlayers import Factors, Layer, Weight, dense
 from tinyrnn.matrix import Matrix, Part, read_part
-from tinyrnn.rows import bounded
+from tinyrnn.rows import rescaled
 
 RANGE_MOST = 12  # c within +-2^12
 
@@ -85,8 +85,8 @@ class LSTM(Cell):
         extra = given.extra(slice(layer.units, None), RANGE_MOST)
         r, bits = None, STATE_BITS
         if layer.weight_hr is not None:
-            r, got = bounded(f"{given.where} R", dense(layer.weight_hr), STATE_BITS, common=True)
-            bits = int(got[0])
+            bits = STATE_BITS - given.extra(slice(0, layer.units), STATE_BITS)
+            r = rescaled(f"{given.where} R", dense(layer.weight_hr), np.zeros(layer.units), STATE_BITS, bits)
         return cls(given.w(layer, layer.bias_ih), given.u(layer, layer.bias_hh, bits), r, extra), bits
 
 
