@@ -6,14 +6,23 @@ program's own, then n. Code 0 is the end.
 
 Nothing here checks a bound: format.py and __init__.py have proven every length before an address is used.
 
+Four rows at once. The weights of rows 0 and 1 of a column lie in one half-word m = u0 + u1 2^8, where u = w + 128, and those
+of rows 2 and 3 in the next; they are never taken apart: with a0 = sum of m x and a1 = sum of (m >> 8) x,
+
+    sum of u1 x = a1,    sum of u0 x = a0 - a1 2^8
+
+The 128 in u is taken off by where a0 and a1 start: a1 at -128 * sum(x), a0 at the same and 2^8 times it.
+
 ptr8 and ptr16 load unsigned; ptr32 loads signed where words have 32 bits and unsigned on the 64-bit unix port. So sums
 are right modulo 2^32 everywhere, and `v << up >> up` makes a signed number of one: up is 32 where words have 64 bits,
 and 0, which changes nothing, on every board.
 
-Weights are stored as w + 128, so the products are too large by 128 * sum(x); that is taken off once a row.
+The first two locals live in registers, the others in memory: so m and x hold what is in use, addresses or integers alike,
+and casts change from one to the other, which costs nothing. A product comes before the sum it goes into, because the
+other order would save the sum to memory. docs/kernels.md counts the cycles.
 
 Idioms that every released emitter compiles rightly: bump a pointer and use constant offsets, never a 16- or 32-bit
-access by variable index (micropython#18800); `0 - x` for minus x (micropython#19508).
+access by variable index (micropython#18800); no minus before a local (micropython#19508).
 """
 
 from array import array
@@ -53,7 +62,6 @@ def pack(steps):
     return words
 
 
-# The first two locals live in registers: they are the pointers of the innermost loop.
 @micropython.viper
 def run(m: ptr8, x: ptr32, box):
     up = 1
@@ -71,49 +79,105 @@ def run(m: ptr8, x: ptr32, box):
         n = x[4]
         here += 20
         if code == 2:  # MATVEC
-            x = b
             cols = int(ptr16(a)[1])
-            # 128 * sum(x), the same for every row
+            end8 = int(b) + ((cols & -8) << 2)
+            end1 = int(b) + (cols << 2)
+            # -128 * sum(x), the same for every row
+            x = b
             excess = 0
             k = cols
-            while k > 0:
-                excess += x[0]
+            while k:
+                excess -= x[0]
                 x = ptr32(int(x) + 4)
                 k -= 1
             excess <<= 7
-            block = int(a) + 4
-            r = 0
+            both = (excess << 8) + excess
+            a = ptr32(int(a) + 4)
             while n > 0:
-                acc = int(ptr32(block + (r << 2))[0]) - excess
-                m = ptr8(block + r + 20)
-                x = b
-                k = cols
-                while k > 7:
-                    acc += (
-                        m[0] * x[0]
-                        + m[4] * x[1]
-                        + m[8] * x[2]
-                        + m[12] * x[3]
-                        + m[16] * x[4]
-                        + m[20] * x[5]
-                        + m[24] * x[6]
-                        + m[28] * x[7]
-                    )
-                    m = ptr8(int(m) + 32)
-                    x = ptr32(int(x) + 32)
-                    k -= 8
-                while k > 0:
-                    acc += m[0] * x[0]
-                    m = ptr8(int(m) + 4)
-                    x = ptr32(int(x) + 4)
-                    k -= 1
-                c[0] = (acc << up >> up) >> int(ptr8(block + r)[16])
-                c = ptr32(int(c) + 4)
-                n -= 1
-                r += 1
-                if r == 4:
-                    r = 0
-                    block += 20 + (cols << 2)
+                w = ptr16(int(a) + 20)
+                q = b
+                a0 = both
+                a1 = excess
+                a2 = both
+                a3 = excess
+                while int(q) != end8:
+                    x = ptr32(q[0])
+                    m = ptr8(w[0])
+                    a0 = int(m) * int(x) + a0
+                    a1 = (int(m) >> 8) * int(x) + a1
+                    m = ptr8(w[1])
+                    a2 = int(m) * int(x) + a2
+                    a3 = (int(m) >> 8) * int(x) + a3
+                    x = ptr32(q[1])
+                    m = ptr8(w[2])
+                    a0 = int(m) * int(x) + a0
+                    a1 = (int(m) >> 8) * int(x) + a1
+                    m = ptr8(w[3])
+                    a2 = int(m) * int(x) + a2
+                    a3 = (int(m) >> 8) * int(x) + a3
+                    x = ptr32(q[2])
+                    m = ptr8(w[4])
+                    a0 = int(m) * int(x) + a0
+                    a1 = (int(m) >> 8) * int(x) + a1
+                    m = ptr8(w[5])
+                    a2 = int(m) * int(x) + a2
+                    a3 = (int(m) >> 8) * int(x) + a3
+                    x = ptr32(q[3])
+                    m = ptr8(w[6])
+                    a0 = int(m) * int(x) + a0
+                    a1 = (int(m) >> 8) * int(x) + a1
+                    m = ptr8(w[7])
+                    a2 = int(m) * int(x) + a2
+                    a3 = (int(m) >> 8) * int(x) + a3
+                    x = ptr32(q[4])
+                    m = ptr8(w[8])
+                    a0 = int(m) * int(x) + a0
+                    a1 = (int(m) >> 8) * int(x) + a1
+                    m = ptr8(w[9])
+                    a2 = int(m) * int(x) + a2
+                    a3 = (int(m) >> 8) * int(x) + a3
+                    x = ptr32(q[5])
+                    m = ptr8(w[10])
+                    a0 = int(m) * int(x) + a0
+                    a1 = (int(m) >> 8) * int(x) + a1
+                    m = ptr8(w[11])
+                    a2 = int(m) * int(x) + a2
+                    a3 = (int(m) >> 8) * int(x) + a3
+                    x = ptr32(q[6])
+                    m = ptr8(w[12])
+                    a0 = int(m) * int(x) + a0
+                    a1 = (int(m) >> 8) * int(x) + a1
+                    m = ptr8(w[13])
+                    a2 = int(m) * int(x) + a2
+                    a3 = (int(m) >> 8) * int(x) + a3
+                    x = ptr32(q[7])
+                    m = ptr8(w[14])
+                    a0 = int(m) * int(x) + a0
+                    a1 = (int(m) >> 8) * int(x) + a1
+                    m = ptr8(w[15])
+                    a2 = int(m) * int(x) + a2
+                    a3 = (int(m) >> 8) * int(x) + a3
+                    w = ptr16(int(w) + 32)
+                    q = ptr32(int(q) + 32)
+                while int(q) != end1:
+                    x = ptr32(q[0])
+                    m = ptr8(w[0])
+                    a0 = int(m) * int(x) + a0
+                    a1 = (int(m) >> 8) * int(x) + a1
+                    m = ptr8(w[1])
+                    a2 = int(m) * int(x) + a2
+                    a3 = (int(m) >> 8) * int(x) + a3
+                    w = ptr16(int(w) + 4)
+                    q = ptr32(int(q) + 4)
+                m = ptr8(int(a) + 16)
+                x = c
+                x[0] = (a0 - (a1 << 8) + a[0] << up >> up) >> m[0]
+                x[1] = (a1 + a[1] << up >> up) >> m[1]
+                x[2] = (a2 - (a3 << 8) + a[2] << up >> up) >> m[2]
+                x[3] = (a3 + a[3] << up >> up) >> m[3]
+                c = ptr32(int(x) + 16)
+                a = ptr32(int(w))
+                n -= 4
         elif code == 1:  # NORMALISE
             sample = box[0]
             x = a
@@ -136,45 +200,42 @@ def run(m: ptr8, x: ptr32, box):
             gate = n << 2
             # r and z, which lie one behind the other: sigmoid(saturate(a + b)), left in a
             k = n << 1
-            while k > 0:
-                v = (int(a[0]) + int(b[0])) << up >> up
-                s = v
-                if v < 0:
-                    s = 0 - v
-                if s > 32767:
-                    s = 32767
-                s &= 32767  # for a file that breaks the law: never a wild read
-                t = ptr16(tanh + (s >> 8 << 1))
-                s = int(t[0]) + (((int(t[1]) - int(t[0])) * (s & 255) + 128) >> 8)
-                if v < 0:
-                    s = 0 - s
-                a[0] = (32769 + s) >> 1
+            while k:
+                m = ptr8(int(a[0]) + int(b[0]) << up >> up)
+                x = ptr32(int(m) >> 31)  # the sign, -1 or 0
+                m = ptr8((int(m) ^ int(x)) - int(x))  # the magnitude
+                if int(m) >> 15:  # limited, whatever the sum was: never a wild read
+                    m = ptr8(32767)
+                t = ptr16(tanh + (int(m) >> 8 << 1))
+                v = int(t[0])
+                m = ptr8(((int(t[1]) - v) * (int(m) & 255) + 128 >> 8) + v)
+                a[0] = (int(m) ^ int(x)) - int(x) + 32769 >> 1
                 a = ptr32(int(a) + 4)
                 b = ptr32(int(b) + 4)
                 k -= 1
-            while n > 0:
+            while n:
                 # n = tanh(saturate(a[n] + rshift(r * saturate(b[n]), 15)))
-                v = int(b[0]) << up >> up
-                if v > 32767:
-                    v = 32767
-                if v < -32767:
-                    v = -32767
-                x = ptr32(int(a) - gate)
-                v = ((int(ptr32(int(x) - gate)[0]) * v + 16384) >> 15) + (int(a[0]) << up >> up)
-                s = v
-                if v < 0:
-                    s = 0 - v
-                if s > 32767:
-                    s = 32767
-                s &= 32767  # for a file that breaks the law: never a wild read
-                t = ptr16(tanh + (s >> 7 << 1))
-                s = int(t[0]) + (((int(t[1]) - int(t[0])) * (s & 127) + 64) >> 7)
-                if v < 0:
-                    s = 0 - s
-                # h = rshift((32768 - z) * n + z * h, 15)
-                v = int(x[0])
-                c[0] = ((32768 - v) * s + v * (int(c[0]) << up >> up) + 16384) >> 15
+                x = b
+                m = ptr8(int(x[0]) << up >> up)
+                if int(m) > 32767:
+                    m = ptr8(32767)
+                if int(m) < -32767:
+                    m = ptr8(-32767)
+                z = ptr32(int(a) - gate)
+                x = ptr32(int(z) - gate)
+                m = ptr8((int(x[0]) * int(m) + 16384 >> 15) + (int(a[0]) << up >> up))
+                x = ptr32(int(m) >> 31)  # as above
+                m = ptr8((int(m) ^ int(x)) - int(x))
+                if int(m) >> 15:
+                    m = ptr8(32767)
+                t = ptr16(tanh + (int(m) >> 7 << 1))
+                v = int(t[0])
+                m = ptr8(((int(t[1]) - v) * (int(m) & 127) + 64 >> 7) + v)
+                m = ptr8((int(m) ^ int(x)) - int(x))
+                # h = n + rshift(z * (h - n), 15)
+                x = c
+                x[0] = (((int(x[0]) << up >> up) - int(m)) * int(z[0]) + 16384 >> 15) + int(m)
                 a = ptr32(int(a) + 4)
                 b = ptr32(int(b) + 4)
-                c = ptr32(int(c) + 4)
+                c = ptr32(int(x) + 4)
                 n -= 1
