@@ -40,6 +40,8 @@ def _cell(name: str, plan: Plan, inputs: int, generator: torch.Generator, memory
         block = slice(gate * units, (gate + 1) * units)
         nn.init.xavier_uniform_(w[block], generator=generator)
         nn.init.orthogonal_(u[block], generator=generator)
+    if name.startswith("rnn") and not plan.saves(*u.shape):
+        nn.init.eye_(u)  # without a gate it is the only way to remember (Le, Jaitly, Hinton, arXiv 1504.00941)
     norm = CellNorm(np.ones(gates * units), np.ones(gates * units)) if plan.layernorm else None
     weight_ih, weight_hh = _weight(w, plan), _weight(u, plan)
     remember = _numpy(torch.linspace(0.0, math.log(memory), units))
