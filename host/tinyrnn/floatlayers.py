@@ -74,7 +74,7 @@ class CellNorm:
     """Layer normalisation inside a cell: of the products W x and U h, before their biases are added.
 
     Where a cell says W x it then computes gain_ih * normalise(W x), and gain_hh * normalise(U h) for U h; mean and
-    variance are taken over all rows of the product, all gates together. This is equation 20 of Ba, Kiros, Hinton,
+    variance are taken over all rows of the product, all gates together. This is (20) of Ba, Kiros, Hinton,
     "Layer Normalization" (arXiv 1607.06450), whose shifts are the cell's biases; the third normalisation there,
     of an LSTM's c, is left out, since c is what the LSTM remembers exactly.
     """
