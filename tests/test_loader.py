@@ -43,6 +43,18 @@ def files(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted(folder.iterdir())]
 
 
+@pytest.fixture(scope="module")
+def cells_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cells")
+    fuzz.cell_models(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def cell_files(cells_folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(cells_folder.iterdir())]
+
+
 @pytest.fixture
 def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buffers between canaries, as in fuzz_load.main()."""
@@ -70,6 +82,14 @@ def test_mutated_files(runtime: Runtime, folder: Path) -> None:
     assert cases // 10 < count.loaded < cases // 2
 
 
+def test_mutated_files_of_every_cell(runtime: Runtime, cells_folder: Path) -> None:
+    cases = DEPTH[runtime.name][1] // 4
+    names = sorted(path.name for path in cells_folder.iterdir())
+    count = fuzz.fuzz(runtime, cells_folder, "random", "2", "0", str(cases), *names)
+    assert count.cases == cases
+    assert cases // 20 < count.loaded < cases // 2
+
+
 def test_the_same_files_everywhere(
     need_runtime: Callable[[str], Runtime], folder: Path, files: list[bytes]
 ) -> None:
@@ -87,22 +107,26 @@ def test_the_same_files_everywhere(
     assert (count.cases, count.loaded) == (1000, loaded)
 
 
-def test_lawful_is_what_the_host_proves(files: list[bytes]) -> None:
+@pytest.mark.usefixtures("guarded")
+def test_lawful_is_what_the_host_proves(files: list[bytes], cell_files: list[bytes]) -> None:
     """The fuzzer excuses different results only for files that the packer would refuse."""
     verdicts = []
-    for original in files:
+    for original in files + cell_files:
+        del fuzz_load.guards[:]
         assert fuzz_load.lawful(urnn.load(original))
         for at in range(12, len(original) - 4):
-            for value in (0x00, 0x3F, 0xC0, 0xFF):
+            for value in (0x00, 0x3F, 0xC0, 0xFF) if original in files else (0x3F, 0xC0):
                 data = bytearray(original)
                 data[at] = value
                 data = fuzz_load.repair(data)
+                del fuzz_load.guards[:]
                 try:
                     net = urnn.load(bytes(data))
+                    lawful = fuzz_load.lawful(net)
                     network = parse(bytes(data))
                 except (ValueError, ModelError):
                     continue
-                matrices = [m for cell in network.cells for m in (cell.w, cell.u)] + [network.head]
+                matrices = [m for cell in network.cells for _, m in cell.matrices] + [network.head]
                 if min(m.weight.min() for m in matrices) == -128:
                     continue  # the packer keeps to -127..127; the kernels compute with -128 as well
                 try:
@@ -110,15 +134,15 @@ def test_lawful_is_what_the_host_proves(files: list[bytes]) -> None:
                     proven = True
                 except ModelError:
                     proven = False
-                assert fuzz_load.lawful(net) == proven, (at, value)
+                assert lawful == proven, (at, value)
                 verdicts.append(proven)
     assert verdicts.count(False) > 10
     assert verdicts.count(True) > 100
 
 
-def test_every_length(files: list[bytes]) -> None:
+def test_every_length(files: list[bytes], cell_files: list[bytes]) -> None:
     """Cut off anywhere, size and CRC made right or not: a ValueError."""
-    for data in files:
+    for data in files + cell_files:
         for n in range(len(data)):
             for mend in (False, True):
                 cut = bytearray(data[:n])
@@ -158,7 +182,7 @@ def test_a_matrix_that_is_not_checked_is_found(files: list[bytes], monkeypatch: 
         return memoryview(data)[start : start + size], start + size
 
     monkeypatch.setattr(urnn, "matrix", unchecked)
-    monkeypatch.setattr(urnn.gru, "matrix", unchecked)
+    monkeypatch.setattr(urnn.program, "matrix", unchecked)
     assert "IndexError after the load" in find_fault(files)
 
 

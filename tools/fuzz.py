@@ -59,6 +59,22 @@ def seed_models(folder: Path) -> list[str]:
     return names
 
 
+def cell_models(folder: Path) -> list[str]:
+    """Write small models of every section there is: cells, low rank, norms, an embedding, heads; their names."""
+    rng = np.random.default_rng(0)
+    models = (
+        random_float_model(rng, 2, (2,), 2, "lstm", symbols=3, projection=1),
+        random_float_model(rng, 2, (3,), 2, "gru-reset-before", rank=1, layernorm=True),
+        random_float_model(rng, 1, (2, 2), 2, ("rnn-relu", "fastrnn"), between=True),
+        random_float_model(rng, 1, (2,), 3, "fastgrnn", heads=(2, 1)),
+        random_float_model(rng, 1, (2,), 2, "lstm", layernorm=True),
+    )
+    names = [f"cell{number}.urnn" for number in range(len(models))]
+    for name, model in zip(names, models, strict=True):
+        (folder / name).write_bytes(pack(quantize(model)))
+    return names
+
+
 def kernel_sets(runtime: Runtime) -> str:
     """The sets to compare, as fuzz_load.py takes them."""
     return "viper,plain" if runtime.has_viper else "plain"
@@ -103,7 +119,7 @@ def main() -> int:
             runtime = runtimes.get(name)
             with tempfile.TemporaryDirectory() as temporary:
                 folder = Path(temporary)
-                files = seed_models(folder)
+                files = seed_models(folder) + cell_models(folder)
                 for mend, what in (("0", "each byte"), ("1", "each byte, CRC mended")):
                     print(row(name, what, fuzz(runtime, folder, "bytes", mend, "255", files[0])), flush=True)
                 total = Count()

@@ -25,7 +25,7 @@ from struct import pack_into, unpack_from
 
 import urnn
 from urnn.format import unseal
-from urnn.program import GRU, MATVEC, Program
+from urnn.program import ADD, GRU, MATVEC, RELU, SIGMOID, TANH, Program
 
 GUARD = 16  # canary words on each side of a buffer, and canary bytes / 4 on each side of a file
 LAW = 1 << 30
@@ -221,7 +221,7 @@ def use(data, kernels, sign):
     edge = bytes([canary & 255]) * (4 * GUARD)
     arena = bytearray(edge + data + edge)
     net = urnn.load(memoryview(arena)[4 * GUARD : 4 * GUARD + len(data)], kernels)
-    if len(guards) != 2 + 3 * len(net._states):  # input, output; two and the state in each cell
+    if not all([place(step[3]) for step in net._steps]):
         raise Fault("buffers without canaries: guarded() no longer stands in for what makes them")
     results = []
     try:
@@ -266,18 +266,58 @@ def bounds(m):
     return found
 
 
+def place(vector):
+    """Where a vector, or a part of one, lies: (the number of its buffer, its offset there); None outside of all."""
+    kept = vector[0]
+    found = None
+    for number in range(len(guards)):
+        whole = guards[number][0]
+        for mark in (0x2B1D, 0x1D2B):  # a number that is there by chance does not change with the vector's
+            vector[0] = mark
+            at = [i for i in range(len(whole)) if whole[i] == mark]
+            found = at if mark == 0x2B1D else [i for i in at if i in found]
+        if found:
+            break
+    vector[0] = kept
+    return (number, found[0]) if found else None
+
+
 def lawful(net):
-    """Whether no accumulator can leave [-2^30, 2^30): the promise under which all kernel sets agree."""
-    made = {}  # the rows of the matrix that makes a vector
-    for code, a, b, c, _ in net._steps:
+    """Whether no accumulator can leave [-2^30, 2^30): the promise under which all kernel sets agree.
+
+    What host/tinyrnn/law.py proves, here on any runtime: the largest magnitude of each number, 32767 where nothing
+    else is known, followed through the steps.
+    """
+    known = [[32767] * len(whole) for whole, _ in guards]
+
+    def get(vector, n):
+        number, at = place(vector)
+        return known[number][at : at + n]
+
+    def put(vector, values):
+        number, at = place(vector)
+        for i in range(len(values)):
+            known[number][at + i] = values[i]
+
+    for code, a, b, c, n in net._steps:
+        after = [32767] * n
         if code == MATVEC:
-            made[id(c)] = rows = bounds(a)
-            if not all([bound < LAW for bound, _ in rows]):
+            rows = bounds(a)
+            if max(get(b, unpack_from("<HH", a, 0)[1])) > 32767 or not all([bound < LAW for bound, _ in rows]):
                 return False
-        elif code == GRU:
-            for (w, w_shift), (u, u_shift) in zip(made[id(a)], made[id(b)]):
-                if (w >> w_shift) + (u >> u_shift) + 2 >= LAW:
-                    return False
+            after = [32767 if bound <= 32767 << shift else (bound >> shift) + 1 for bound, shift in rows]
+            after = [min(value, (bound >> shift) + 1) for value, (bound, shift) in zip(after, rows)]
+        elif code in (GRU, SIGMOID, TANH, RELU):
+            n *= 3 if code == GRU else 1
+            if not all([w + u < LAW for w, u in zip(get(a, n), get(b, n))]):
+                return False
+            if code == GRU:
+                put(a, [32768] * n)
+        elif code == ADD:
+            after = [value + abs(unpack_from("<i", a, 4 * i)[0]) for i, value in enumerate(get(b, n))]
+            if not all([value < LAW for value in after]):
+                return False
+        put(c, after)
     return True
 
 
