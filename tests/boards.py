@@ -31,13 +31,13 @@ def model(folder: Path, seed: int, name: str = "gesture.urnn", units: int = 6) -
 
 
 @contextmanager
-def other_version(scratch: Path) -> Iterator[None]:
-    """A device package of another version: one module differs."""
-    folder = scratch / "urnn"
+def version(scratch: Path, prefix: str) -> Iterator[None]:
+    """A device package whose __version__ has this prefix: two of them differ in one module. Made once in scratch."""
+    folder = scratch / prefix / "urnn"
     if not folder.exists():
         shutil.copytree(package.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
         source = (folder / "__init__.py").read_text()
-        changed = source.replace('__version__ = "', '__version__ = "9.')
+        changed = source.replace('__version__ = "', f'__version__ = "{prefix}')
         assert changed != source
         (folder / "__init__.py").write_text(changed)
     before = package.FOLDER

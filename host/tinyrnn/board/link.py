@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n>"
 ANSWER = re.compile(rb"^=([0-9a-f]{8}) (\d+) ([AEN])\n", re.MULTILINE)
 CHUNK_BYTES = 2304  # of a file, in one exec: a small block for the board's heap, few round trips
+RAW_BYTES, RAW_PAUSE_S = 256, 0.01  # to a board without raw paste: mpremote's pace
 CABLE = "check the cable, press the board's reset button and try again"
 
 
@@ -47,6 +48,7 @@ class Link:
         self.port = port
         self.timeout_s = timeout_s
         self._guarded = False  # scripts/guard.py is on the board
+        self._sent = ""  # name of the script that the board has
         self._running = False  # a program that start() began
         self._identity: Identity | None = None
         self._transport = self._open()
@@ -98,10 +100,9 @@ class Link:
 
         Script, arguments and answer are checked by CRC-32 on the way. Raises BoardError with the last line of its traceback.
         """
-        source = f"{script(name)}answer = main(*{args!r})\n".encode()
         if not self._guarded:
             self._guard()
-        return self._checked(f"_tinyrnn.run({source!r}, {binascii.crc32(source)})", name, timeout_s)
+        return self._run(name, "" if name == self._sent else script(name), args, timeout_s)
 
     def put(self, path: str, data: bytes, progress: Callable[[int], None] | None = None) -> None:
         """Write a file: under a temporary name, then renamed over what was there. See write()."""
@@ -144,6 +145,7 @@ class Link:
     def soft_reset(self) -> None:
         """A fresh interpreter with an empty heap; boot.py runs, main.py does not."""
         self._guarded = False
+        self._sent = ""
         with self._line():
             if self._read_until(b">", self.timeout_s)[-1:] != b">":
                 raise self._silent()
@@ -250,15 +252,19 @@ class Link:
             self._send(script("guard.py"))
             if self._follow(self.timeout_s) != (b"", b""):
                 raise self._noise()
-        trial = b"answer = 'ready'\n"
-        said = self._checked(f"_tinyrnn.run({trial!r}, {binascii.crc32(trial)})", "guard.py", None)
-        if said != "ready":
+        if self._run("guard.py", "main = str\n", ("ready",), None) != "ready":
             raise self._noise()
         self._guarded = True
 
-    def _checked(self, code: str, name: str, timeout_s: float | None) -> str:
+    def _run(self, name: str, source: str, args: tuple[object, ...], timeout_s: float | None) -> str:
+        """One call of main(*args) of the script; source: "" when the board has it already."""
+        parts = [part.encode() for part in (name, source, repr(args))]
+        crc = 0
+        for part in parts:
+            crc = binascii.crc32(part, crc)
+        self._sent = ""
         with self._line():
-            self._send(code)
+            self._send(f"_tinyrnn.run({parts[0]!r},{parts[1]!r},{parts[2]!r},{crc})")
             out, err = self._follow(self.timeout_s if timeout_s is None else timeout_s)
         if b"MemoryError" in err:
             raise BoardError(f"{self.port}: the heap has no room for {name}: reset the board, or free what runs first")
@@ -271,6 +277,7 @@ class Link:
             raise self._noise()
         if head[3] == b"E":
             raise BoardError(f"{self.port}: {_last_line(text)}")
+        self._sent = name
         return text.decode()
 
     def _forget(self, path: str) -> None:
@@ -285,9 +292,28 @@ class Link:
             pass
 
     def _send(self, code: str) -> None:
-        """Hand code to the raw REPL: by raw paste, which has flow control, where the board has it."""
-        self.serial.timeout = self.timeout_s
-        self._transport.exec_raw_no_follow(code)
+        """Hand code to the raw REPL: by raw paste, which has flow control, where the board has it.
+
+        As mpremote's exec_raw_no_follow(), which prints what it does not expect.
+        """
+        data = code.encode()
+        if not self._read_until(b">", self.timeout_s).endswith(b">"):
+            raise self._silent()
+        if self._transport.use_raw_paste:
+            self.serial.write(b"\x05A\x01")
+            answer = self.serial.read(2)
+            if answer == b"R\x01":
+                self._transport.raw_paste_write(data)
+                return
+            if answer != b"R\x00":
+                raise self._noise() if answer else self._silent()
+            self._transport.use_raw_paste = False
+        for at in range(0, len(data), RAW_BYTES):
+            self.serial.write(data[at : at + RAW_BYTES])
+            time.sleep(RAW_PAUSE_S)
+        self.serial.write(b"\x04")
+        if self.serial.read(2) != b"OK":
+            raise self._silent()
 
     def _follow(self, timeout_s: float) -> tuple[bytes, bytes]:
         """What the program printed, and its traceback; the prompt after them is left on the line."""

@@ -109,9 +109,12 @@ def needed(model: bytes | None, emitters: Iterable[str], present: Iterable[str] 
     wanted += [name for name in present if name in known and kernel_set(name) is None and name not in base]
     families = {program.FAMILIES[code >> 4] for name in _closure(wanted) for code in known[name].codes}
     has = set(emitters)
-    for name, module in known.items():
-        if _family(name) in families and kernel_set(name) in urnn._SETS and module.emitters <= has:
-            wanted.append(name)
+    for family in families:
+        sets = [(name, module) for name in urnn._SETS for module in [known.get(f"{family}_{name}")] if module]
+        usable = [name for name, module in sets if module.emitters and module.emitters <= has]
+        # Without machine code the best there is, and everywhere the definition
+        portable = [name for name, module in sets if not module.emitters]
+        wanted += [f"{family}_{name}" for name in usable + (portable[-1:] if usable else portable)]
     return sorted(_closure(wanted))
 
 
