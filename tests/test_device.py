@@ -51,7 +51,7 @@ def test_device_imports_only_what_boards_have():
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module]
-            extra = {"micropython"} if path.name.startswith("kernels_") else set()
+            extra = {"micropython"} if path.name.startswith(("kernels_", "gates_")) else set()
             if path.name == "serve.py":  # kbd_intr is asked for and not needed
                 extra = {"gc", "sys", "micropython"}
             assert set(names) <= allowed | extra, f"{path.name} imports {names}"

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import urnn
-from tinyrnn import network, twin
+from tinyrnn import cells, network, twin
 from tinyrnn.network import GRU, Channels, Matrix, Network, Vectors, pack
 from urnn import fixed, kernels_plain
 from urnn import format as frame
 
 ROOT = Path(__file__).parents[1]
-EQUATIONS = 17
+EQUATIONS = 35
 
 
 def doc(name: str) -> str:
@@ -167,7 +167,9 @@ def test_worst_cases_of_the_law() -> None:
 def test_tags() -> None:
     """The table of sections is what the packer writes and what the loader knows."""
     listed = re.findall(r"^\| `(....)` \|", doc("format.md"), re.M)
-    assert [tag.encode() for tag in listed] == [tag for tag, _, _ in frame.unseal(pack(tiny()))]
+    others = set(cells.known()) - {b"GRU "} | {b"PART", b"HEAD"}
+    assert [tag for tag in map(str.encode, listed) if tag not in others] == [tag for tag, _, _ in frame.unseal(pack(tiny()))]
+    assert others < set(map(str.encode, listed))
     source = (ROOT / "host/tinyrnn/network.py").read_text() + (ROOT / "device/urnn/__init__.py").read_text()
     source += "".join(path.read_text() for path in (ROOT / "device/urnn").glob("*.py") if "def cell(" in path.read_text())
     in_code = {tag.encode() for tag in re.findall(r'\bb"([A-Za-z ]{4})"', source)}
