@@ -85,24 +85,27 @@ class Server:
         if not count or len(data) % size or count > 1 and command == b"step":
             raise _Refused("length %d bytes, a sample is %d" % (len(data), size))
         samples = array("i" if wide else "h", data)
-        if count > 1:
-            samples = memoryview(samples)
-        outputs = net.output
-        if command == b"steps":
-            size = 4 * len(outputs)
-            outputs = bytearray(count * size)
-            if 32 + len(outputs) * 4 // 3 > len(self.line):
-                raise _Refused("length of the answer")
-        crc = 0
-        for i in range(count):
-            net.step(samples[i * n : i * n + n] if count > 1 else samples)
-            if command == b"steps":
-                outputs[i * size : i * size + size] = bytes(net.output)
-            elif command == b"check":
-                crc = crc32(net.state, crc32(net.output, crc))
+        step = net.step
+        output = net.output
         if command == b"check":
-            return b" %d %s %08x" % (net.argmax(), _b64(outputs), crc)
-        return b" %d %s" % (net.argmax(), _b64(outputs))
+            crc = 0
+            view = memoryview(samples)
+            for i in range(0, len(view), n):
+                step(view[i : i + n])
+                crc = crc32(net.state, crc32(output, crc))
+            return b" %d %s %08x" % (net.argmax(), _b64(output), crc)
+        if count == 1:
+            step(samples)
+        else:
+            view = memoryview(samples)
+            outputs = array("i")
+            if 32 + count * len(output) * 16 // 3 > len(self.line):
+                raise _Refused("length of the answer")
+            for i in range(0, len(view), n):
+                step(view[i : i + n])
+                outputs.extend(output)
+            output = outputs
+        return b" %d %s" % (net.argmax(), _b64(output))
 
     def execute(self, words):
         """Carry out a command, [number, name, arguments...]; the words of its answer."""
