@@ -157,7 +157,8 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
         values[value["arg"]["name"]] = arrays[target]
     weights = dict(values)
     states = {a.name for node in nodes for a in _initial(node) if isinstance(a, Name)} & set(users)
-    data = [name for name in users if name not in states]
+    used = {a.name for node in nodes for a in _names(node)}
+    data = [name for name in users if name in used - states]
     if len(data) != 1:
         raise ModelError(f"{path}: takes {len(data)} inputs ({', '.join(data):.60}); expected one, the sequence")
     outputs = [_argument(spec["user_output"]["arg"])[1] for spec in module["signature"]["output_specs"] if "user_output" in spec]
@@ -213,6 +214,12 @@ def _initial(node: Node) -> list[Any]:
         return []
     hx = node.inputs["hx"][1]
     return hx if isinstance(hx, list) else [hx]
+
+
+def _names(node: Node) -> list[Name]:
+    """Every value that a node takes."""
+    many = [item if isinstance(item, list) else [item] for _, item in node.inputs.values()]
+    return [item for items in many for item in items if isinstance(item, Name)]
 
 
 def _flow(value: Any, name: str) -> Flow:

@@ -17,6 +17,8 @@ from tinyrnn.importers.source import Step, refuse
 ANY_BATCH = 2  # sizes that stand for "any" while a graph is read; the comparison afterwards uses several
 ANY_TIME = 19
 
+UNROLLED = "where an exporter has unrolled a loop: torch.onnx.export(..., dynamo=False), or torch.export's .pt2"
+
 Axis = tuple[str, ...]  # "B", "T", "F" that an axis is made of, () for length 1
 
 
@@ -104,8 +106,7 @@ class Flow:
             what = {"B": "batch", "F": "features"}.get("".join(kind), "merged axes")
             raise refuse(name, f"takes one index of the {what}", "expected the last step of the time axis only")
         if position != length - 1:
-            cure = "expected the last step, y[:, -1], which is what a stream can give"
-            raise refuse(name, f"takes step {position} of {length}", cure)
+            raise refuse(name, f"takes step {position} of {length}", f"expected the last step, y[:, -1]; {UNROLLED}")
         left = ((),) if keep else ()
         return replace(self, axes=self.axes[:axis] + left + self.axes[axis + 1 :], last=self.last or kind == ("T",))
 
