@@ -9,14 +9,17 @@ import ast
 import re
 import subprocess
 import sys
+import types
 from array import array
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import urnn
-from tinyrnn import cells, network, twin
+from tinyrnn import cells, floatcells, network, twin
 from tinyrnn.network import GRU, Channels, Matrix, Network, Vectors, pack
+from tinyrnn.quantize import quantize, random_float_model
 from urnn import fixed, kernels_plain
 from urnn import format as frame
 
@@ -201,6 +204,46 @@ def test_device_api() -> None:
     assert len(listed) == len(set(listed))
     assert set(listed) == names
     assert set(re.findall(r"\burnn\.(load|kernels)\(", doc("device.md"))) == {"load", "kernels"}
+
+
+def test_the_cell_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example of docs/adding-a-cell.md: packed, proven, close to its float form, and the twin equals the device."""
+    device, host = re.findall(r"^```python\n(.*?)^```", doc("adding-a-cell.md"), re.M | re.S)
+
+    @dataclass(frozen=True)
+    class UGRNN(floatcells.Cell):
+        kind = "ugrnn"
+        gates = 2
+        bias_ih: np.ndarray
+        bias_hh: np.ndarray
+
+        def step(self, x: np.ndarray, state: np.ndarray) -> np.ndarray:
+            a = x @ self.weight_ih.T + self.bias_ih + state @ self.weight_hh.T + self.bias_hh
+            z = 1 / (1 + np.exp(-a[:, : self.units]))
+            return (1 - z) * np.tanh(a[:, self.units :]) + z * state
+
+    monkeypatch.setattr(floatcells, "UGRNN", UGRNN, raising=False)
+    for name, source in (("urnn.ugrn", device), ("tinyrnn.cells.ugrn", host)):
+        module = types.ModuleType(name)
+        module.__package__ = name.rpartition(".")[0]
+        monkeypatch.setitem(sys.modules, name, module)
+        exec(compile(source, name, "exec"), module.__dict__)
+    monkeypatch.setattr(urnn, "ugrn", sys.modules["urnn.ugrn"], raising=False)
+    cell = sys.modules["tinyrnn.cells.ugrn"].CELL
+    monkeypatch.setitem(cells.known(), cell.tag, cell)
+    rng = np.random.default_rng(0)
+    model = random_float_model(rng, 3, (8,), 2)
+    layer = UGRNN(*(rng.uniform(-0.5, 0.5, shape) for shape in ((16, 3), (16, 8), (16,), (16,))))
+    model = replace(model, layers=(layer,))
+    packed = pack(quantize(model))
+    assert pack(network.unpack(packed)) == packed
+    x = rng.integers(-2500, 2500, (1, 40, 3))
+    outputs, _ = twin.Twin(network.unpack(packed)).run(x)
+    assert np.abs(twin.Twin(network.unpack(packed)).values(outputs) - model.forward(x)).max() < 0.02
+    net = urnn.load(packed, kernels="plain")
+    for t, sample in enumerate(x[0].tolist()):
+        net.step(sample)
+        assert list(net.output) == outputs[0, t].tolist()
 
 
 def test_generated_table() -> None:
