@@ -386,7 +386,7 @@ def test_several_outputs(tmp_path: Path) -> None:
     y, y_h = g.cell("GRU", x, 3, 4)
     path = tmp_path / "m.onnx"
     g.save(path, y, y_h)
-    refused(path, f"has the outputs {y}, {y_h} to choose from; name one with --output")
+    refused(path, f"has the outputs {y}, {y_h} to choose from; name one with --output-name")
     assert imported(path, Options(output=y_h)).when == "last"
     refused(path, "has no output 'z'; expected one of", Options(output="z"))
     head = g.add("MatMul", g.add("Squeeze", y, g.constant(np.array([1]))), g.array(4, 2))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import keyword
 import os
 import sys
 
 from tinyrnn import __version__
 from tinyrnn.errors import TinyrnnError
 
-COMMANDS = ("train", "quantize", "info", "verify", "devices", "deploy", "run", "bench", "demo")
+COMMANDS = ("train", "import", "quantize", "info", "verify", "devices", "deploy", "run", "bench", "demo")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tinyrnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        module = importlib.import_module(f"tinyrnn.cli.{name}")
+        module = importlib.import_module(f"tinyrnn.cli.{name}" + "_" * keyword.iskeyword(name))  # import_.py
         module.add_parser(commands).set_defaults(run=module.run)
     return parser
 

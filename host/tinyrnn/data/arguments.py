@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the positional DATA and its options; from_args() reads them."""
+def add_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> None:
+    """Add the positional DATA, or the option --data, and what belongs to it; from_args() reads them."""
     options = parser.add_argument_group("the recording")
     options.add_argument(
-        "data",
+        "--data" if optional else "data",
         metavar="DATA",
         help=f"{' or '.join(BUNDLED)}; a folder with a sub-folder of CSV files per label; a .csv; an .npz",
     )

@@ -237,5 +237,5 @@ def choose(outputs: dict[str, object], wanted: str | None, where: str) -> tuple[
         best = {name: flow for name, flow in best.items() if "argmax" not in flow.tail} or best
     if len(best) != 1:
         seen = f"the outputs {', '.join(best)} to choose from" if best else "no output that depends on its input"
-        raise ModelError(f"{where}: has {seen}; name one with --output")
+        raise ModelError(f"{where}: has {seen}; name one with --output-name")
     return next(iter(best.items()))
