@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from models import random_network
 from tinyrnn.errors import ModelError
-from tinyrnn.floatmodel import Calibration
+from tinyrnn.floatmodel import BatchNorm, Calibration, LayerNorm
 from tinyrnn.network import GRU, Matrix, pack, prove
+from tinyrnn.plan import CELLS
 from tinyrnn.quantize import quantize, random_float_model
 from tinyrnn.twin import Twin
 
@@ -26,6 +27,93 @@ def test_close_to_the_float_model(units):
     rng = np.random.default_rng(4)
     model = random_float_model(rng, 6, units, 5)
     assert largest_difference(model, rng.uniform(-3000, 3000, (4, 200, 6)).round()) < 0.02
+
+
+OPTIONS = {
+    "": {},
+    "rank": {"rank": 4},
+    "layernorm": {"layernorm": True},
+    "between": {"between": True, "units": (16, 12)},
+    "symbols": {"symbols": 9},
+}
+# Logits of some 0.5 to 2 over 100 steps of an untrained, chaotic network: errors of a layer normalisation, which has more
+# to round, and of ReLU, whose states grow, weigh more. A wrong format or row is off by tenths.
+ROOM = {"": 0.03, "rank": 0.03, "layernorm": 0.12, "between": 0.12, "symbols": 0.03}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_is_close_to_its_float_model(cell, option):
+    options = dict(OPTIONS[option])
+    units = options.pop("units", (16,))
+    rng = np.random.default_rng(1)
+    model = random_float_model(rng, 6, units, 5, cell, **options)
+    x = rng.integers(0, 9, (8, 100, 1)) if option == "symbols" else rng.integers(-3000, 3001, (8, 100, 6))
+    model = replace(model, calibration=replace(model.calibration, reach=model.reach(x)))
+    assert largest_difference(model, x.astype(float)) < ROOM[option]
+
+
+def test_projection_and_mixture():
+    rng = np.random.default_rng(2)
+    for cells, units, projection in (("lstm", (16, 12), 7), (("lstm", "gru", "rnn-relu", "fastgrnn"), (9, 8, 7, 6), 0)):
+        model = random_float_model(rng, 6, units, 5, cells, projection=projection)
+        x = rng.integers(-3000, 3001, (8, 100, 6)).astype(float)
+        model = replace(model, calibration=replace(model.calibration, reach=model.reach(x)))
+        assert largest_difference(model, x) < 0.03
+
+
+def test_batch_normalisation_is_folded_away():
+    rng = np.random.default_rng(3)
+    model = random_float_model(rng, 6, (12, 8), 5, ("lstm", "gru"))
+    first, second = model.layers
+
+    def batchnorm(n):
+        return BatchNorm(rng.uniform(0.5, 2, n), rng.uniform(-1, 1, n), rng.uniform(-1, 1, n), rng.uniform(0.2, 2, n))
+
+    model = replace(model, layers=(batchnorm(6), first, batchnorm(12), second, batchnorm(8)))
+    x = rng.integers(-3000, 3001, (4, 60, 6)).astype(float)
+    model = replace(model, calibration=replace(model.calibration, reach=model.reach(x)))
+    assert largest_difference(model, x) < 0.05
+    assert [cell.tag for cell in quantize(model).cells] == [b"LSTM", b"GRU "]
+
+
+def test_calibrated_ranges():
+    """LSTM's c and ReLU's h get the power of two above 1.25 times what was seen."""
+    rng = np.random.default_rng(4)
+    for cell, place in (("lstm", 16), ("rnn-relu", 0), ("fastrnn", 0)):
+        model = random_float_model(rng, 4, (16,), 3, cell)
+        (reach,) = model.reach(model.calibration.sample[None])
+        for largest, k in ((0.5, 0), (0.8, 0), (0.81, 1), (1.5, 1), (1.61, 2), (100.0, 7)):
+            state = np.full(len(reach.state), 0.1)
+            state[place] = largest
+            seen = replace(model.calibration, reach=(replace(reach, state=state),))
+            (made,) = quantize(replace(model, calibration=seen)).cells
+            if cell == "rnn-relu":
+                assert largest_format(made, model) == 15 - k
+            else:
+                assert made.extra == k
+
+
+def largest_format(cell, model) -> int:
+    """Fraction bits of a ReLU's products: those of its bias, which is b * 2^bits behind the shift."""
+    bias = model.layers[0].bias_hh
+    row = int(np.abs(bias).argmax())
+    return round(float(np.log2((int(cell.u.bias[row]) >> int(cell.u.shift[row])) / bias[row])))
+
+
+def test_a_state_without_end_is_refused():
+    model = random_float_model(np.random.default_rng(5), 4, (6,), 3, "rnn-relu")
+    (reach,) = model.reach(model.calibration.sample[None])
+    seen = replace(model.calibration, reach=(replace(reach, state=np.full(6, 1e6)),))
+    with pytest.raises(ModelError, match="layer 0: its state reaches 1e\\+06; expected below 32768"):
+        quantize(replace(model, calibration=seen))
+
+
+def test_a_norm_of_the_raw_inputs_is_refused():
+    model = random_float_model(np.random.default_rng(6), 4, (6,), 3)
+    layers = (LayerNorm(np.ones(4), np.zeros(4)), *model.layers)
+    with pytest.raises(ModelError, match="layer 0, layernorm: it stands in front of all cells"):
+        quantize(replace(model, layers=layers))
 
 
 def test_normalisation_of_awkward_channels():
