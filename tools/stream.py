@@ -58,7 +58,7 @@ def stream(model: str, port: str, seconds: float) -> tuple[int, dict[str, int], 
     network = modelfile.read(model)
     twin = Twin(network)
     rng = np.random.default_rng(0)
-    low, high = network.input.low.astype(np.int64), network.input.high.astype(np.int64)
+    low, high = np.maximum(network.input.low, -32768), np.minimum(network.input.high, 32767)  # a sensor's 16 bits
     command = [sys.executable, "-m", "tinyrnn", "run", model, "--port", port, "--raw", "--json"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin
@@ -69,7 +69,7 @@ def stream(model: str, port: str, seconds: float) -> tuple[int, dict[str, int], 
         assert process.stdin
         line = 0
         while (first is None or time.monotonic() < first + seconds) and not stop.is_set():
-            raw = rng.integers(low, high + 1, (BLOCK, network.inputs)).astype(np.int32)
+            raw = rng.integers(low, high + np.int64(1), (BLOCK, network.inputs)).astype(np.int32)
             want = twin.run(raw[None])[0][0].tolist()
             for sample, outputs in zip(raw.tolist(), want, strict=True):
                 line += 1

@@ -43,10 +43,14 @@ def unframe(line: bytes) -> list[str] | None:
     return body.decode("utf-8", "replace").split(" ")
 
 
+def is_wide(samples: np.ndarray) -> bool:
+    """Whether 16 bits do not suffice for these integers."""
+    return bool((samples < -32768).any() or (samples > 32767).any())
+
+
 def pack_samples(samples: np.ndarray) -> str:
     """Words "h DATA" or "i DATA" for samples (T, C) or (C,) of raw integers: 16 bits where they suffice."""
-    narrow = samples.size and samples.min() >= -32768 and samples.max() <= 32767
-    kind, dtype = ("h", "<i2") if narrow else ("i", "<i4")
+    kind, dtype = ("i", "<i4") if is_wide(samples) else ("h", "<i2")
     return f"{kind} {base64.b64encode(np.ascontiguousarray(samples, dtype).tobytes()).decode()}"
 
 
@@ -185,10 +189,9 @@ class Client:
             )
         return loaded
 
-    def samples_together(self, loaded: Loaded) -> int:
-        """How many samples to put into one `steps`: two such lines of 16-bit values fit into the window, and the answer
-        into a line."""
-        asked = (self.window // 2 - len("ffff steps h  ffffffff\n")) // 4 * 3 // (2 * loaded.inputs)
+    def samples_together(self, loaded: Loaded, wide: bool) -> int:
+        """How many samples go into one `steps`: two such lines fit into the window, and the answer into a line."""
+        asked = (self.window // 2 - len("ffff steps h  ffffffff\n")) // 4 * 3 // ((4 if wide else 2) * loaded.inputs)
         answered = (loaded.line_bytes - 32) * 3 // 4 // (4 * loaded.outputs)
         return max(1, min(asked, answered))
 

@@ -75,7 +75,7 @@ class Stream:
         self.number = 0  # of the line last read, from 1
         self.sequence = 0
         self.step = 0
-        self.most = client.samples_together(loaded)
+        self.loaded = loaded
         self.samples: list[np.ndarray] = []  # read, not sent yet
         self.places: list[tuple[int, int, int]] = []  # (line, sequence, step) of each of them
         self.asked: deque[list[tuple[int, int, int]]] = deque()  # the same of each command sent; empty for a reset
@@ -109,6 +109,7 @@ class Stream:
         self._finish()
 
     def _take(self, line: str) -> None:
+        from tinyrnn.board.protocol import is_wide
         from tinyrnn.board.samples import numbers, sample
 
         if not line.strip():
@@ -120,7 +121,7 @@ class Stream:
             self.samples.append(sample(self.network, line, self.number, self.raw))
             self.places.append((self.number, self.sequence, self.step))
             self.step += 1
-            if len(self.samples) == self.most:
+            if len(self.samples) >= self.client.samples_together(self.loaded, is_wide(self.samples[-1])):
                 self._flush()
 
     def _flush(self) -> None:
