@@ -37,14 +37,14 @@ class Timed:
     allocated: int  # bytes of heap in a step
 
 
-def host_digest(data: bytes, steps: int) -> int:
+def host_digest(data: bytes) -> int:
     """The digest that the plain kernels of this host give."""
     import urnn
 
     program = _program()
     net = urnn.load(bytearray(data), kernels="plain")
     seen = 0
-    for sample in program.samples(net.inputs, steps):
+    for sample in program.samples(net.inputs, program.STEPS):
         net.step(sample)
         seen = program.digest(net, seen)
     return int(seen)
@@ -83,12 +83,10 @@ def _mpy_cross(arguments: list[str]) -> None:
         raise MpyError(f"mpy-cross: {(done.stderr or done.stdout).strip()[-200:]}")
 
 
-def time_steps(
-    firmware: Path, models: dict[str, bytes], kernels: str, steps: int, compiled: bool = True
-) -> dict[str, Timed]:
-    """Copy the package and the models to the board and time so many steps of each; model's name -> what one took.
+def run(firmware: Path, files: dict[str, bytes], script: Path, argv: list[str], compiled: bool = True) -> str:
+    """Copy the package and the files to a board with an empty flash and run a script there; what it prints.
 
-    Raises TinyrnnError when the board's program fails, RuntimeMissing without emulator or firmware.
+    Raises TinyrnnError when the script fails, RuntimeMissing without emulator or firmware.
     """
     try:
         from rp2040py.boards import BoardSpec
@@ -108,19 +106,23 @@ def time_steps(
                 return out.decode()
 
             await execute("import os; os.mkdir('urnn')")
-            for path, data in {**package_files(compiled), **models}.items():
+            for path, data in {**package_files(compiled), **files}.items():
                 await execute(f"f = open({path!r}, 'wb')")
                 for at in range(0, len(data), CHUNK):
                     await execute(f"f.write({data[at : at + CHUNK]!r})")
                 await execute("f.close()")
-            program = SCRIPT.read_text(encoding="utf-8")
-            argv = ["bench_cycles.py", kernels, str(steps), *models]
-            return await execute(f"import sys; sys.argv[:] = {argv!r}; f = None\n{program}")
+            program = script.read_text(encoding="utf-8")
+            return await execute(f"import sys; sys.argv[:] = {[script.name, *argv]!r}; f = None\n{program}")
 
     with contextlib.redirect_stdout(io.StringIO()):  # the emulator's own words
-        text = asyncio.run(session())
-    found = {}
+        return asyncio.run(session())
+
+
+def time_steps(firmware: Path, models: dict[str, bytes], kernels: str, compiled: bool = True) -> dict[str, Timed]:
+    """Time steps of each model; model's name -> what one took. Raises as run() does."""
+    text = run(firmware, models, SCRIPT, [kernels, *models], compiled)
+    found: dict[str, Timed] = {}
     for line in text.splitlines():
-        model, us, allocated, digest = line.split()
-        found[model] = Timed(int(us) * CLOCK_MHZ / steps, int(digest), int(allocated))
+        model, us, steps, allocated, digest = line.split()
+        found[model] = Timed(int(us) * CLOCK_MHZ / int(steps), int(digest), int(allocated))
     return found

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 STEPS = 8
 WARM = 1  # steps before, not counted
 HIDDEN = (8, 16, 32, 48, 64, 96)  # sizes of the fit
-LARGE = (64, 96)  # between these the slope of large models is taken
 
 
 @dataclass(frozen=True)
@@ -131,9 +130,7 @@ def in_c(variant: str, size: Size, steps: int = STEPS) -> float:
     return (net.machine.cycles - began) / steps
 
 
-def on_firmware(
-    firmware: Path, kernels: str, sizes: list[Size], steps: int = 20, compiled: bool = True
-) -> dict[Size, Timed]:
+def on_firmware(firmware: Path, kernels: str, sizes: list[Size], compiled: bool = True) -> dict[Size, Timed]:
     """What whole steps take on the emulated RP2040; compiled: by mpy-cross, else by the firmware.
 
     Raises TinyrnnError when the board's outputs or states are not those of the plain kernels on the host.
@@ -142,9 +139,9 @@ def on_firmware(
 
     files = {f"h{size.hidden}.urnn": (size, size.file()) for size in sizes}
     found = {}
-    for name, timed in time_steps(firmware, {n: data for n, (_, data) in files.items()}, kernels, steps, compiled).items():
+    for name, timed in time_steps(firmware, {n: data for n, (_, data) in files.items()}, kernels, compiled).items():
         size, data = files[name]
-        want = host_digest(data, steps)
+        want = host_digest(data)
         if timed.digest != want:
             raise TinyrnnError(f"{kernels}, {name}: digest {timed.digest} on the board, expected {want}")
         found[size] = timed
