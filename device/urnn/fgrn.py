@@ -1,7 +1,7 @@
 """FastGRNN: one W and one U for the gate and the candidate. docs/numerics.md, equations 18, 19, 25 to 27.
 
-Section b"FGRN": u16 inputs I, u16 units H, i32 zeta, nu, k; H i32: the candidate's bias less the gate's; product W (H x I) with
-the gate's bias, product U (H x H). The state is in Q(k).(15-k).
+Section b"FGRN": u16 inputs I, u16 units H, i32 zeta, nu, k; H i32: the candidate's bias less the gate's; product W (H x I)
+with the gate's bias, product U (H x H). The state is in Q(k).(15-k).
 """
 
 from struct import unpack_from

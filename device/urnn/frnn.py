@@ -1,6 +1,7 @@
 """FastRNN. docs/numerics.md, equations 19 and 24.
 
-Section b"FRNN": u16 inputs I, u16 units H, i32 alpha, beta, k; product W (H x I), product U (H x H). The state is in Q(k).(15-k).
+Section b"FRNN": u16 inputs I, u16 units H, i32 alpha, beta, k; product W (H x I), product U (H x H).
+The state is in Q(k).(15-k).
 """
 
 from struct import unpack_from

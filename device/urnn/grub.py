@@ -1,4 +1,4 @@
-"""GRU with the reset before the recurrent product, as its paper and ONNX' default have it. docs/numerics.md, equations 18 to 21.
+"""GRU with the reset before the recurrent product, as in its paper and ONNX. docs/numerics.md, equations 18 to 21.
 
 Section b"GRUB": u16 inputs I, u16 units H, product W (3H x I), product U of r and z (2H x H), product of n (H x H).
 """

@@ -1,7 +1,8 @@
 """LSTM, with or without a projection of its output. docs/numerics.md, equations 18 to 23.
 
-Section b"LSTM": u16 inputs I, u16 units H, u8 k, u8 0, u16 outputs P or 0; product W (4H x I), product U (4H x P, or H without
-a projection), and with one matrix R (P x H), whose results are h and saturate. Gates in the order i, f, o, g. The state: h (P or H), then c (H) in Q(k).(15-k).
+Section b"LSTM": u16 inputs I, u16 units H, u8 k, u8 0, u16 outputs P or 0; product W (4H x I), product U (4H x P, or H
+without a projection), and with one matrix R (P x H), whose results are h and saturate. Gates in the order i, f, o, g.
+The state: h (P or H), then c (H) in Q(k).(15-k).
 """
 
 from .format import matrix

@@ -1,8 +1,8 @@
 """Products that are more than a matrix: of low rank, W = A B, and with layer normalisation behind them.
 
 Section b"PART", u32 0, stands before the first cell that has one: it makes urnn.load() and deploy ask for this module.
-Where a cell has a product, u16 rows = 0 of the matrix gives way to: u16 0, u8 1 when normalised, u8 0, u16 rank K or 0, u16 0;
-matrix B (K x cols) when there is a rank; matrix (rows x K or cols); the table of scale() when it is normalised.
+Where a cell has a product, u16 rows = 0 of the matrix gives way to: u16 0, u8 1 when normalised, u8 0, u16 rank K or 0,
+u16 0; matrix B (K x cols) when there is a rank; matrix (rows x K or cols); the table of scale() when it is normalised.
 """
 
 from struct import unpack_from

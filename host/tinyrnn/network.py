@@ -21,7 +21,7 @@ from tinyrnn.law import Bounds
 from tinyrnn.matrix import ACTIVATION_MAX, LIMIT, Matrix, Product
 from tinyrnn.steps import Steps
 
-__all__ = ["ACTIVATION_MAX", "GRU", "LIMIT", "Channels", "Head", "Matrix", "Network", "Vectors", "assemble", "pack", "unpack"]
+__all__ = ["GRU", "Channels", "Head", "Matrix", "Network", "Vectors", "assemble", "pack", "unpack"]
 
 
 @dataclass(frozen=True)

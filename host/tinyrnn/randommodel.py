@@ -78,22 +78,23 @@ def _cell(rng: np.random.Generator, plan: Plan, inputs: int, rank: int) -> float
     def matrix(cols: int) -> Weight:
         if 0 < rank * (rows + cols) < rows * cols:
             inner = rank**-0.5
-            return floatmodel.Factors(rng.uniform(-inner, inner, (rows, rank)), rng.uniform(-bound, bound, (rank, cols)) * 1.7)
+            left = rng.uniform(-inner, inner, (rows, rank))
+            return floatmodel.Factors(left, 1.7 * rng.uniform(-bound, bound, (rank, cols)))
         return rng.uniform(-bound, bound, (rows, cols))
 
     w, u = matrix(inputs), matrix(outputs)
-    biases = [rng.uniform(-bound, bound, rows) for _ in range(2)]
+    b, c = rng.uniform(-bound, bound, rows), rng.uniform(-bound, bound, rows)
     norm = floatmodel.CellNorm(rng.uniform(0.3, 1, rows), rng.uniform(0.3, 1, rows)) if plan.layernorm else None
     if name.startswith("gru"):
-        return floatmodel.GRU(w, u, *biases, reset_after=name == "gru", norm=norm)
+        return floatmodel.GRU(w, u, b, c, reset_after=name == "gru", norm=norm)
     if name == "lstm":
         hr = rng.uniform(-bound, bound, (outputs, n)) if plan.projection else None
-        return floatmodel.LSTM(w, u, *biases, hr, norm=norm)
+        return floatmodel.LSTM(w, u, b, c, hr, norm=norm)
     if name == "fastrnn":
-        return floatmodel.FastRNN(w, u, biases[0], alpha=0.1, beta=0.92, norm=norm)
+        return floatmodel.FastRNN(w, u, b, alpha=0.1, beta=0.92, norm=norm)
     if name == "fastgrnn":
-        return floatmodel.FastGRNN(w, u, *biases, zeta=0.8, nu=0.05, norm=norm)
-    return floatmodel.RNN(w, u, *biases, "relu" if name == "rnn-relu" else "tanh", norm=norm)
+        return floatmodel.FastGRNN(w, u, b, c, zeta=0.8, nu=0.05, norm=norm)
+    return floatmodel.RNN(w, u, b, c, "relu" if name == "rnn-relu" else "tanh", norm=norm)
 
 
 def _norm(rng: np.random.Generator, width: int) -> floatmodel.LayerNorm:

@@ -109,7 +109,7 @@ def normalised(
     out: int,
     reach: float,
 ) -> Part:
-    """gain * normalise(W x + inner) + bias with `out` fraction bits. reach: the largest |W x + inner| that calibration saw."""
+    """gain * normalise(W x + inner) + bias with `out` fraction bits. reach: the largest |W x + inner| in calibration."""
     fine = min(20, math.floor(math.log2(ACTIVATION_MAX / (NORM_HEADROOM * max(reach, 1e-6)))))
     while True:
         table = norm_table(what, gain, bias, eps, fine, out)

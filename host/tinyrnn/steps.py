@@ -58,7 +58,8 @@ class Steps:
             for operand in found:
                 if isinstance(operand, memoryview):
                     section = self._section(operand)
-            self.steps.append(Step(code, *found, n, section))
+            a, b, c = found
+            self.steps.append(Step(code, a, b, c, n, section))
         self.states = [self._span(state) for state in self.net._states]
         self.output = self._span(self.net.output)
 
@@ -75,7 +76,7 @@ class Steps:
         return max(i for i, start in enumerate(self._starts) if start <= at)
 
     def _span(self, operand: Any) -> Span:
-        base = operand.obj if isinstance(operand, memoryview) else operand
+        base: Any = operand.obj if isinstance(operand, memoryview) else operand
         if id(base) not in self._vectors:
             self._vectors[id(base)] = len(self.lengths), _address(base)
             self.lengths.append(len(base))

@@ -122,7 +122,8 @@ class Given:
         k = max(0, math.ceil(math.log2(max(largest, 1e-9))))
         if k > most:
             raise ModelError(
-                f"{self.where}: its state reaches {largest / HEADROOM:g}; expected below {2**most}: train on shorter sequences"
+                f"{self.where}: its state reaches {largest / HEADROOM:g}; expected below {2**most}, "
+                "train on shorter sequences"
             )
         return k
 
