@@ -18,7 +18,6 @@ from tinyrnn.plan import CELLS, Plan  # noqa: E402
 from tinyrnn.torchcells import STEPPED, Stepped, build, export  # noqa: E402
 from tinyrnn.torchmodel import Network, from_floatmodel  # noqa: E402
 
-
 # torch tells, once, how it computes a projection
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 
