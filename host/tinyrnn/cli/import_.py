@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     recording = _recording(args)
     options = Options(args.nonlinearity, args.activation, args.order, args.key, args.eps, args.output_name, args.ignore_masking)
     source = importers.read(path, options)
+    if args.normalise and recording is not None:
+        source = finish.normalised(source, recording)
     for note in source.notes:
         print(note, flush=True)
     settings = finish.Settings(
@@ -82,7 +84,6 @@ def run(args: argparse.Namespace) -> int:
         labels=args.labels,
         channels=args.channels,
         range=tuple(args.range) if args.range else None,
-        normalise=args.normalise,
     )
     model = finish.build(source, settings, recording)
     known = recording is not None or args.range or model.layers[0].kind == "embedding"

@@ -35,7 +35,6 @@ class _Assembly:
         self.std = np.ones(inputs)
         self.layers: list[Layer] = []
         self.pending: Dense | None = None
-        self.started = False  # something stands behind the normalisation
         self.width = inputs
 
     def add(self, step: Step) -> None:
@@ -61,7 +60,6 @@ class _Assembly:
             raise refuse(step.name, f"{what.kind} behind a dense layer without activation, which cannot be merged", cure)
         else:
             self._layer(what)
-        self.started = True
 
     def _layer(self, layer: Layer) -> None:
         self.layers.append(layer)
@@ -72,10 +70,10 @@ class _Assembly:
         if self.pending is not None:
             scale = what.scale[:, None]
             self.pending = Dense(scale * self.pending.weight, what.scale * self.pending.bias + what.shift)
-        elif not self.started and (what.scale > 0).all():
-            # (x - mean) / std first: scale * ((x - mean) / std) + shift is one more of the kind
-            self.std = 1 / what.scale
-            self.mean = -what.shift / what.scale
+        elif not self.layers and (what.scale > 0).all():
+            # scale * (x - mean) / std + shift is one more of the kind
+            self.mean = self.mean - self.std * what.shift / what.scale
+            self.std = self.std / what.scale
         else:
             count = len(what.scale)
             self._layer(BatchNorm(what.scale, what.shift, np.zeros(count), np.ones(count), 0.0))

@@ -11,7 +11,7 @@ from tinyrnn.errors import DataError, ModelError
 from tinyrnn.floatlayers import BatchNorm, Embedding, LayerNorm, Linear
 from tinyrnn.floatmodel import Calibration, FloatModel
 from tinyrnn.importers.assemble import Parts, assemble
-from tinyrnn.importers.source import Source
+from tinyrnn.importers.source import Affine, Source, Step
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -31,7 +31,6 @@ class Settings:
     labels: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     range: tuple[float, float] | None = None  # of every channel, in the user's unit
-    normalise: bool = False  # the model was trained on data normalised with the recording's mean and deviation
 
 
 def build(source: Source, settings: Settings, recording: Recording | None) -> FloatModel:
@@ -40,8 +39,6 @@ def build(source: Source, settings: Settings, recording: Recording | None) -> Fl
     parts = _two_classes(parts) if "sigmoid" in source.tail else parts
     outputs = len(parts.head.bias)
     symbols = parts.layers[0].symbols if isinstance(parts.layers[0], Embedding) else 0
-    if settings.normalise:
-        parts = _normalised(parts, recording)
     _fits(source, outputs, symbols, settings, recording)
     task = settings.task or (recording.task if recording else None) or _guess(source, settings, outputs)
     labels = settings.labels or (recording.labels if recording else ())
@@ -94,8 +91,7 @@ def _fits(source: Source, outputs: int, symbols: int, settings: Settings, record
     if recording is None:
         return
     if len(recording.channels) != source.inputs:
-        seen = f"{len(recording.channels)} channels ({', '.join(recording.channels):.60})"
-        raise DataError(f"{recording.name}: has {seen}; expected {source.inputs}, as the model takes: choose with --drop")
+        raise _other_channels(source, recording)
     if not settings.labels and len(recording.labels) != outputs:
         seen = f"{len(recording.labels)} labels or targets"
         raise DataError(f"{recording.name}: has {seen}; expected {outputs}, as the model gives: name them with --labels")
@@ -104,16 +100,24 @@ def _fits(source: Source, outputs: int, symbols: int, settings: Settings, record
         raise DataError(f"{recording.name}: has {seen}; expected symbols, whole numbers from 0 to {symbols - 1}")
 
 
-def _normalised(parts: Parts, recording: Recording | None) -> Parts:
-    """What the model was trained on is (x - mean) / std of the recording; its own normalisation comes after."""
-    if recording is None:
-        raise ModelError("--normalise needs the recording that the model was trained on; name it with --data")
-    if isinstance(parts.layers[0], Embedding):
+def normalised(source: Source, recording: Recording) -> Source:
+    """The same network with (x - mean) / deviation of the recording's channels in front, as it was trained.
+
+    Raises ModelError or DataError where this does not fit.
+    """
+    mean, std = recording.mean, recording.std
+    if source.steps and isinstance(source.steps[0].what, Embedding):
         raise ModelError("--normalise does not apply to symbols; leave it out")
-    if len(recording.channels) != len(parts.mean):
-        return parts  # _fits() says so
-    mean = recording.mean + recording.std * parts.mean
-    return replace(parts, mean=mean, std=recording.std * parts.std)
+    if len(mean) != source.inputs:
+        raise _other_channels(source, recording)
+    run = source.run
+    first = Step("--normalise", Affine(1 / std, -mean / std))
+    return replace(source, steps=(first, *source.steps), run=lambda x: run((x - mean) / std))
+
+
+def _other_channels(source: Source, recording: Recording) -> DataError:
+    seen = f"{len(recording.channels)} channels ({', '.join(recording.channels):.60})"
+    return DataError(f"{recording.name}: has {seen}; expected {source.inputs}, as the model takes: choose with --drop")
 
 
 def _calibration(parts: Parts, symbols: int, settings: Settings, recording: Recording | None) -> Calibration:
