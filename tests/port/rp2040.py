@@ -10,6 +10,7 @@ of a write too, and the process ends. (rp2040py's own command line runs on for u
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import sys
@@ -59,5 +60,12 @@ async def serve(firmware: Path, image: Path) -> None:
     sys.exit("rp2040.py: the emulated chip stopped, or the parent has gone")
 
 
+def die_with_parent() -> None:
+    """Linux ends this process with the thread that started it, also while it is stopped (ports.Port.pause)."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
+
+
 if __name__ == "__main__":
+    die_with_parent()
     asyncio.run(serve(Path(sys.argv[1]), Path(sys.argv[2])))
