@@ -26,7 +26,7 @@ def net(network):
     return urnn.load(pack(network))
 
 
-@pytest.mark.parametrize("kernels", ["plain", "viper"])
+@pytest.mark.parametrize("kernels", ["plain", "unrolled", "viper"])
 @pytest.mark.parametrize("units", [(32,), (5, 7, 3)], ids=str)
 def test_step_allocates_nothing(bounded32, kernels, units, tmp_path):
     network = quantize(random_float_model(np.random.default_rng(1), 6, units, 4))
@@ -51,7 +51,7 @@ def test_device_imports_only_what_boards_have():
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module]
-            extra = {"micropython"} if path.name.startswith(("kernels_", "gates_")) else set()
+            extra = {"gc", "micropython"} if path.name.startswith(("kernels_", "gates_")) else set()
             if path.name == "serve.py":  # kbd_intr is asked for and not needed
                 extra = {"gc", "sys", "micropython"}
             assert set(names) <= allowed | extra, f"{path.name} imports {names}"
@@ -67,7 +67,7 @@ def test_selftest_passes_and_leaves_the_state(net):
 def test_selftest_fails_on_a_wrong_integer(network):
     vectors = replace(network.vectors, output=network.vectors.output + np.array([0, 0, 1, 0], np.int32))
     net = urnn.load(pack(replace(network, vectors=vectors)))
-    with pytest.raises(RuntimeError, match=r"FAIL, plain: integer 2: want -?\d+, got"):
+    with pytest.raises(RuntimeError, match=r"FAIL, unrolled: integer 2: want -?\d+, got"):
         net.selftest()
 
 

@@ -172,7 +172,7 @@ class Net:
 
     @property
     def state(self):
-        """The state of all layers, array('h') in Q0.15: a copy to save; assign it to restore."""
+        """The state of all layers, array('h'), 16 bits each: a copy to save; assign it to restore."""
         return array("h", [v for h in self._states for v in h])
 
     @state.setter
@@ -217,7 +217,7 @@ class Net:
         return "PASS, %d steps, %d us/step, %s" % (steps, us // steps, self.kernels)
 
 
-_SETS = ("asm_thumb", "viper", "plain")  # best first
+_SETS = ("asm_thumb", "viper", "unrolled", "plain")  # best first
 
 
 def kernels():
@@ -249,5 +249,7 @@ def load(source, kernels=None):
     return Net(data, unseal(data), sets)
 
 
-# Imported with the package, not by the first load(): their code is not the model's memory.
-_sets = kernels()
+# The best set is imported with the package, not by the first load(): its code is not the model's memory.
+_sets = _SETS
+while not module("kernels_" + _sets[0]):
+    _sets = _sets[1:]

@@ -44,7 +44,7 @@ class Report:
 
 def kernel_sets(runtime: Runtime) -> tuple[str, ...]:
     """The kernel sets that this runtime has, best first."""
-    return ("viper", "plain") if runtime.has_viper else ("plain",)
+    return ("viper", "unrolled", "plain") if runtime.has_viper else ("unrolled", "plain")
 
 
 def expected(network: Network, raw: Sequence[np.ndarray]) -> bytes:

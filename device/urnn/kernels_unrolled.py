@@ -1,0 +1,155 @@
+"""The vector operations for firmware without an emitter: each row of a matrix as an expression of its own, in byte code.
+
+load() writes `y[0]=(640-3*x0+17*x1-...)>>7`, row by row, and lets the firmware compile it. A multiply-accumulate is then
+four byte codes: no loop, no index, no weight to fetch. Nothing is allocated in a step. The price is paid at load: about
+5 bytes of RAM for each weight, and the time to compile. A matrix that would take more than half of the free heap
+stays with the plain kernel.
+"""
+
+import gc
+
+from . import kernels_plain
+from .fixed import i32
+from .program import GRU, MATVEC, NORMALISE
+from .tables import TANH
+
+NAME = "unrolled"
+CODES = (NORMALISE, MATVEC, GRU)
+ROWS = 16  # at most, in one function: each function unpacks x anew
+COMPILING = 100  # bytes for each weight, of source and parse tree, while a function is compiled
+
+
+def _compile(m, x, n):
+    """A matrix of the file as functions f(x, y), each for some rows, or None when they do not fit."""
+    cols = m[2] | m[3] << 8
+    stride = 20 + 4 * cols
+    rows = ROWS
+    if hasattr(gc, "mem_free"):
+        gc.collect()
+        room = gc.mem_free() >> 1
+        if 5 * n * cols > room:
+            return None
+        rows = max(1, min(ROWS, room // (2 * COMPILING * cols)))
+    unpack = "def f(x,y):\n " + "".join(["x%d," % k for k in range(len(x))]) + "=x\n"
+    functions = []
+    for first in range(0, n, rows):
+        parts = [unpack]
+        for row in range(first, min(n, first + rows)):
+            block = 4 + (row >> 2) * stride
+            r = row & 3
+            parts.append(" y[%d]=(%d" % (row, i32(m, block + 4 * r)))
+            for k in range(cols):
+                w = m[block + 20 + r + 4 * k] - 128
+                if w:
+                    parts.append("%+d*x%d" % (w, k))
+            parts.append(")>>%d\n" % m[block + 16 + r])
+        found = {}
+        try:
+            exec("".join(parts), found)
+        except MemoryError:  # too many small pieces
+            return None
+        functions.append(found["f"])
+        gc.collect()
+    return functions
+
+
+def _matvec(functions, x, y, n):
+    for f in functions:
+        f(x, y)
+
+
+def _normalise(table, sample, x, n):
+    c = 0
+    for low, high, offset, factor, half, shift in table:
+        v = sample[c]
+        if v < low:
+            v = low
+        elif v > high:
+            v = high
+        x[c] = ((v - offset) * factor + half) >> shift
+        c += 1
+
+
+def _curve(bits):
+    """(start, slope) of each interval of TANH over both signs: (start + slope * (v & 127)) >> 7 is tanh(v) for bits = 7.
+
+    The rounding for v >= 0 and that for v < 0 (equation 3 is odd) become one: only the start differs.
+    """
+    start = []
+    slope = []
+    half = 1 << (bits - 1)
+    n = 32768 >> bits
+    for i in range(n - 1, -1, -1):
+        slope.append(TANH[i + 1] - TANH[i])
+        start.append(half - 1 - (TANH[i + 1] << bits))
+    for i in range(n):
+        slope.append(TANH[i + 1] - TANH[i])
+        start.append((TANH[i] << bits) + half)
+    return start, slope
+
+
+_tanh = _curve(7)
+_sigmoid = _curve(8)
+_sigmoid = [v + (32769 << 8) for v in _sigmoid[0]], _sigmoid[1]  # equation 4; the last shift is then 9
+
+
+def _gru(a, b, h, n):
+    start, slope = _sigmoid
+    first, steep = _tanh
+    k = n
+    m = n + n
+    for j in range(n):
+        v = a[j] + b[j] + 32768
+        if v < 1:
+            v = 1
+        elif v > 65535:
+            v = 65535
+        i = v >> 8
+        r = (start[i] + slope[i] * (v & 255)) >> 9
+        v = b[m]
+        if v > 32767:
+            v = 32767
+        elif v < -32767:
+            v = -32767
+        v = a[m] + ((r * v + 16384) >> 15) + 32768
+        if v < 1:
+            v = 1
+        elif v > 65535:
+            v = 65535
+        i = v >> 7
+        r = (first[i] + steep[i] * (v & 127)) >> 7
+        v = a[k] + b[k] + 32768
+        if v < 1:
+            v = 1
+        elif v > 65535:
+            v = 65535
+        i = v >> 8
+        v = (start[i] + slope[i] * (v & 255)) >> 9
+        h[j] = ((32768 - v) * r + v * h[j] + 16384) >> 15
+        k += 1
+        m += 1
+
+
+def pack(steps):
+    """Steps of program.py -> a program for run(), with the matrices compiled."""
+    program = []
+    for step in steps:
+        code, a, b, c, n = step
+        step = kernels_plain.pack([step])[0]
+        if code == NORMALISE:
+            table = []
+            for at in range(4, 4 + 20 * n, 20):
+                low, high, offset, factor, shift = [i32(a, at + 4 * i) for i in range(5)]
+                table.append((low, high, offset, factor, 1 << shift >> 1, shift))
+            step = _normalise, table, b, c, n
+        elif code == GRU:
+            step = _gru, a, b, c, n
+        else:
+            functions = _compile(a, b, n)
+            if functions:
+                step = _matvec, functions, b, c, n
+        program.append(step)
+    return program
+
+
+run = kernels_plain.run
