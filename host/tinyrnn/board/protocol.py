@@ -162,9 +162,8 @@ class Client:
     def load(self, name: str, kernels: str | None = None) -> Loaded:
         """Load a file of the board. Raises BoardError when it is absent, damaged or too large."""
         words = self.ask(f"load {name} {kernels}" if kernels else f"load {name}")
-        counts = [int(word) for word in words[:5]]
-        self.line_bytes = counts[3]
-        return Loaded(*counts, crc=int(words[5], 16), kernels=words[6])
+        inputs, outputs, units, self.line_bytes, size = (int(word) for word in words[:5])
+        return Loaded(inputs, outputs, units, self.line_bytes, size, int(words[5], 16), words[6])
 
     def load_same(self, model: str, kernels: str | None = None) -> Loaded:
         """Load the board's copy of this file. Raises BoardError when it is another one, ModelError when it has no name
