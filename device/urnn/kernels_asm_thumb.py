@@ -41,6 +41,8 @@ def pack(steps):
     for code, a, b, c, n in steps:
         m = address(a)
         c = address(c)
+        if m & 3:
+            raise ValueError("the file must lie at a multiple of 4")
         words.append(code)
         if code == MATVEC:
             cols = a[2] | a[3] << 8

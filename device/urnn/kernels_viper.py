@@ -57,6 +57,8 @@ def pack(steps):
                 words[at] = ((far + 0x80000000) & 0xFFFFFFFF) - 0x80000000
                 if home >> 32 > 0 and words[at] != far:
                     raise ValueError("buffers too far apart")
+                if far & 3:
+                    raise ValueError("the file must lie at a multiple of 4")
         words[at + 1] = n
         at += 2
     return words
