@@ -10,8 +10,10 @@ from struct import pack as words
 
 import numpy as np
 from m0plus import Machine
+from tinyrnn.cells.gru import GRU
 from tinyrnn.errors import RuntimeMissing, TinyrnnError
-from tinyrnn.network import Matrix, Network, unpack
+from tinyrnn.matrix import Matrix
+from tinyrnn.network import Network, unpack
 from urnn.tables import TANH
 
 SOURCE = Path(__file__).with_name("c") / "gru.c"
@@ -59,8 +61,12 @@ class CNet:
 
     def __init__(self, data: bytes, variant: str) -> None:
         network = unpack(data)
-        if len(network.cells) != 1:
-            raise TinyrnnError(f"{len(network.cells)} layers, expected 1: the C baseline has one GRU layer and a head")
+        cell = network.cells[0]
+        if len(network.cells) != 1 or not isinstance(cell, GRU):
+            layers = ", ".join(type(layer).__name__ for layer in network.cells)
+            raise TinyrnnError(f"a network of {layers}, expected GRU: the C baseline has one GRU layer and a head")
+        if not isinstance(cell.w, Matrix) or not isinstance(cell.u, Matrix):
+            raise TinyrnnError("a GRU of low rank, expected whole matrices: the C baseline has no others")
         self.machine = machine = Machine()
         # Where place() puts it: a first block of another machine of the same size tells
         code, _ = build(variant, 0x20000000)
@@ -70,12 +76,12 @@ class CNet:
             raise TinyrnnError("the code lies elsewhere than it was linked for")
         self._entry = entry | 1
         self._width = VARIANTS[variant]
-        self._build(network)
+        self._build(network, cell.w, cell.u)
 
-    def _build(self, network: Network) -> None:
+    def _build(self, network: Network, w: Matrix, u: Matrix) -> None:
         place = self.machine.place
-        cell, channels = network.cells[0], network.input
-        inputs, units = cell.w.weight.shape[1], cell.u.weight.shape[1]
+        channels = network.input
+        inputs, units = w.weight.shape[1], u.weight.shape[1]
         self._units, self._outputs = units, network.head.weight.shape[0]
         table = np.stack([channels.low, channels.high, channels.offset, channels.factor, channels.shift], axis=1)
         blocks = 4 * (-(-3 * units // 4) * 4)
@@ -83,7 +89,7 @@ class CNet:
         self._h = place(bytes(self._width * units))
         a, b, self._y = place(bytes(blocks)), place(bytes(blocks)), place(bytes(4 * (self._outputs + 3)))
         net = words("<2i2I", inputs, units, place(table.astype("<i4").tobytes()), place(TANH.tobytes()))
-        net += b"".join(map(self._matrix, (cell.w, cell.u, network.head)))
+        net += b"".join(map(self._matrix, (w, u, network.head)))
         net += words("<5I", x, self._h, a, b, self._y)
         self._net = place(net)
         self._sample = place(bytes(4 * inputs))

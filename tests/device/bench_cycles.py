@@ -11,7 +11,6 @@ import time
 
 import urnn
 
-
 STEPS = 20
 ROUNDS = 10  # of so many steps, for kernels that allocate
 
