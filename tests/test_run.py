@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import serving
 from ports import Port
 from tinyrnn.board.link import Link
+from tinyrnn.cli.run import Stream
 from tinyrnn.twin import Twin
 
 TIMEOUT_S = 60.0
@@ -229,6 +231,16 @@ def test_order_and_loss(port: Port, model: Path) -> None:
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["line"] for answer in answers] == list(range(1, 1501))
     assert [answer["outputs"] for answer in answers] == expected(samples)
+
+
+def test_values_of_a_regression() -> None:
+    """A target a column, in its unit, aligned; no class."""
+    network = replace(serving.tiny_network(), task="regression", labels=("speed", "angle", "wind"))
+    stream = Stream.__new__(Stream)
+    stream.network = network
+    facts = stream._facts((3, 0, 2), np.array([65536, -32768, 6553600]))
+    assert facts == {"line": 3, "sequence": 0, "step": 2, "outputs": [65536, -32768, 6553600], "values": [1.0, -0.5, 100.0]}
+    assert stream._text(facts) == "     3  speed     1.0000  angle    -0.5000  wind   100.0000"
 
 
 def test_the_board_is_left_to_others(port: Port, model: Path) -> None:

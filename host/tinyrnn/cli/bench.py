@@ -60,7 +60,7 @@ def show(rows: list[Measured]) -> None:
 
     first = rows[0]
     print(f"{first.model}, {first.shape}, on {first.board}, {first.firmware}, {first.steps} steps with each kernel set")
-    table = Table(caption="us a step; bytes that a step allocates; bytes of heap free before load() and after")
+    table = Table()
     for heading in ("kernels", "median", "p99", "min", "mean", "allocated", "free", "loaded"):
         table.add_column(heading, justify="left" if heading == "kernels" else "right")
     for row in rows:
@@ -68,6 +68,7 @@ def show(rows: list[Measured]) -> None:
         memory = (_known(row.step_bytes), _known(row.heap_before), _known(row.heap_after))
         table.add_row(row.kernels, *map(str, figures), *memory)
     Console(highlight=False).print(table)
+    print("times in us a step; bytes that a step allocates; bytes of heap free before load(), and with the net loaded")
     if not any(row.median_us for row in rows):
         print("this board's clock ticks in milliseconds: only the mean says something")
 

@@ -21,6 +21,18 @@ def free():
     return gc.mem_free() if hasattr(gc, "mem_free") else -1
 
 
+def load_once(model, kernels):
+    # Imports the kernels and cells, whose code is not the model's memory
+    import urnn
+
+    urnn.load(model, kernels)
+
+
+def overwrite_stack(depth):
+    # The collector takes whatever looks like an address on the stack for one
+    return depth and overwrite_stack(depth - 1)
+
+
 def main(model, kernels, samples, steps):
     """model: a file. samples: a few tuples of integers, fed in turn from the zero state, `steps` times in all.
 
@@ -30,8 +42,8 @@ def main(model, kernels, samples, steps):
     """
     import urnn
 
-    net = urnn.load(model, kernels)  # imports the kernels, whose code is not the model's memory
-    net = None
+    load_once(model, kernels)
+    overwrite_stack(8)
     before = free()
     net = urnn.load(model, kernels)
     after = free()
