@@ -79,10 +79,16 @@ def agree(net: Any, model: floatmodel.FloatModel, seed: int = 5) -> None:
 def test_cells(cell: str, tmp_path: Path) -> None:
     """Layers x bias x last or every step x softmax or not, Sequential and functional, fixed and free time."""
     make, more = CELLS[cell]
-    cases = [(1, True, False, "softmax"), (2, False, True, "linear"), (2, True, False, "linear"), (1, False, True, "softmax")]
+    cases = [
+        (1, True, False, "softmax"),
+        (2, False, True, "linear"),
+        (2, True, False, "linear"),
+        (1, False, True, "softmax"),
+    ]
     for seed, (layers, bias, every, activation) in enumerate(cases):
         parts = [
-            make(4, use_bias=bias, return_sequences=every or i + 1 < layers, name=f"cell_of_{i}", **more) for i in range(layers)
+            make(4, use_bias=bias, return_sequences=every or i + 1 < layers, name=f"cell_of_{i}", **more)
+            for i in range(layers)
         ]
         parts.append(L.Dense(3, activation=activation, use_bias=bias))
         time = 6 if seed % 2 else None
@@ -122,7 +128,16 @@ def test_everything_in_front_and_behind(tmp_path: Path) -> None:
         model = imported(tmp_path / f"m{suffix}")
         np.testing.assert_allclose(model.mean, [1, 2, 3])
         np.testing.assert_allclose(model.std, np.sqrt([4, 5, 6]))
-        assert [layer.kind for layer in model.layers] == ["gru", "layernorm", "rnn", "lstm", "batchnorm", "rnn", "rnn", "rnn"]
+        assert [layer.kind for layer in model.layers] == [
+            "gru",
+            "layernorm",
+            "rnn",
+            "lstm",
+            "batchnorm",
+            "rnn",
+            "rnn",
+            "rnn",
+        ]
         x = np.random.default_rng(0).standard_normal((2, 5, 3))
         logits = model.forward(x)[:, -1]
         want = net.predict(x, verbose=0)

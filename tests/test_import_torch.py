@@ -33,7 +33,9 @@ KINDS = {
 class Net(nn.Module):
     """[embedding] [batch norm] recurrent layers [layer norm] [hidden linear and relu] head."""
 
-    def __init__(self, kind: str, layers: int = 1, bias: bool = True, parts: str = "", take: str = "last", first: bool = True):
+    def __init__(
+        self, kind: str, layers: int = 1, bias: bool = True, parts: str = "", take: str = "last", first: bool = True
+    ):
         super().__init__()
         make, more = KINDS[kind]
         inputs, units = 3, int(more.get("proj_size", 5))
@@ -122,7 +124,12 @@ def test_state_dict(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_exported(kind: str, tmp_path: Path) -> None:
     """torch.export programs: layers, batch_first, how the last step is taken, parts."""
-    cases = [(1, True, "last", ""), (2, False, "h_n", "layernorm"), (2, True, "every", "batchnorm"), (1, True, "h_n", "embedding hidden")]
+    cases = [
+        (1, True, "last", ""),
+        (2, False, "h_n", "layernorm"),
+        (2, True, "every", "batchnorm"),
+        (1, True, "h_n", "embedding hidden"),
+    ]
     for seed, (layers, first, take, parts) in enumerate(cases):
         torch.manual_seed(seed)
         net = Net(kind, layers, seed != 1, parts, take, first)
@@ -165,7 +172,13 @@ class Loop(nn.Module):
 @pytest.mark.parametrize("take", ["last", "every"])
 @pytest.mark.parametrize(
     ("make", "more"),
-    [(nn.GRUCell, {}), (nn.LSTMCell, {}), (nn.RNNCell, {}), (nn.RNNCell, {"nonlinearity": "relu"}), (nn.GRUCell, {"bias": False})],
+    [
+        (nn.GRUCell, {}),
+        (nn.LSTMCell, {}),
+        (nn.RNNCell, {}),
+        (nn.RNNCell, {"nonlinearity": "relu"}),
+        (nn.GRUCell, {"bias": False}),
+    ],
 )
 def test_cells(make: Any, more: dict[str, Any], take: str, tmp_path: Path) -> None:
     """nn.GRUCell, LSTMCell, RNNCell: their state_dict, and the loop unrolled by torch.export."""
@@ -376,7 +389,12 @@ def test_what_stands_where(tmp_path: Path) -> None:
     torch.save(net.state_dict(), tmp_path / "m.pt")
     model, _ = imported(tmp_path / "m.pt", channels=("a", "b", "c"), labels=("no", "yes"), name="net")
     assert isinstance(model.layers[0], BatchNorm)
-    assert (model.name, model.labels, model.channels, model.task) == ("net", ("no", "yes"), ("a", "b", "c"), "classification")
+    assert (model.name, model.labels, model.channels, model.task) == (
+        "net",
+        ("no", "yes"),
+        ("a", "b", "c"),
+        "classification",
+    )
     net = Net("gru", parts="embedding")
     torch.save(net.state_dict(), tmp_path / "m.pt")
     model, _ = imported(tmp_path / "m.pt")

@@ -33,7 +33,9 @@ def compare(source: Source, model: FloatModel, recording: Recording | None = Non
         got = tailed(source, model.forward(x))
         got = got[:, -1] if source.when == "last" else got
         if want.shape != got.shape:
-            raise ModelError(f"{source.framework} gives shape {want.shape}, the imported model {got.shape}; nothing is written")
+            raise ModelError(
+                f"{source.framework} gives shape {want.shape}, the imported model {got.shape}; nothing is written"
+            )
         error = np.abs(want - got) / np.maximum(1, np.abs(want))
         if "argmax" in source.tail:
             error = _decisions(source, model, x, want)

@@ -129,7 +129,9 @@ class Flow:
                 return number
         if self.features == 1 and self.axes and self.axes[-1] == ():
             return len(self.axes) - 1
-        raise LayoutError(f"{name}: works on axes {self.letters}; expected one of features (F) alone, export the model again")
+        raise LayoutError(
+            f"{name}: works on axes {self.letters}; expected one of features (F) alone, export the model again"
+        )
 
     @property
     def letters(self) -> str:
@@ -139,8 +141,7 @@ class Flow:
     def expect(self, layout: str, name: str) -> None:
         """The axes are those of ``layout``, such as "TBF"; an axis of length 1 stands for any atom of size 1."""
         fits = len(layout) == len(self.axes) and all(
-            axis == (atom,) or (axis == () and self.size(atom) == 1)
-            for axis, atom in zip(self.axes, layout, strict=True)
+            axis == (atom,) or (axis == () and self.size(atom) == 1) for axis, atom in zip(self.axes, layout, strict=True)
         )
         if not fits:
             raise LayoutError(
@@ -163,7 +164,9 @@ class Flow:
     def cell(self, step: Step, layout: str, features: int) -> Flow:
         """Behind a recurrent layer that takes ``layout``."""
         if self.last:
-            raise refuse(step.name, "runs over a single step, the last of another layer", "expected layers over the sequence")
+            raise refuse(
+                step.name, "runs over a single step, the last of another layer", "expected layers over the sequence"
+            )
         self.expect(layout, step.name)
         after = self.then(step, features)
         return replace(after, axes=tuple((atom,) for atom in layout))
@@ -200,7 +203,6 @@ class Stack:
         if not -len(self.flows) <= index < len(self.flows):
             raise refuse(name, f"takes layer {index} of {len(self.flows)}", "export the model again")
         return self.flows[index]
-
 
     def as_flow(self, name: str) -> Flow:
         """Of one layer: its last state with an axis of length 1 in front."""

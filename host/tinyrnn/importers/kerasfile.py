@@ -53,7 +53,7 @@ def _model(path: Path, config: Any) -> Mapping[str, Any]:
         raise ModelError(f"{path}: its description is no model; save it with model.save('model.keras')")
     if config.get("class_name") not in ("Sequential", "Functional", "Model"):
         cure = "expected a Sequential or functional model: build one from its layers and save that"
-        raise ModelError(f"{path}: is a model of the class {str(config.get('class_name')):.60}; {cure}")
+        raise ModelError(f"{path}: is a model of the class {config.get('class_name')!s:.60}; {cure}")
     return config
 
 
@@ -69,7 +69,7 @@ def _checked(path: Path, data: bytes) -> str | bytes | None:
     try:
         with open_h5(data) as file:
             _walk(path, file, len(data))
-            text = file.attrs["model_config"] if "model_config" in file.attrs else None
+            text = file.attrs.get("model_config")
     except ModelError:
         raise
     except Exception as error:  # h5py raises many kinds for a damaged file
@@ -141,7 +141,7 @@ def arrays(file: KerasFile, layers: Mapping[str, str]) -> dict[str, list[np.ndar
     found = {}
     with open_h5(file.weights) as root:
         if file.legacy:
-            groups = root["model_weights"] if "model_weights" in root else root
+            groups = root.get("model_weights", root)
             for name in layers:
                 if name in groups:
                     group = groups[name]
@@ -163,7 +163,7 @@ def _variables(group: Any) -> list[np.ndarray]:
     for inner in ("cell", "layer"):
         if inner in group:
             return _variables(group[inner])
-    values = group["vars"] if "vars" in group else {}
+    values = group.get("vars", {})
     return [np.asarray(values[key]) for key in sorted(values, key=int)]
 
 

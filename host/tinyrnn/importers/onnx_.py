@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.floatlayers import BatchNorm, Embedding, LayerNorm
-from tinyrnn.importers import onnxconst, onnxfile
-from tinyrnn.importers.flow import ANY_BATCH, ANY_TIME, CellState, Flow, InitialState, LayoutError, Stack, choose
-from tinyrnn.importers.onnxcells import GATES, Lengths, recurrent
-from tinyrnn.importers.onnxfile import Graph, Input, Node
-from tinyrnn.importers.source import Activation, Affine, Dense, Options, Source, Step, refuse
-
-PASSING = ("Identity", "Cast", "Dropout", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split")
-CURES = {
-    "Conv": "expected a network of recurrent layers without convolution",
-    "Attention": "expected a network of recurrent layers without attention",
-    "DynamicQuantize": "export the float model, tinyrnn quantizes it itself",
-    "Quantize": "export the float model, tinyrnn quantizes it itself",
-    "Dequantize": "export the float model, tinyrnn quantizes it itself",
-    "Reduce": "a norm in pieces: export with opset 17 or newer; an average over time: take the last step instead",
-    "Pow": "a norm in pieces: export with opset 17 or newer",
-    "ZipMap": "convert with options={'zipmap': False}",
-    "Concat": "expected one path through the layers, without loops over cells",
-    "Split": "expected one path through the layers, without loops over cells",
-}
-FUNCTIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
-TAILS = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "ArgMax": "argmax"}
+from tinyrnn.importers import onnxfile
+from tinyrnn.importers.flow import ANY_BATCH, ANY_TIME, Flow, InitialState, LayoutError, choose
+from tinyrnn.importers.onnxcells import GATES, Lengths
+from tinyrnn.importers.onnxfile import Graph, Input
+from tinyrnn.importers.onnxnodes import PASSING, apply
+from tinyrnn.importers.source import Options, Source, refuse
 
 
 @dataclass(frozen=True)
@@ -138,7 +122,7 @@ def _walk(graph: Graph, values: dict[str, Any]) -> dict[str, Any]:
             raise refuse(node.name, f"takes {missing[0]}, which nothing makes before", "check the file with onnx.checker")
         refused = next((value for value in given if isinstance(value, Refused)), None)
         try:
-            results = [refused] if refused else _apply(node, given, graph.opset)
+            results = [refused] if refused else apply(node, given, graph.opset)
         except LayoutError:
             raise
         except ModelError as error:
@@ -146,225 +130,6 @@ def _walk(graph: Graph, values: dict[str, Any]) -> dict[str, Any]:
         results += results[-1:] * (len(node.outputs) - len(results))
         values.update((name, value) for name, value in zip(node.outputs, results, strict=False) if name)
     return values
-
-
-def _apply(node: Node, given: list[Any], opset: int) -> list[Any]:
-    """The results of one node. Raises ModelError, naming it, for one that has no place here."""
-    kind, name = node.kind, f"{node.kind} {node.name}"
-    if kind in GATES:
-        return recurrent(node, given)
-    if all(value is None or isinstance(value, np.ndarray) for value in given):
-        return list(onnxconst.evaluate(node, given, opset))
-    if kind in PASSING and isinstance(given[0], (InitialState, Lengths, CellState)):
-        return [given[0]]
-    if kind == "Concat":
-        return [_concat(node, given)]
-    if kind == "Gather" and isinstance(given[0], np.ndarray) and isinstance(given[1], Flow):
-        return [_embedding(name, given[0], given[1])]
-    if isinstance(given[0], Stack) and kind in ("Gather", "Slice"):
-        return [_of_stack(node, given)]
-    where = next((i for i, value in enumerate(given) if isinstance(value, (Flow, Stack))), None)
-    if where is None:
-        raise refuse(name, "takes what is no data of the sequence", "expected one path through the layers")
-    flow = given[where].as_flow(name) if isinstance(given[where], Stack) else given[where]
-    if sum(isinstance(value, (Flow, Stack)) for value in given) > 1:
-        raise refuse(name, "combines two paths", "expected one path through the layers, no residual sum, no attention")
-    handler = SHAPES.get(kind) or LAYERS.get(kind)
-    if handler is not None:
-        return [handler(node, name, flow, given, where)]
-    if kind in FUNCTIONS:
-        return [flow.then(Step(name, Activation(FUNCTIONS[kind])))]
-    if kind in TAILS:
-        return [_tail(node, name, flow, opset)]
-    cure = next((text for word, text in CURES.items() if word in kind), "expected RNN, LSTM, GRU, Gemm, MatMul, Gather as an "
-                "embedding, LayerNormalization, BatchNormalization and what lies between them")  # fmt: skip
-    raise refuse(name, "this kind of node cannot be imported", cure)
-
-
-def _concat(node: Node, given: list[Any]) -> Stack:
-    """Last states of several layers along a new axis 0, as torch's h_n."""
-    name = f"{node.kind} {node.name}"
-    if any(isinstance(value, CellState) for value in given):
-        return CellState()  # type: ignore[return-value]
-    flows = [value for value in given if isinstance(value, Flow)]
-    if len(flows) < len(given) or node.attributes.get("axis") != 0 or any(f.axes[0] != () or not f.last for f in flows):
-        raise refuse(name, "joins several paths", CURES["Concat"])
-    return Stack(tuple(flow.squeeze([0], name) for flow in flows))
-
-
-def _of_stack(node: Node, given: list[Any]) -> Any:
-    name = f"{node.kind} {node.name}"
-    stack: Stack = given[0]
-    if node.kind == "Gather" and node.attributes.get("axis", 0) == 0 and isinstance(given[1], np.ndarray) and given[1].size == 1:
-        flow = stack.pick(int(given[1].reshape(-1)[0]), name)
-        return flow.unsqueeze([0], name) if given[1].ndim else flow
-    if node.kind == "Slice":
-        ((axis, start, stop, step),) = onnxconst.slices(node, given)
-        taken = stack.flows[slice(start, stop, step)]
-        if axis == 0 and taken:
-            return Stack(taken)
-    raise refuse(name, "takes several layers' states apart", "expected the last layer's state, h_n[-1]")
-
-
-def _embedding(name: str, table: np.ndarray, flow: Flow) -> Flow:
-    if table.ndim != 2 or table.dtype.kind != "f":
-        raise refuse(name, f"looks up shape {table.shape}", "expected an embedding, a table (symbols, numbers)")
-    made = Embedding(table.astype(np.float64))
-    return replace(flow.then(Step(name, made), made.units), axes=(*flow.axes, ("F",)))
-
-
-def _tail(node: Node, name: str, flow: Flow, opset: int) -> Flow:
-    kind = TAILS[node.kind]
-    axis = node.attributes.get("axis", 0 if kind == "argmax" else -1 if opset >= 13 else 1)
-    ended = flow.end(kind, axis, name)
-    if kind != "argmax":
-        return ended
-    at = flow.axis(axis, name)
-    left = ((),) if node.attributes.get("keepdims", 1) else ()
-    return replace(ended, axes=(*flow.axes[:at], *left, *flow.axes[at + 1 :]))
-
-
-def _same(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    if node.kind == "Dropout" and len(given) > 2 and given[2] is not None and given[2].any():
-        raise refuse(name, "drops out", "export the model after model.eval()")
-    return flow
-
-
-def _transpose(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    return flow.transpose(node.attributes.get("perm", list(range(len(flow.axes)))[::-1]), name)
-
-
-def _reshape(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    shape = [int(n) for n in (given[1] if len(given) > 1 else node.attributes.get("shape", ()))]
-    return flow.reshape(shape, name, not node.attributes.get("allowzero"))
-
-
-def _flatten(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    axis = node.attributes.get("axis", 1)
-    first = int(np.prod(flow.shape[:axis], dtype=np.int64))
-    return flow.reshape([first, -1], name)
-
-
-def _squeeze(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    return flow.squeeze(onnxconst.axes_of(node, given), name)
-
-
-def _unsqueeze(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    return flow.unsqueeze(onnxconst.axes_of(node, given) or [], name)
-
-
-def _shape(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> np.ndarray:
-    return np.array(flow.shape[node.attributes.get("start", 0) : node.attributes.get("end")], np.int64)
-
-
-def _gather(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    index, axis = given[1], node.attributes.get("axis", 0)
-    if where or not isinstance(index, np.ndarray):
-        raise refuse(name, "looks up by the data", "expected an embedding of whole numbers")
-    if index.size == 1:
-        return flow.pick(axis, int(index.reshape(-1)[0]), name, keep=bool(index.ndim))
-    if index.tolist() != list(range(flow.shape[flow.axis(axis, name)])):
-        raise refuse(name, f"takes {index.size} of an axis in another order", "expected the last step, y[:, -1]")
-    return flow
-
-
-def _slice(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    for axis, start, stop, step in onnxconst.slices(node, given):
-        flow = flow.cut(axis, start, stop, step, name)
-    return flow
-
-
-def _dense(name: str, flow: Flow, weight: np.ndarray, bias: np.ndarray) -> Flow:
-    """weight (O, I) on the last axis."""
-    if flow.feature_axis(name) != len(flow.axes) - 1:
-        raise LayoutError(f"{name}: works on the last of the axes {flow.letters}; expected the features (F) there")
-    after = flow.then(Step(name, Dense(weight.astype(np.float64), bias.astype(np.float64))), len(weight))
-    return replace(after, axes=(*flow.axes[:-1], ("F",)))
-
-
-def _gemm(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    a = node.attributes
-    c = given[2] if len(given) > 2 else None
-    weight = given[1]
-    if where or a.get("transA") or not isinstance(weight, np.ndarray) or weight.ndim != 2:
-        raise refuse(name, "multiplies the data in an unusual way", "expected data @ weights")
-    weight = (weight if a.get("transB") else weight.T) * a.get("alpha", 1.0)
-    if c is not None and not (isinstance(c, np.ndarray) and c.size in (1, len(weight)) and c.shape[-1:] in ((), (1,), (len(weight),))):
-        raise refuse(name, "adds no plain bias", "expected one number for each output")
-    bias = np.zeros(len(weight)) if c is None else a.get("beta", 1.0) * np.broadcast_to(c.reshape(-1), len(weight))
-    return _dense(name, flow, weight, bias)
-
-
-def _matmul(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    if where or not isinstance(given[1], np.ndarray) or given[1].ndim != 2:
-        raise refuse(name, "multiplies the data in an unusual way", "expected data @ weights")
-    return _dense(name, flow, given[1].T, np.zeros(given[1].shape[1]))
-
-
-def _affine(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    """The data with one constant for each feature."""
-    other = given[1 - where]
-    axis = flow.feature_axis(name)
-    if not isinstance(other, np.ndarray) or len(given) != 2:
-        raise refuse(name, "combines two paths", "expected one path through the layers")
-    aligned = other.reshape((1,) * max(len(flow.axes) - other.ndim, 0) + other.shape)
-    if aligned.ndim != len(flow.axes) or other.size not in (1, flow.features) or aligned.shape[axis] != other.size:
-        raise LayoutError(f"{name}: combines the axes {flow.letters} with shape {other.shape}; expected one for each feature (F)")
-    value = np.broadcast_to(other.astype(np.float64).reshape(-1), flow.features).copy()
-    ones, zeros = np.ones(flow.features), np.zeros(flow.features)
-    if node.kind == "Div" and (where or not value.all()):
-        raise refuse(name, "divides by the data or by zero", "expected a division by constants")
-    scale, shift = {
-        "Add": (ones, value),
-        "Sub": (-ones, value) if where else (ones, -value),
-        "Mul": (value, zeros),
-        "Div": (1 / np.where(value == 0, 1, value), zeros),
-    }[node.kind]
-    return flow.then(Step(name, Affine(scale, shift)))
-
-
-def _scaler(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    """ai.onnx.ml's Scaler, as skl2onnx writes a StandardScaler: (x - offset) * scale."""
-    offset, scale = (np.asarray(node.attributes.get(key, default), np.float64) for key, default in (("offset", [0]), ("scale", [1])))
-    if flow.feature_axis(name) != len(flow.axes) - 1 or {offset.size, scale.size} - {1, flow.features}:
-        raise LayoutError(f"{name}: scales the axes {flow.letters}; expected the features (F) last")
-    scale, offset = (np.broadcast_to(a, flow.features).copy() for a in (scale, offset))
-    return flow.then(Step(name, Affine(scale, -scale * offset)))
-
-
-def _arrays(name: str, given: Sequence[Any], count: int) -> list[np.ndarray]:
-    """Constants with one number for each feature."""
-    if not all(isinstance(a, np.ndarray) and a.shape == (count,) for a in given):
-        raise refuse(name, "has no constants of one number for each feature", "export it again")
-    return [a.astype(np.float64) for a in given]
-
-
-def _layernorm(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    axis = flow.feature_axis(name)
-    if flow.axis(node.attributes.get("axis", -1), name) != axis or axis != len(flow.axes) - 1:
-        raise LayoutError(f"{name}: normalises the axes {flow.letters} from {node.attributes.get('axis', -1)}; expected F alone")
-    arrays = [a for a in given[1:] if a is not None]
-    weight, bias = (*_arrays(name, arrays, flow.features), np.zeros(flow.features))[:2]
-    return flow.then(Step(name, LayerNorm(weight, bias, float(node.attributes.get("epsilon", 1e-5)))))
-
-
-def _batchnorm(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    if node.attributes.get("training_mode"):
-        raise refuse(name, "normalises by the batch at hand", "export the model after model.eval()")
-    if flow.feature_axis(name) != 1:
-        raise LayoutError(f"{name}: works on axis 1 of {flow.letters}; expected the features (F) there")
-    weight, bias, mean, var = _arrays(name, given[1:5], flow.features)
-    return flow.then(Step(name, BatchNorm(weight, bias, mean, var, float(node.attributes.get("epsilon", 1e-5)))))
-
-
-SHAPES: dict[str, Callable[..., Any]] = {
-    "Identity": _same, "Cast": _same, "Dropout": _same, "Transpose": _transpose, "Reshape": _reshape, "Flatten": _flatten,
-    "Squeeze": _squeeze, "Unsqueeze": _unsqueeze, "Shape": _shape, "Gather": _gather, "Slice": _slice,
-}  # fmt: skip
-LAYERS: dict[str, Callable[..., Any]] = {
-    "Gemm": _gemm, "MatMul": _matmul, "Add": _affine, "Sub": _affine, "Mul": _affine, "Div": _affine,
-    "ai.onnx.ml.Scaler": _scaler, "LayerNormalization": _layernorm, "BatchNormalization": _batchnorm,
-}  # fmt: skip
 
 
 def _runner(

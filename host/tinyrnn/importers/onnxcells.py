@@ -58,7 +58,9 @@ def _plain(name: str, kind: str, attributes: Any) -> None:
         raise refuse(name, f"has the activations {', '.join(found)}", f"expected {allowed}: train it with these")
     clip = attributes.get("clip")
     if clip is not None and (clip < HARMLESS_CLIP or "relu" in found):
-        raise refuse(name, f"clips its gates at {clip:g}", f"expected no clip, or at {HARMLESS_CLIP:g} and more where it does nothing")
+        raise refuse(
+            name, f"clips its gates at {clip:g}", f"expected no clip, or at {HARMLESS_CLIP:g} and more where it does nothing"
+        )
     if attributes.get("input_forget"):
         raise refuse(name, "couples its input and forget gates (input_forget)", "expected an LSTM with both")
 

@@ -27,7 +27,7 @@ def evaluate(node: Node, given: Sequence[np.ndarray | None], opset: int) -> list
 
 def _evaluate(node: Node, given: list[Any], opset: int) -> list[np.ndarray]:
     kind, attributes = node.kind, node.attributes
-    a = given[0] if given else None
+    a: Any = given[0] if given else None
     if kind == "Constant":
         return [_constant(node)]
     if kind == "Identity":
@@ -64,7 +64,9 @@ def _evaluate(node: Node, given: list[Any], opset: int) -> list[np.ndarray]:
         return [np.transpose(a, attributes.get("perm"))]
     if kind == "Reshape":
         shape = given[1] if len(given) > 1 else attributes["shape"]
-        return [a.reshape([a.shape[i] if n == 0 and not attributes.get("allowzero") else int(n) for i, n in enumerate(shape)])]
+        return [
+            a.reshape([a.shape[i] if n == 0 and not attributes.get("allowzero") else int(n) for i, n in enumerate(shape)])
+        ]
     if kind == "Squeeze":
         axes = axes_of(node, given)
         return [np.squeeze(a, None if axes is None else tuple(axes))]

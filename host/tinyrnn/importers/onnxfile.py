@@ -93,7 +93,7 @@ def _node(path: Path, raw: Any) -> Node:
 
     name = raw.name or next((o for o in raw.output if o), "") or raw.op_type
     domain = "" if raw.domain in ("", "ai.onnx") else f"{raw.domain}."
-    attributes = {}
+    attributes: dict[str, Any] = {}
     for attribute in raw.attribute:
         kind = attribute.type
         if kind in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
@@ -101,7 +101,12 @@ def _node(path: Path, raw: Any) -> Node:
             raise ModelError(f"{path}: {name} is a {raw.op_type} with a graph inside; {cure}")
         if kind == onnx.AttributeProto.TENSOR:
             attributes[attribute.name] = _array(path, attribute.t)
-        elif kind in (onnx.AttributeProto.FLOAT, onnx.AttributeProto.INT, onnx.AttributeProto.FLOATS, onnx.AttributeProto.INTS):
+        elif kind in (
+            onnx.AttributeProto.FLOAT,
+            onnx.AttributeProto.INT,
+            onnx.AttributeProto.FLOATS,
+            onnx.AttributeProto.INTS,
+        ):
             value = onnx.helper.get_attribute_value(attribute)
             attributes[attribute.name] = value if isinstance(value, (int, float)) else list(value)
         elif kind == onnx.AttributeProto.STRING:
@@ -122,7 +127,10 @@ def _array(path: Path, tensor: Any) -> np.ndarray:
         raise ModelError(f"{path}: {tensor.name} has its data in another file; {cure}")
     dims = list(tensor.dims)
     count = int(np.prod(dims, dtype=object)) if dims else 1
-    held = max(len(tensor.raw_data), *(len(getattr(tensor, f"{kind}_data")) for kind in ("float", "double", "int32", "int64", "uint64")))
+    held = max(
+        len(tensor.raw_data),
+        *(len(getattr(tensor, f"{kind}_data")) for kind in ("float", "double", "int32", "int64", "uint64")),
+    )
     if min(dims, default=0) < 0 or count > held or tensor.string_data:
         raise ModelError(f"{path}: {tensor.name} has shape {dims} but data for at most {held} numbers; export it again")
     try:

@@ -37,7 +37,9 @@ def load(path: Path) -> Any:
     with guard.open_zip(path) as archive:
         names = archive.namelist()
         if any(entry.compress_type for entry in archive.infolist()):
-            raise ModelError(f"{path}: its archive is compressed, which PyTorch never does; expected torch.save's archive: {CURE}")
+            raise ModelError(
+                f"{path}: its archive is compressed, which PyTorch never does; expected torch.save's archive: {CURE}"
+            )
         if any("/code/" in name for name in names):
             raise ModelError(f"{path}: is a TorchScript program; expected a state_dict ({CURE}) or an ONNX file")
         pickles = [name for name in names if name.endswith("data.pkl")]
@@ -58,7 +60,9 @@ def _check_pickle(path: Path, data: bytes) -> None:
     try:
         for operation, argument, _ in pickletools.genops(data):
             if operation.name == "GLOBAL" and argument not in KNOWN:
-                raise ModelError(f"{path}: holds an object of {str(argument).replace(' ', '.'):.80}, not only tensors; {CURE}")
+                raise ModelError(
+                    f"{path}: holds an object of {str(argument).replace(' ', '.'):.80}, not only tensors; {CURE}"
+                )
             if operation.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"):
                 raise ModelError(f"{path}: its pickle makes objects ({operation.name}), not only tensors; {CURE}")
     except ValueError as error:
