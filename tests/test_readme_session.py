@@ -16,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,8 @@ class Repl:
         )
         os.close(slave)
         self.wait_for("exit this shell\r\n")
+        while termios.tcgetattr(self.master)[3] & termios.ICANON:
+            time.sleep(0.01)  # mpremote takes the terminal over after that line, and drops what was typed before
         self.type("")
 
     def wait_for(self, ending: str) -> str:
