@@ -182,7 +182,7 @@ def test_the_heap_is_too_small_after_all(tight: Port, tmp_path: Path, monkeypatc
 def test_boot_py_takes_the_heap(make_port: Callable[..., Port], tmp_path: Path) -> None:
     board = only_rp2040(make_port)
     with Link(board.path) as link:
-        link.put("boot.py", b"ballast = bytearray(200000)\n")
+        link.put("boot.py", b"ballast = bytearray(215000)\n")
     with pytest.raises(BoardError, match=r"the heap has \d+ bytes free|largest free block") as error:
         deploy(board.path, model(tmp_path, 1, units=48))
     one_line(error)

@@ -151,12 +151,15 @@ class _Deploy:
             if new_model:
                 want[self.staged] = self.model.data
             self._verify(want)
-            self._try(self.root, built.version, self.staged if new_model else self.place, built)
+            self.link.soft_reset()
+            self._try(self.root, built.version, self.staged if new_model else self.place)
             self._switch(new_pointer, new_model)
             result.copied = list(sends)
             result.sent_bytes = sum(map(len, sends.values()))
         self._clean(version)
-        said, result.kernels, result.heap_left = self._try("", "urnn", self.model.name, built)
+        if changed:
+            self.link.soft_reset()
+        said, result.kernels, result.heap_left = self._try("", "urnn", self.model.name)
         result.selftest = said
         lost = sorted(set(built.kernels) - set(result.kernels))
         if lost:
@@ -263,11 +266,13 @@ class _Deploy:
                     f"{self.port}: {path} on the board differs from what was sent; {KEPT}: try again"
                 )
 
-    def _try(self, folder: str, name: str, model: str, built: package.Package) -> tuple[str, tuple[str, ...], int]:
-        """(the self-test's line, kernel sets, heap left) in a fresh interpreter. Raises BoardError unless it passes."""
+    def _try(self, folder: str, name: str, model: str) -> tuple[str, tuple[str, ...], int]:
+        """(the self-test's line, kernel sets, heap left). Raises BoardError unless it passes.
+
+        The interpreter is fresh: nothing has imported urnn since the last soft reset.
+        """
         staged = bool(folder)
         kept = KEPT if staged else "the files are those that were sent: deploy again"
-        self.link.soft_reset()
         try:
             answer = self.link.run_script("trial.py", folder, name, model, timeout_s=TRIAL_TIMEOUT_S)
         except BoardError as error:

@@ -49,7 +49,7 @@ class Link:
         self.timeout_s = timeout_s
         self._guarded = False  # scripts/guard.py is on the board
         self._sent = ""  # name of the script that the board has
-        self._running = False  # a program that start() began
+        self._running = False  # a program is under way: that of start(), or one whose end was not seen
         self._identity: Identity | None = None
         self._transport = self._open()
         try:
@@ -140,7 +140,6 @@ class Link:
         """Start a program that owns the line from now on, through ``serial``; close() interrupts it."""
         with self._line():
             self._send(code)
-        self._running = True
 
     def soft_reset(self) -> None:
         """A fresh interpreter with an empty heap; boot.py runs, main.py does not."""
@@ -160,7 +159,7 @@ class Link:
         try:
             with self._line():
                 if self._running:
-                    self.serial.write(b"\r\x03\x03")
+                    self.serial.write(b"\r\x03\x03")  # a line that is out of step gets no more code
                 elif self._guarded:
                     self._send("del _tinyrnn")
                     self._follow(1.0)
@@ -297,6 +296,7 @@ class Link:
         As mpremote's exec_raw_no_follow(), which prints what it does not expect.
         """
         data = code.encode()
+        self._running = True
         if not self._read_until(b">", self.timeout_s).endswith(b">"):
             raise self._silent()
         if self._transport.use_raw_paste:
@@ -324,6 +324,7 @@ class Link:
             if not part.endswith(b"\x04"):
                 raise LinkError(f"{self.port}: no answer within {timeout_s:g} s; expected the end of a program: {CABLE}")
             parts.append(part[:-1])
+        self._running = False
         return parts[0], parts[1]
 
     def _read_until(self, ending: bytes, timeout_s: float) -> bytes:
