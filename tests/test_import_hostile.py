@@ -357,9 +357,8 @@ def keras_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one small model as m.keras and m.h5."""
     keras = pytest.importorskip("keras", reason="install it with: pip install 'tinyrnn[import]'")
     folder = tmp_path_factory.mktemp("keras")
-    net = keras.Sequential(
-        [keras.layers.Input((None, 3)), keras.layers.GRU(4, name="cell"), keras.layers.Dense(2, name="head")]
-    )
+    layers = [keras.layers.Input((None, 3), name="in"), keras.layers.GRU(4, name="cell"), keras.layers.Dense(2, name="head")]
+    net = keras.Sequential(layers, name="net")
     for suffix in ("keras", "h5"):
         net.save(folder / f"m.{suffix}")
     return folder
@@ -382,7 +381,7 @@ def changed(folder: Path, path: Path, change: Callable[[Any], None]) -> Path:
 
 
 def kernel_of(file: Any) -> str:
-    return "model_weights/cell/sequential/cell/gru_cell/kernel" if "model_weights" in file else "layers/gru/cell/vars/0"
+    return "model_weights/cell/net/cell/gru_cell/kernel" if "model_weights" in file else "layers/gru/cell/vars/0"
 
 
 def relinked(make: Callable[[str], Any]) -> Callable[[Any], None]:
@@ -551,7 +550,7 @@ def test_functional_circle(keras_files: Path, tmp_path: Path) -> None:
             item["inbound_nodes"] = [[[before, 0, 0, {}]]]
             item["name"] = item["config"]["name"]
         config["class_name"] = "Functional"
-        config["config"] |= {"input_layers": [["input_layer", 0, 0]], "output_layers": [["head", 0, 0]]}
+        config["config"] |= {"input_layers": [["in", 0, 0]], "output_layers": [["head", 0, 0]]}
         return config
 
     for suffix in (".h5", ".keras"):

@@ -28,7 +28,7 @@ def read(path: Path, options: Options) -> Source:
         names = archive.namelist()
         models = [n for n in names if "/models/" in f"/{n}" and n.endswith(".json")]
         if len(models) != 1:
-            cure = "expected torch.export.save() of PyTorch 2.8 or newer, one program"
+            cure = "expected torch.export.save() of a recent PyTorch (2.13 is tested), one program"
             raise ModelError(f"{path}: has {len(models)} entries models/*.json; {cure}")
         program = guard.parse_json(guard.entry(archive, models[0]), f"{path}: {models[0]}")
         root = models[0][: models[0].rindex("models/")]
