@@ -33,7 +33,7 @@ from mpyfile import MpyError
 SETS = ("asm_thumb", "viper")
 MODELS = 200
 STEPS = 6
-BOARD_MODELS = int(os.environ.get("TINYRNN_BOARD_MODELS", "10"))
+BOARD_MODELS = int(os.environ.get("TINYRNN_BOARD_MODELS", "5"))
 FLASH_BYTES = 1 << 20  # of models and cases on the board at a time; it has 1.4 MB
 TOP = 2**30 - 1
 EDGES = (0, 1, -1, 127, 128, -128, 255, 256, 32766, 32767, 32768, -32766, -32767, -32768, -32769, 65535, TOP >> 1, -TOP >> 1)
