@@ -1,1 +1,1 @@
-"""Boards on a port: find, identify, deploy. ``link`` is the one place that talks to a port."""
+"""Boards on a port: find, identify, deploy. ``link`` (on ``rawrepl``) is the one place that talks to a port."""

@@ -244,7 +244,7 @@ class _Deploy:
 
     def _stage(self, version: str, copies: dict[str, str], sends: dict[str, bytes]) -> None:
         total = sum(map(len, sends.values()))
-        self.notice(f"{self.port}: copying {len(sends)} files, {total} bytes, to {self.identity.board}")
+        self.notice(f"copying {len(sends)} files")
         self.link.run_script("files.py", "copy", version, *((old, new) for new, old in copies.items()), timeout_s=60)
         sent = 0
 
@@ -259,6 +259,7 @@ class _Deploy:
 
     def _verify(self, want: dict[str, bytes]) -> None:
         """Read back what was staged: nothing is exchanged for a file that differs."""
+        self.notice("testing on the board")
         self._survey()
         for path, data in want.items():
             if not self._holds(path, data):

@@ -1,34 +1,25 @@
-"""The one place that talks to a port: a board's raw REPL, over mpremote's serial transport.
-
-Every wait has an end, whatever arrives is checked, and each failure is one line.
-"""
+"""The one place that talks to a port: programs and files for a board, checked on their way and back."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import os
 import re
-import struct
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tinyrnn.board.rawrepl import RawRepl, last_line
 from tinyrnn.board.source import strip
-from tinyrnn.errors import BoardError, LinkError
+from tinyrnn.errors import BoardError
 from tinyrnn.runtimes import SCRIPTS
 
 if TYPE_CHECKING:
     from tinyrnn.board.identity import Identity
 
-RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n>"
 ANSWER = re.compile(rb"^=([0-9a-f]{8}) (\d+) ([AEN])\n", re.MULTILINE)
 CHUNK_BYTES = 2304  # of a file, in one exec: a small block for the board's heap, few round trips
-RAW_BYTES, RAW_PAUSE_S = 256, 0.01  # to a board without raw paste: mpremote's pace
-CABLE = "check the cable, press the board's reset button and try again"
 
 
 @cache
@@ -37,7 +28,7 @@ def script(name: str) -> str:
     return strip((Path(SCRIPTS) / name).read_text(encoding="utf-8"))
 
 
-class Link:
+class Link(RawRepl):
     """A board at its raw REPL, from entering the ``with`` block to leaving it.
 
     A running program is interrupted, and at the end the board is at its friendly REPL.
@@ -45,29 +36,16 @@ class Link:
     """
 
     def __init__(self, port: str, timeout_s: float = 10.0) -> None:
-        self.port = port
-        self.timeout_s = timeout_s
         self._guarded = False  # scripts/guard.py is on the board
         self._sent = ""  # name of the script that the board has
-        self._running = False  # a program is under way: that of start(), or one whose end was not seen
         self._identity: Identity | None = None
-        self._transport = self._open()
-        try:
-            self._enter()
-        except BaseException:
-            self._shut()
-            raise
+        super().__init__(port, timeout_s)
 
     def __enter__(self) -> Link:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @property
-    def serial(self) -> Any:
-        """pyserial's object, for a program that then owns the line: see start()."""
-        return self._transport.serial
 
     @property
     def identity(self) -> Identity:
@@ -92,7 +70,7 @@ class Link:
             self._send(code)
             out, err = self._follow(self.timeout_s if timeout_s is None else timeout_s)
         if err:
-            raise BoardError(f"{self.port}: {_last_line(err)}")
+            raise BoardError(f"{self.port}: {last_line(err)}")
         return out.decode("utf-8", "replace").replace("\r\n", "\n")
 
     def run_script(self, name: str, *args: object, timeout_s: float | None = None) -> str:
@@ -136,114 +114,16 @@ class Link:
             self._forget(path)
             raise
 
-    def start(self, code: str) -> None:
-        """Start a program that owns the line from now on, through ``serial``; close() interrupts it."""
-        with self._line():
-            self._send(code)
-
     def soft_reset(self) -> None:
         """A fresh interpreter with an empty heap; boot.py runs, main.py does not."""
         self._guarded = False
         self._sent = ""
-        with self._line():
-            if self._read_until(b">", self.timeout_s)[-1:] != b">":
-                raise self._silent()
-            self.serial.write(b"\x04")
-            said = self._read_until(RAW_BANNER, self.timeout_s)
-            if not said.endswith(RAW_BANNER):
-                self._interrupt()  # boot.py leaves something running, or the REPL is the friendly one now
-            self._hello()
+        super().soft_reset()
 
-    def close(self) -> None:
-        """Leave the board at its friendly REPL and the port free."""
-        try:
-            with self._line():
-                if self._running:
-                    self.serial.write(b"\r\x03\x03")  # a line that is out of step gets no more code
-                elif self._guarded:
-                    self._send("del _tinyrnn")
-                    self._follow(1.0)
-                self.serial.write(b"\r\x02")
-                self._read_until(b">>> ", 1.0)
-        except LinkError:
-            pass  # it is gone; what went wrong before this is the news
-        finally:
-            self._shut()
-
-    def _open(self) -> Any:
-        import serial
-        from mpremote.transport import TransportError
-        from mpremote.transport_serial import SerialTransport
-
-        try:
-            transport = SerialTransport(self.port, timeout=self.timeout_s)
-            transport.serial.write_timeout = self.timeout_s
-            return transport
-        except (TransportError, OSError, ValueError):
-            pass  # mpremote does not say why
-        try:
-            serial.Serial(self.port, exclusive=True).close()
-            seen = "was busy a moment ago; expected a free port: try again"
-        except (OSError, ValueError) as error:
-            text = str(error)
-            if not os.path.exists(self.port) and os.name != "nt":
-                seen = "no such port; expected one that `tinyrnn devices` lists: is the board plugged in?"
-            elif "lock" in text or "busy" in text.lower() or (os.name == "nt" and "PermissionError" in text):
-                seen = "is in use by another program; expected a free port: close Thonny, mpremote or the terminal on it"
-            elif "Permission denied" in text:
-                seen = "permission denied; expected a port you may open: add yourself to the group dialout, log in again"
-            else:
-                seen = f"cannot be opened ({text.splitlines()[0]}); expected a serial port: see `tinyrnn devices`"
-        raise LinkError(f"{self.port}: {seen}") from None
-
-    def _shut(self) -> None:
-        try:
-            self._transport.close()
-        except OSError:
-            pass  # unplugged
-
-    def _enter(self) -> None:
-        with self._line():
-            self._interrupt()
-            self._hello()
-
-    def _interrupt(self) -> None:
-        """Ctrl-C until the raw REPL answers; a program may catch a few of them."""
-        deadline = time.monotonic() + self.timeout_s
-        wait = 0.1
-        seen = b""
-        while True:
-            self.serial.write(b"\r\x03")
-            seen += self._read_until(b">>> ", wait)
-            self.serial.write(b"\r\x01")
-            seen += (said := self._read_until(RAW_BANNER, 2 * wait))
-            if said.endswith(RAW_BANNER):
-                return
-            if time.monotonic() > deadline:
-                break
-            wait = min(2 * wait, 0.3)
-        if not seen:
-            raise self._silent()
-        raise LinkError(
-            f"{self.port}: no MicroPython prompt within {self.timeout_s:g} s of Ctrl-C (last: {seen[-40:]!r}); expected the "
-            "REPL: press reset and try again, or hold back main.py (Thonny's Stop, `mpremote resume`)"
-        )
-
-    def _hello(self) -> None:
-        """Agree on where the stream stands, and find out how programs may be sent."""
-        # What late answers to Ctrl-A left; the prompt that mpremote waits for comes with the answer below
-        self._read_until(b"\0", 0.02)
-        self.serial.write(b"import sys;print('tinyrnn',sys.platform)\x04")
-        said = self._read_until(b"OK", self.timeout_s)
-        out, err = self._follow(self.timeout_s) if said.endswith(b"OK") else (said, b"")
-        words = out.split()
-        if err or len(words) != 2 or words[0] != b"tinyrnn":
-            raise LinkError(
-                f"{self.port}: answered {(out + err)[-60:]!r} at the raw REPL; expected MicroPython: "
-                f"is it a MicroPython board? {CABLE}"
-            )
-        # The webassembly port says that it has raw paste, and hangs
-        self._transport.use_raw_paste = words[1] != b"webassembly"
+    def _leave(self) -> None:
+        if self._guarded:
+            self._send("del _tinyrnn")
+            self._follow(1.0)
 
     def _guard(self) -> None:
         """Send scripts/guard.py, and see that it does its work before it is trusted."""
@@ -275,7 +155,7 @@ class Link:
         if binascii.crc32(text) != int(head[1], 16) or head[3] == b"N":
             raise self._noise()
         if head[3] == b"E":
-            raise BoardError(f"{self.port}: {_last_line(text)}")
+            raise BoardError(f"{self.port}: {last_line(text)}")
         self._sent = name
         return text.decode()
 
@@ -289,82 +169,3 @@ class Link:
             self.exec(f"import os; os.remove({path!r})")
         except BoardError:
             pass
-
-    def _send(self, code: str) -> None:
-        """Hand code to the raw REPL: by raw paste, which has flow control, where the board has it.
-
-        As mpremote's exec_raw_no_follow(), which prints what it does not expect.
-        """
-        data = code.encode()
-        self._running = True
-        if not self._read_until(b">", self.timeout_s).endswith(b">"):
-            raise self._silent()
-        if self._transport.use_raw_paste:
-            self.serial.write(b"\x05A\x01")
-            answer = self.serial.read(2)
-            if answer == b"R\x01":
-                self._transport.raw_paste_write(data)
-                return
-            if answer != b"R\x00":
-                raise self._noise() if answer else self._silent()
-            self._transport.use_raw_paste = False
-        for at in range(0, len(data), RAW_BYTES):
-            self.serial.write(data[at : at + RAW_BYTES])
-            time.sleep(RAW_PAUSE_S)
-        self.serial.write(b"\x04")
-        if self.serial.read(2) != b"OK":
-            raise self._silent()
-
-    def _follow(self, timeout_s: float) -> tuple[bytes, bytes]:
-        """What the program printed, and its traceback; the prompt after them is left on the line."""
-        deadline = time.monotonic() + timeout_s
-        parts = []
-        for _ in range(2):
-            part = self._read_until(b"\x04", deadline - time.monotonic())
-            if not part.endswith(b"\x04"):
-                raise LinkError(f"{self.port}: no answer within {timeout_s:g} s; expected the end of a program: {CABLE}")
-            parts.append(part[:-1])
-        self._running = False
-        return parts[0], parts[1]
-
-    def _read_until(self, ending: bytes, timeout_s: float) -> bytes:
-        """Bytes up to and with ``ending``, or what came in that time. Reads nothing beyond the ending."""
-        deadline = time.monotonic() + timeout_s
-        data = bytearray()
-        self.serial.timeout = max(timeout_s, 0.0)  # once: setting it is a dozen system calls
-        while not data.endswith(ending):
-            byte = self.serial.read(1)
-            data += byte
-            if not byte or time.monotonic() > deadline:
-                break
-        return bytes(data)
-
-    @contextmanager
-    def _line(self) -> Iterator[None]:
-        """Say in one line what pyserial and mpremote raise when the board goes away or answers nonsense."""
-        from mpremote.transport import TransportError
-
-        try:
-            yield
-        except TransportError as error:
-            seen = _last_line(str(error).encode())
-            raise LinkError(f"{self.port}: {seen}; expected the raw REPL's answer: {CABLE}") from None
-        except struct.error:
-            raise self._silent() from None
-        except OSError as error:  # pyserial's SerialException among them
-            seen = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise LinkError(f"{self.port}: the board went away ({seen}); expected it to stay connected: {CABLE}") from None
-
-    def _silent(self) -> LinkError:
-        return LinkError(f"{self.port}: no answer within {self.timeout_s:g} s; expected a MicroPython REPL: {CABLE}")
-
-    def _noise(self) -> LinkError:
-        return LinkError(
-            f"{self.port}: bytes were damaged on the line (a check differs); nothing further was done: "
-            "use a shorter or better cable, then try again"
-        )
-
-
-def _last_line(text: bytes) -> str:
-    lines = [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "an empty answer"

@@ -59,7 +59,7 @@ def _one(port: str, model: Model) -> Result:
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"{port}: asking the board", total=None)
+        task = bar.add_task("asking the board", total=None)
         return deploy(
             port,
             model,
