@@ -88,8 +88,9 @@ def test_to_urnn(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clear = np.sort(want, axis=1)[:, -1] - np.sort(want, axis=1)[:, -2] > 0.02
     assert clear.sum() > 40
     assert (got.argmax(1) == want.argmax(1))[clear].all()
-    # without --normalise the same file takes the raw numbers as they are: other answers, but a valid model
-    assert run(capsys, "net.pt", "-o", "raw.urnn", "--data", "sensor.npz")[0] == 0
+    # without --normalise the network is given the raw numbers, of which it was not trained to make anything
+    assert run(capsys, "net.pt", "-o", "raw.pt", "--data", "sensor.npz")[0] == 0
+    assert np.abs(_outputs_of("raw.pt", x) - want).max() > 0.1
     assert run(capsys, "net.pt", "-o", "range.urnn", "--range", "-3", "3")[0] == 0
 
 
@@ -101,6 +102,10 @@ def _outputs(network: Any, x: np.ndarray) -> np.ndarray:
     """The integers of every step in the user's unit."""
     raw = network.raw(x)
     return np.array([out * 2.0 ** network.exponents.astype(float) for out in _run(network, raw)])
+
+
+def _outputs_of(path: str, x: np.ndarray) -> np.ndarray:
+    return floatmodel.load(path).forward(x)[:, -1]
 
 
 def _run(network: Any, raw: np.ndarray) -> np.ndarray:

@@ -28,22 +28,38 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="model.pt, or .urnn to quantize at once")
     options = parser.add_argument_group("the model")
     options.add_argument("--name", help="a name to keep in the file (default: FILE's)")
-    options.add_argument("--task", choices=("classification", "regression"), help="default: the recording's, or a guess that is printed")
-    options.add_argument("--when", choices=("last", "every"), help="the output that counts: of the last step, or of every step")
-    options.add_argument("--labels", metavar="NAME,NAME,...", type=_names, default=(), help="classes, or targets of a regression")
-    options.add_argument("--channels", metavar="NAME,NAME,...", type=_names, default=(), help="names of the inputs")
     options.add_argument(
-        "--range", metavar=("LOW", "HIGH"), nargs=2, type=float, help="values that the inputs take, where there is no recording"
+        "--task", choices=("classification", "regression"), help="default: the recording's, or a guess that is printed"
     )
     options.add_argument(
-        "--normalise", action="store_true", help="the model was trained on (x - mean) / deviation of the recording's channels"
+        "--when", choices=("last", "every"), help="the output that counts: of the last step, or of every step"
+    )
+    options.add_argument(
+        "--labels", metavar="NAME,NAME,...", type=_names, default=(), help="classes, or targets of a regression"
+    )
+    options.add_argument("--channels", metavar="NAME,NAME,...", type=_names, default=(), help="names of the inputs")
+    options.add_argument(
+        "--range",
+        metavar=("LOW", "HIGH"),
+        nargs=2,
+        type=float,
+        help="values that the inputs take, where there is no recording",
+    )
+    options.add_argument(
+        "--normalise",
+        action="store_true",
+        help="the model was trained on (x - mean) / deviation of the recording's channels",
     )
     asked = parser.add_argument_group("what a file may not say")
     asked.add_argument("--nonlinearity", choices=("tanh", "relu"), help="of an nn.RNN in a state_dict")
     asked.add_argument(
-        "--activation", choices=("none", "relu", "tanh", "sigmoid"), help="behind every Linear of a state_dict but the last module"
+        "--activation",
+        choices=("none", "relu", "tanh", "sigmoid"),
+        help="behind every Linear of a state_dict but the last module",
     )
-    asked.add_argument("--order", metavar="NAME,NAME,...", type=_names, default=(), help="modules of a state_dict as the data pass them")
+    asked.add_argument(
+        "--order", metavar="NAME,NAME,...", type=_names, default=(), help="modules of a state_dict as the data pass them"
+    )
     asked.add_argument("--key", help="entry of a checkpoint that holds the state_dict")
     asked.add_argument("--eps", type=float, help="of the norms in a state_dict (default 1e-5)")
     asked.add_argument("--output-name", metavar="NAME", help="of a graph with several outputs")
@@ -71,7 +87,9 @@ def run(args: argparse.Namespace) -> int:
     if not packed:
         guard.need("torch", "to write model.pt", "train")
     recording = _recording(args)
-    options = Options(args.nonlinearity, args.activation, args.order, args.key, args.eps, args.output_name, args.ignore_masking)
+    options = Options(
+        args.nonlinearity, args.activation, args.order, args.key, args.eps, args.output_name, args.ignore_masking
+    )
     source = importers.read(path, options)
     if args.normalise and recording is not None:
         source = finish.normalised(source, recording)
@@ -97,7 +115,9 @@ def run(args: argparse.Namespace) -> int:
     model = replace(model, info=info | _figures(model, recording))
     if not known:
         low, high = finish.ASSUMED
-        print(f"no --data and no --range: inputs are assumed to lie {-low:g} deviations around their mean, {low:g} to {high:g}")
+        print(
+            f"no --data and no --range: inputs are assumed to lie {-low:g} deviations around their mean, {low:g} to {high:g}"
+        )
     _write(model, output, packed)
     return 0
 
@@ -107,7 +127,11 @@ def _recording(args: argparse.Namespace) -> Recording | None:
     from tinyrnn.importers import guard
 
     if args.data is None:
-        given = [f"--{name.replace('_', '-')}" for name in ("label", "target", "group", "window", "drop", "keep") if getattr(args, name)]
+        given = [
+            f"--{name.replace('_', '-')}"
+            for name in ("label", "target", "group", "window", "drop", "keep")
+            if getattr(args, name)
+        ]
         if given or args.normalise:
             raise ModelError(f"{(given or ['--normalise'])[0]} says something of a recording; name it with --data")
         return None
@@ -128,13 +152,19 @@ def _described(model: FloatModel) -> str:
 
 def _figures(model: FloatModel, recording: Recording | None) -> dict[str, float]:
     """The test figures on the recording, printed, where its labels are of the model's kind."""
-    if recording is None or (recording.task, recording.when, len(recording.labels)) != (model.task, model.when, len(model.labels)):
+    if recording is None or (recording.task, recording.when, len(recording.labels)) != (
+        model.task,
+        model.when,
+        len(model.labels),
+    ):
         return {}
     from tinyrnn.train import evaluate
 
     score = evaluate(model, recording.test)
     if score.accuracy_pct is not None:
-        print(f"test accuracy on {recording.name}: {score.accuracy_pct:.2f} %; by chance if the order of the labels is another")
+        print(
+            f"test accuracy on {recording.name}: {score.accuracy_pct:.2f} %; by chance if the order of the labels is another"
+        )
     else:
         print(f"test RMSE on {recording.name}: {score.rmse:.6g}, R2 {score.r2:.4f}")
     return score.figures()
