@@ -26,6 +26,7 @@ from urnn.program import GRU, MATVEC, NORMALISE
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 import firmware
 import stepcost
+import thumbcores
 from m0board import Board
 from m0plus import Machine
 from mpyfile import MpyError
@@ -221,6 +222,26 @@ def test_a_file_at_an_odd_address_is_refused(board: tuple[Board, str]) -> None:
     data = memoryview(bytearray(b"\0\0" + pack(random_network(1))))[2:]
     with pytest.raises(ValueError, match="multiple of 4"):
         board[0].urnn.load(data, kernels=board[1])
+
+
+@pytest.mark.parametrize("core", thumbcores.CORES)
+def test_assembler_on_larger_cores(core: str) -> None:
+    """The machine code of a step on the cores of other boards, with the memory as it was on the Cortex-M0+."""
+    try:
+        board = Board(scratch_bytes=256)
+        network = random_network(4)
+        net = board.load(pack(network), "asm_thumb")
+        board.record = []
+        for row in random_samples(network, 1, 2).tolist():
+            net.step(tuple(row))
+        assert len(board.record) == 2
+        for call in board.record:
+            assert call.before != call.after
+            assert thumbcores.replay(call, core) == (call.result, call.after)
+    except RuntimeMissing as error:
+        if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
+            raise
+        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ class MicroBit:
         if len(call.arguments) > 3:
             raise TinyrnnError(f"{len(call.arguments)} arguments, expected 3 at most: the fourth register has the address")
         low, size = call.low, len(call.before)
-        for at, word in _words(call):
+        for at, word in addresses(call):
             if low <= word <= low + size:
                 self.execute(f"move(image,{at},where(image)+{word - low})")
         words = [f"base+{word - low}" if low <= word < low + size else str(word) for word in call.arguments]
@@ -188,13 +188,13 @@ class MicroBit:
         image[: call.objects] = call.after[: call.objects]
         for first, length in call.programs:
             for at in range(first, first + length, 4):
-                image[at : at + 4] = _moved(int.from_bytes(image[at : at + 4], "little"), base, low, size).to_bytes(
+                image[at : at + 4] = moved(int.from_bytes(image[at : at + 4], "little"), base, low, size).to_bytes(
                     4, "little"
                 )
-        return _moved(result, base, low, size), bytes(image)
+        return moved(result, base, low, size), bytes(image)
 
 
-def _words(call: Call) -> list[tuple[int, int]]:
+def addresses(call: Call) -> list[tuple[int, int]]:
     """(offset, word) of all that may be addresses in a call's data: objects, which have even words, and programs."""
     found = []
     for first, length in ((0, call.objects), *call.programs):
@@ -205,7 +205,7 @@ def _words(call: Call) -> list[tuple[int, int]]:
     return found
 
 
-def _moved(word: int, base: int, low: int, size: int) -> int:
+def moved(word: int, base: int, low: int, size: int) -> int:
     """An address in the data at base, as it is where the data is at low; other words as they are."""
     return word - base + low if base <= word <= base + size else word
 
