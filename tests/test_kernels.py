@@ -224,6 +224,32 @@ def test_a_file_at_an_odd_address_is_refused(board: tuple[Board, str]) -> None:
         board[0].urnn.load(data, kernels=board[1])
 
 
+def test_assembler_is_not_there_where_objects_lie_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A firmware that puts a word more into a tuple, or that keeps integers in 30 bits, has no set asm_thumb."""
+    try:
+        assert "asm_thumb" in Board().urnn.kernels()
+    except (RuntimeMissing, MpyError) as error:
+        if "is not here" not in str(error) or os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
+            raise
+        pytest.skip(str(error))
+    layout, to_word = Board._layout, Board.to_word
+
+    def longer(self: Board, value: Any) -> list[int]:
+        words = layout(self, value)
+        return [words[0], 0, *words[1:]] if isinstance(value, tuple) else words
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Board, "_layout", longer)
+        assert "asm_thumb" not in Board().urnn.kernels()
+
+    def shorter(self: Board, value: Any) -> int:
+        return (value << 2 | 1) & 0xFFFFFFFF if type(value) is int and value in (5, -7) else to_word(self, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Board, "to_word", shorter)
+        assert "asm_thumb" not in Board().urnn.kernels()
+
+
 @pytest.mark.parametrize("core", thumbcores.CORES)
 def test_assembler_on_larger_cores(core: str) -> None:
     """The machine code of a step on the cores of other boards, with the memory as it was on the Cortex-M0+."""
