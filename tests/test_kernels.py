@@ -206,9 +206,10 @@ def check(board: tuple[Board, str], network: Network, samples: list[tuple[int, .
         stepcost.check(board[1], number, [*net.output, *net.state], [*plain.output, *plain.state])
 
 
-@pytest.mark.parametrize("seed", range(0, MODELS, 5))
-def test_random_models(board: tuple[Board, str], seed: int) -> None:
-    network = random_network(seed)
+@pytest.mark.parametrize("cell", ["gru", "mixed"])
+@pytest.mark.parametrize("seed", range(0, MODELS, 8))
+def test_random_models(board: tuple[Board, str], seed: int, cell: str) -> None:
+    network = random_network(seed, cell, cell == "gru")
     check(board, network, [tuple(row) for row in random_samples(network, seed, 3).tolist()])
 
 
@@ -310,3 +311,9 @@ def test_random_models_on_the_emulated_rp2040(uf2: Path, name: str) -> None:
 @pytest.mark.parametrize("name", SETS)
 def test_a_thousand_steps_on_the_emulated_rp2040(uf2: Path, name: str) -> None:
     replay(uf2, name, [(random_network(3012), 1000)])
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_other_cells_on_the_emulated_rp2040(uf2: Path, name: str) -> None:
+    """Their steps take turns between the assembler and viper."""
+    replay(uf2, name, [(random_network(seed, "mixed", plain=False), 3) for seed in (2, 10, 20)])
