@@ -140,7 +140,9 @@ def _run(network: Any, raw: np.ndarray) -> np.ndarray:
         (("net.txt", "-o", "x.pt"), 4, "a file of an unknown kind; expected"),
     ],
 )
-def test_mistakes(args: tuple[str, ...], status: int, message: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(
+    args: tuple[str, ...], status: int, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One line, its exit status, nothing written."""
     import re
 
@@ -207,7 +209,10 @@ def test_a_new_normalisation_changes_nothing(first: str) -> None:
     before = {
         "gru": (),
         "affine": (Affine(np.array([0.5, 2.0]), np.array([1.0, -3.0])),),
-        "affine twice": (Affine(np.array([0.5, 2.0]), np.array([1.0, -3.0])), Affine(np.array([3.0, 0.1]), np.array([0.0, 7.0]))),
+        "affine twice": (
+            Affine(np.array([0.5, 2.0]), np.array([1.0, -3.0])),
+            Affine(np.array([3.0, 0.1]), np.array([0.0, 7.0])),
+        ),
         "batchnorm": (BatchNorm(*rng.random((3, 2)), np.array([0.5, 2.0])),),
         "layernorm": (LayerNorm(*rng.standard_normal((2, 2)), 1e-3),),
         "dense": (Dense(rng.standard_normal((3, 2)) / 1000, rng.standard_normal(3)),),

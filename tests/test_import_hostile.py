@@ -12,6 +12,7 @@ import io
 import json
 import os
 import pickle
+import random
 import resource
 import struct
 import sys
@@ -231,7 +232,7 @@ def test_programs(program: Path, tmp_path: Path, canary: Path) -> None:
 
     for target in ("os.system", "torch.ops.aten.from_file.default", "builtins.eval"):
         edit(fresh(), "models/model.json", node(0, lambda n, t=target: n.update(target=t)))  # type: ignore[misc]
-        refused(path, "expected operators of torch.ops.aten only|cannot be imported|takes NoneType|cannot be understood")
+        refused(path, "expected operators of torch.ops.aten only|cannot be imported|takes NoneType|is damaged")
     edit(fresh(), "models/model.json", node(0, lambda n: n["inputs"][0].update(arg={"as_ints": [HUGE, 10, 4]})))
     refused(path, "makes zeros of shape")
     edit(fresh(), "weights_config.json", lambda c: first_weight(c, sizes=[HUGE, 3]))
@@ -242,6 +243,46 @@ def test_programs(program: Path, tmp_path: Path, canary: Path) -> None:
     refused(path, "JSON nested deeper than 100 levels")
     repacked(fresh(), lambda n, d: bytes(1 << 28) if n.endswith("weight_0") else d, zipfile.ZIP_DEFLATED)
     refused(path, "not an archive bomb")
+
+
+WRONG: list[Any] = [None, True, -1, 0, 2, 10**9, 1e400, "x", "", [], {}, [[]], [None], {"a": 1}, "../x", 3.5]
+
+
+def spoiled(value: Any, rng: random.Random) -> Any:
+    """The JSON with one entry, anywhere, replaced or gone."""
+    places: list[tuple[Any, Any]] = []
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        keys = list(item) if isinstance(item, dict) else range(len(item)) if isinstance(item, list) else ()
+        places += [(item, key) for key in keys]
+        stack += [item[key] for key in keys]
+    container, key = rng.choice(places)
+    if rng.random() < 0.7:
+        container[key] = rng.choice(WRONG)
+    else:
+        del container[key]
+    return value
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".keras"])
+def test_spoiled_descriptions(suffix: str, program: Path, keras_files: Path, tmp_path: Path) -> None:
+    """Anything else than it should be, anywhere in the JSON: a whole import, or one line."""
+    rng = random.Random(4)
+    original = program if suffix == ".pt2" else keras_files / "m.keras"
+    path = tmp_path / f"m{suffix}"
+    whole, messages = 0, []
+    for _ in range(60):
+        path.write_bytes(original.read_bytes())
+        which = rng.choice(["models/model.json", "weights_config.json"]) if suffix == ".pt2" else "config.json"
+        edit(path, which, lambda value: spoiled(value, rng))
+        try:
+            take(path)
+            whole += 1
+        except ModelError as error:
+            messages.append(str(error))
+    assert not any("\n" in message for message in messages)
+    assert min(whole, len(messages)) > 5
 
 
 # ONNX

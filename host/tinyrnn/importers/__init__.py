@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from tinyrnn.errors import ModelError
+import numpy as np
+
+from tinyrnn.errors import ModelError, TinyrnnError
 from tinyrnn.importers.source import Activation, Options, Source
 
 KINDS = ".pt, .pth, .bin or .ckpt (a PyTorch state_dict), .pt2 (torch.export), .onnx, .keras, .h5 or .hdf5"
@@ -19,11 +21,35 @@ KINDS = ".pt, .pth, .bin or .ckpt (a PyTorch state_dict), .pt2 (torch.export), .
 def read(path: str | Path, options: Options | None = None) -> Source:
     """The network in a file, by its suffix. Nothing in the file is executed. Raises ModelError, one line."""
     path = Path(path)
-    source = _reader(path)(path, options or Options())
+    reader = _reader(path)
+    try:
+        source = reader(path, options or Options())
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, OSError) as error:
+        # a description that contradicts itself in a way that no check above has foreseen
+        raise ModelError(f"{path}: is damaged or of an unknown make ({_said(error)}); save or export it again") from None
+    source = replace(source, run=_guarded(source.framework, source.run))
     last = source.steps[-1] if source.steps else None
     if last is not None and last.what == Activation("sigmoid") and not source.tail:
         source = replace(source, steps=source.steps[:-1], tail=("sigmoid",))
     return source
+
+
+def _guarded(framework: str, run: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """The framework's own errors in one line."""
+
+    def guarded(x: np.ndarray) -> np.ndarray:
+        try:
+            return run(x)
+        except TinyrnnError:
+            raise
+        except Exception as error:  # each framework has kinds of its own
+            raise ModelError(f"{framework} cannot run the file ({_said(error)}); save or export it again") from None
+
+    return guarded
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split()):.90}"
 
 
 def _reader(path: Path) -> Callable[[Path, Options], Source]:

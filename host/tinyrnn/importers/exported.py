@@ -37,11 +37,7 @@ def read(path: Path, options: Options) -> Source:
             for name in names:
                 if name.startswith(f"{root}data/{kind}/") and name.endswith("_config.json"):
                     arrays |= arrays_of(path, archive, name)
-    try:
-        return _source(path, program, arrays, options)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ModelError(f"{path}: its program cannot be understood ({reason:.80}); export it again") from None
+    return _source(path, program, arrays, options)
 
 
 def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], options: Options) -> Source:

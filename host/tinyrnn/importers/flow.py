@@ -17,7 +17,7 @@ from tinyrnn.importers.source import Step, refuse
 ANY_BATCH = 2  # sizes that stand for "any" while a graph is read; the comparison afterwards uses several
 ANY_TIME = 19
 
-UNROLLED = "where an exporter has unrolled a loop: torch.onnx.export(..., dynamo=False), or torch.export's .pt2"
+UNROLLED = "where an exporter has unrolled a loop: torch.onnx.export(..., dynamo=False), .pt2 or .keras"
 
 Axis = tuple[str, ...]  # "B", "T", "F" that an axis is made of, () for length 1
 
@@ -119,7 +119,7 @@ class Flow:
             return self
         if len(taken) == 1:
             return self.pick(axis, taken[0], name, keep=True)
-        cure = "expected all of it, or the last step y[:, -1]; cut sequences before they reach the model"
+        cure = f"expected all of it, or the last step y[:, -1]; {UNROLLED}"
         raise refuse(name, f"slices steps {start} to {stop} by {stride} out of {length}", cure)
 
     def feature_axis(self, name: str) -> int:

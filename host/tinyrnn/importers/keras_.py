@@ -22,13 +22,9 @@ from tinyrnn.importers.source import Activation, Affine, Dense, Options, Source,
 def read(path: Path, options: Options) -> Source:
     """The network of a file. Raises ModelError."""
     file = kerasfile.load(path)
-    try:
-        layers, shape = chain_of(path, file.config)
-        weights = kerasfile.arrays(file, {layer.name: "TimeDistributed" if layer.timed else layer.kind for layer in layers})
-        return _source(path, file, layers, shape, weights, options)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ModelError(f"{path}: its description cannot be understood ({reason:.80}); save the model again") from None
+    layers, shape = chain_of(path, file.config)
+    weights = kerasfile.arrays(file, {layer.name: "TimeDistributed" if layer.timed else layer.kind for layer in layers})
+    return _source(path, file, layers, shape, weights, options)
 
 
 def _source(path: Path, file: kerasfile.KerasFile, layers: Sequence[LayerConfig], shape: Sequence[int | None],

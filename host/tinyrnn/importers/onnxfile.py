@@ -167,7 +167,9 @@ def session(model: Any) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        made = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        made = runtime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:  # its kinds are not exported
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"ONNX Runtime refuses the file: {reason:.150}; check it with onnx.checker") from None
