@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -56,6 +57,30 @@ def test_a_thousand_steps(runtime: Runtime, cell: str) -> None:
     for kernels in verify.kernel_sets(runtime):
         steps = 200 if kernels != "viper" and runtime.name in SLOW else 1000
         check(verify.replay(runtime, kernels, [long_case(cell, steps)]))
+
+
+@pytest.fixture(autouse=True)
+def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files and answers of cases(), which are the same for every runtime and kernel set, are computed once."""
+    for name in ("pack", "expected"):
+        monkeypatch.setattr(verify, name, _remembering(getattr(verify, name)))
+
+
+MADE: dict[tuple[str, int, int], bytes] = {}
+
+
+def _remembering(function: Callable[..., bytes]) -> Callable[..., bytes]:
+    def made(network: Network, *rest: list[np.ndarray]) -> bytes:
+        key = function.__name__, id(network), len(rest[0][0]) if rest else 0
+        if key not in MADE or id(network) not in KEPT:
+            KEPT[id(network)] = network  # no other gets its id
+            MADE[key] = function(network, *rest)
+        return MADE[key]
+
+    return made
+
+
+KEPT: dict[int, Network] = {}
 
 
 def check(reports: list[verify.Report]) -> None:

@@ -15,7 +15,7 @@ from tinyrnn import cells, floatmodel
 from tinyrnn.cells.base import Cell, Given
 from tinyrnn.errors import ModelError
 from tinyrnn.floatlayers import Embedding, dense
-from tinyrnn.floatmodel import FloatModel
+from tinyrnn.floatmodel import FloatModel, Reach
 from tinyrnn.matrix import ACTIVATION_MAX, LIMIT, Matrix
 from tinyrnn.network import Channels, Head, Network, with_vectors
 from tinyrnn.randommodel import random_float_model
@@ -29,7 +29,7 @@ HEADROOM = 1.25  # of the input's format above what calibration saw
 def quantize(model: FloatModel) -> Network:
     """The network, its law proven and its selftest vectors made. Raises ModelError, naming the layer and the row."""
     model = model.folded()
-    reach = list(model.calibration.reach or model.reach(model.calibration.sample[None]))
+    reach = list(model.calibration.reach or _guessed(model))
     first = model.layers[0]
     if isinstance(first, Embedding):
         channels, exponents = _symbols(first.symbols)
@@ -62,6 +62,12 @@ def quantize(model: FloatModel) -> Network:
         heads=tuple(Head(each.name, each.outputs, each.task == "regression") for each in model.heads),
     )
     return with_vectors(network, network.raw(model.calibration.sample))
+
+
+def _guessed(model: FloatModel) -> tuple[Reach, ...]:
+    """What the cells' values may reach, where nobody has measured it on the recording: twice what the short sample does."""
+    seen = model.reach(model.calibration.sample[None])
+    return tuple(Reach(2 * each.state, 2 * each.ih, 2 * each.hh) for each in seen)
 
 
 def _symbols(count: int) -> tuple[Channels, np.ndarray]:
