@@ -297,7 +297,7 @@ def test_random_models_on_the_emulated_rp2040(uf2: Path, name: str) -> None:
     """Some of the suite's; TINYRNN_BOARD_MODELS=200 takes all, half an hour."""
     batch: list[tuple[Network, int]] = []
     size = 0
-    for seed in range(0, MODELS, MODELS // BOARD_MODELS):
+    for seed in range(0, MODELS, max(1, MODELS // BOARD_MODELS)):
         network = random_network(seed)
         taken = len(pack(network)) + len(verify.expected(network, [random_samples(network, seed, STEPS)]))
         if size + taken > FLASH_BYTES:
