@@ -71,7 +71,7 @@ def read_model(path: str | Path) -> Model:
         raise ModelError(f"{path}: {name!r} cannot be its name on a board; expected at most 60 plain characters: rename it")
     data = Path(path).read_bytes()
     try:
-        urnn.load(bytearray(data))
+        urnn.load(bytearray(data), kernels="plain")
     except ValueError as error:
         raise ModelError(f"{path}: {error}; expected a file that this version's urnn can load") from None
     return Model(name, data, network.inputs, buffer_bytes(network))
