@@ -255,6 +255,13 @@ def test_as_skl2onnx_writes(tmp_path: Path) -> None:
     np.testing.assert_allclose(model.std, [2, 4, 0.5])
     assert len(model.labels) == 3
     assert imported(g.save(tmp_path / "m.onnx", label)).task == "classification"
+    z = g.add("Add", g.add("MatMul", h, g.array(4, 1)), g.array(1, 1))
+    s = g.add("Sigmoid", z)
+    one = g.constant(np.array(1, np.float32))
+    both = g.add("Concat", g.add("Sub", one, s), s, axis=1)
+    two = imported(g.save(tmp_path / "m.onnx", both))
+    assert (two.task, len(two.labels), two.when) == ("classification", 2, "last")
+    refused(g.save(tmp_path / "m.onnx", g.add("Concat", s, s, axis=1)), "joins several paths")
     with_map = g.add("ZipMap", p, domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2])
     refused(g.save(tmp_path / "m.onnx", with_map), "ZipMap.*cannot be imported; convert with options={'zipmap': False}")
 

@@ -13,6 +13,7 @@ from tinyrnn.importers import onnxconst
 from tinyrnn.importers.flow import CellState, Flow, InitialState, LayoutError, Stack
 from tinyrnn.importers.onnxcells import GATES, Lengths, recurrent
 from tinyrnn.importers.onnxfile import Node
+from tinyrnn.importers.onnxshapes import SHAPES
 from tinyrnn.importers.source import Activation, Affine, Dense, Step, refuse
 
 PASSING = ("Identity", "Cast", "Dropout", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split")
@@ -30,6 +31,7 @@ CURES = {
     "Dequantize": "export the float model, tinyrnn quantizes it itself",
     "Reduce": "a norm in pieces: export with opset 17 or newer; an average over time: take the last step instead",
     "Pow": "a norm in pieces: export with opset 17 or newer",
+    "ArrayFeatureExtractor": "name the probabilities instead of the label with --output-name",
     "ZipMap": "convert with options={'zipmap': False}",
     "Concat": "expected one path through the layers, without loops over cells",
     "Split": "expected one path through the layers, without loops over cells",
@@ -72,15 +74,34 @@ def apply(node: Node, given: list[Any], opset: int) -> list[Any]:
     raise refuse(name, "this kind of node cannot be imported", cure)
 
 
-def _concat(node: Node, given: list[Any]) -> Stack:
-    """Last states of several layers along a new axis 0, as torch's h_n."""
+def _concat(node: Node, given: list[Any]) -> Any:
+    """Last states of several layers along a new axis 0, as torch's h_n; or the probabilities of two classes."""
     name = f"{node.kind} {node.name}"
     if any(isinstance(value, CellState) for value in given):
-        return CellState()  # type: ignore[return-value]
+        return CellState()
     flows = [value for value in given if isinstance(value, Flow)]
+    pair = _pair_of_classes(name, flows, node.attributes.get("axis")) if len(flows) == len(given) == 2 else None
+    if pair is not None:
+        return pair
     if len(flows) < len(given) or node.attributes.get("axis") != 0 or any(f.axes[0] != () or not f.last for f in flows):
         raise refuse(name, "joins several paths", CURES["Concat"])
     return Stack(tuple(flow.squeeze([0], name) for flow in flows))
+
+
+def _pair_of_classes(name: str, flows: Sequence[Flow], axis: Any) -> Flow | None:
+    """1 - s beside s = sigmoid(z), as skl2onnx writes two classes: the softmax of the logits 0 and z."""
+    first, second = flows
+    *before, last = second.steps or (None,)
+    if last is None or last.what != Activation("sigmoid") or second.features != 1 or first.axes != second.axes:
+        return None
+    same = len(first.steps) == len(second.steps) + 1 and all(a is b for a, b in zip(first.steps, second.steps, strict=False))
+    what = first.steps[-1].what
+    if not same or not isinstance(what, Affine) or what.scale.tolist() != [-1.0] or what.shift.tolist() != [1.0]:
+        return None
+    both = Dense(np.array([[0.0], [1.0]]), np.zeros(2))
+    flow = replace(second, steps=(*before, Step(name, both)), features=2)
+    at = flow.feature_axis(name)
+    return flow.end("softmax", at, name) if flow.axis(axis, name) == at else None
 
 
 def _of_stack(node: Node, given: list[Any]) -> Any:
@@ -118,56 +139,6 @@ def _tail(node: Node, name: str, flow: Flow, opset: int) -> Flow:
     at = flow.axis(axis, name)
     left = ((),) if node.attributes.get("keepdims", 1) else ()
     return replace(ended, axes=(*flow.axes[:at], *left, *flow.axes[at + 1 :]))
-
-
-def _same(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    if node.kind == "Dropout" and len(given) > 2 and given[2] is not None and given[2].any():
-        raise refuse(name, "drops out", "export the model after model.eval()")
-    return flow
-
-
-def _transpose(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    return flow.transpose(node.attributes.get("perm", list(range(len(flow.axes)))[::-1]), name)
-
-
-def _reshape(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    shape = [int(n) for n in (given[1] if len(given) > 1 else node.attributes.get("shape", ()))]
-    return flow.reshape(shape, name, not node.attributes.get("allowzero"))
-
-
-def _flatten(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    axis = node.attributes.get("axis", 1)
-    first = int(np.prod(flow.shape[:axis], dtype=np.int64))
-    return flow.reshape([first, -1], name)
-
-
-def _squeeze(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    return flow.squeeze(onnxconst.axes_of(node, given), name)
-
-
-def _unsqueeze(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    return flow.unsqueeze(onnxconst.axes_of(node, given) or [], name)
-
-
-def _shape(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> np.ndarray:
-    return np.array(flow.shape[node.attributes.get("start", 0) : node.attributes.get("end")], np.int64)
-
-
-def _gather(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    index, axis = given[1], node.attributes.get("axis", 0)
-    if where or not isinstance(index, np.ndarray):
-        raise refuse(name, "looks up by the data", "expected an embedding of whole numbers")
-    if index.size == 1:
-        return flow.pick(axis, int(index.reshape(-1)[0]), name, keep=bool(index.ndim))
-    if index.tolist() != list(range(flow.shape[flow.axis(axis, name)])):
-        raise refuse(name, f"takes {index.size} of an axis in another order", "expected the last step, y[:, -1]")
-    return flow
-
-
-def _slice(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    for axis, start, stop, step in onnxconst.slices(node, given):
-        flow = flow.cut(axis, start, stop, step, name)
-    return flow
 
 
 def _dense(name: str, flow: Flow, weight: np.ndarray, bias: np.ndarray) -> Flow:
@@ -260,11 +231,6 @@ def _batchnorm(node: Node, name: str, flow: Flow, given: list[Any], where: int) 
     weight, bias, mean, var = _arrays(name, given[1:5], flow.features)
     return flow.then(Step(name, BatchNorm(weight, bias, mean, var, float(node.attributes.get("epsilon", 1e-5)))))
 
-
-SHAPES: dict[str, Callable[..., Any]] = {
-    "Identity": _same, "Cast": _same, "Dropout": _same, "Transpose": _transpose, "Reshape": _reshape, "Flatten": _flatten,
-    "Squeeze": _squeeze, "Unsqueeze": _unsqueeze, "Shape": _shape, "Gather": _gather, "Slice": _slice,
-}  # fmt: skip
 
 LAYERS: dict[str, Callable[..., Any]] = {
     "Gemm": _gemm, "MatMul": _matmul, "Add": _affine, "Sub": _affine, "Mul": _affine, "Div": _affine,
