@@ -121,6 +121,42 @@ def _run(network: Any, raw: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("gru", ""),
+        ("gru", "hidden"),
+        ("lstm", ""),
+        ("lstm-projected", "layernorm"),
+        ("rnn-tanh", "batchnorm"),
+        ("rnn-relu", ""),
+    ],
+)
+def test_every_cell_to_urnn(
+    kind: str, parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From a file to integers in one command; the board's arithmetic gives torch's outputs, rounded."""
+    from test_import_torch import Net as Other
+
+    torch.manual_seed(2)
+    net = Other(kind, 1, True, parts, "every")
+    with torch.no_grad():  # such as training leaves them: no exploding states
+        net.rnn.weight_hh_l0 *= 0.3
+    torch.save(net.state_dict(), tmp_path / "m.pt")
+    monkeypatch.chdir(tmp_path)
+    more = ["--nonlinearity", kind.split("-")[1]] if kind.startswith("rnn") else []
+    more += ["--activation", "relu"] if "hidden" in parts else []
+    status, _, err = run(capsys, "m.pt", "-o", "m.urnn", "--range", "-2", "2", *more)
+    assert status == 0, err
+    network = modelfile.read("m.urnn")
+    x = np.random.default_rng(1).uniform(-2, 2, (4, 8, 3))
+    with torch.no_grad():
+        want = net(torch.from_numpy(x).float()).numpy()
+    got = np.array([_outputs(network, sequence) for sequence in x])
+    error = np.sqrt(np.square(got - want).mean()) / want.std()
+    assert error < 0.1, error
+
+
+@pytest.mark.parametrize(
     ("args", "status", "message"),
     [
         (("net.pt", "-o", "x.urnn"), 4, "says nothing of the range of its inputs, which a .urnn file needs; give .* --data"),
