@@ -126,9 +126,7 @@ def broken_limits(rows: list[Record]) -> list[str]:
     for kernels in KERNELS:
         grown = size[f"load_heap_{kernels}", HEAP_ARCH]
         if grown > room:
-            lines.append(
-                f"load_heap_{kernels} is {grown} bytes; expected at most {room}: file + {HEAP_LIMIT_BYTES}"
-            )
+            lines.append(f"load_heap_{kernels} is {grown} bytes; expected at most {room}: file + {HEAP_LIMIT_BYTES}")
     return lines
 
 
