@@ -71,18 +71,9 @@ def run(args: argparse.Namespace) -> int:
     if absent:
         print(f"not here: {', '.join(absent)}; `make runtimes` brings them")
     print("\nnext, with a board on USB:")
-    print(f"  mpremote cp -r {_device()} : + cp {output} :")
+    print(f"  tinyrnn deploy {output}")
     print("  mpremote repl")
     print(f'  >>> import urnn; net = urnn.load("{output.name}"); net.selftest()')
     print(f"on this machine: tinyrnn info {output}; your own data: tinyrnn train FOLDER")
     return 0
 
-
-def _device() -> str:
-    """The folder urnn, relative where that is shorter to type."""
-    import os
-
-    import urnn
-
-    folder = os.path.dirname(urnn.__file__)
-    return min(folder, os.path.relpath(folder), key=len)
