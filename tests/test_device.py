@@ -143,3 +143,25 @@ def test_regression_value_in_the_users_unit():
         net.step(sample)
         for i in range(2):
             assert abs(net.value(i) - want[t, i]) < 0.02 * model.target_std[i]
+
+
+@pytest.mark.parametrize("kernels", ["plain", "viper"])
+def test_a_file_in_romfs_stays_in_flash(bounded32, kernels, network, tmp_path):
+    """load() of a mapped file takes the buffers alone; machine code, which needs it at a multiple of 4, copies any other."""
+    romfs = pytest.importorskip("mpremote.romfs", reason="needs mpremote 1.25 or newer: pip install -U mpremote")
+    data = pack(network)
+    (tmp_path / "m.urnn").write_bytes(data)
+    writer = romfs.VfsRomWriter()
+    for letters in range(1, 5):  # names of four lengths: the files lie at different remainders of 4
+        writer.mkfile("x" * letters, data)
+    (tmp_path / "image").write_bytes(writer.finalise())
+    out = bounded32.run(DEVICE / "romfs.py", "m.urnn", "image", kernels, cwd=tmp_path, path=[verify.DEVICE], timeout=60)
+    if out.strip() == "SKIP":
+        pytest.skip(f"{bounded32.name} has no ROMFS: it came with MicroPython 1.25")
+    grown = {path: int(size) for path, size in (line.split() for line in out.splitlines())}
+    assert len(grown) == 5
+    copied = [size for path, size in grown.items() if size > len(data)]
+    in_place = [size for path, size in grown.items() if size < len(data) // 2]
+    assert len(copied) + len(in_place) == 5
+    assert grown["m.urnn"] in copied
+    assert in_place if kernels == "viper" else len(in_place) == 4

@@ -225,6 +225,12 @@ def kernels():
     return [name for name in _SETS if module("kernels_" + name)]
 
 
+def _at(name, data):
+    # The address of data, for kernels that need one
+    found = module("kernels_" + name)
+    return found.address(data) if hasattr(found, "address") else 0
+
+
 def load(source, kernels=None):
     """Read a model and return a Net, ready to step.
 
@@ -233,19 +239,22 @@ def load(source, kernels=None):
     kernels: the name of a kernel set; default the best that this runtime has.
     Raises ValueError for a file that is damaged, hostile or not for this version, and for kernels that are not here.
     """
-    if isinstance(source, str):
-        with open(source, "rb") as f:
-            size = f.seek(0, 2)
-            f.seek(0)
-            data = bytearray(size)
-            f.readinto(data)
-    else:
-        data = source
     sets = _sets
     if kernels:
         if kernels not in _SETS or not module("kernels_" + kernels):
             raise ValueError("no kernels %r" % kernels)
         sets = _SETS[_SETS.index(kernels) :]
+    data = source
+    if isinstance(source, str):
+        with open(source, "rb") as f:
+            try:
+                data = memoryview(f)  # in ROMFS the file stays where it is, in flash
+                if _at(sets[0], data) & 3:
+                    data = bytearray(data)
+            except TypeError:
+                data = bytearray(f.seek(0, 2))
+                f.seek(0)
+                f.readinto(data)
     return Net(data, unseal(data), sets)
 
 

@@ -71,10 +71,11 @@ class Program:
 
 def module(name):
     """The module of this package, or None where the runtime cannot have it."""
-    # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError.
+    # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError, and a function for which
+    # an old emitter has no jumps long enough a NotImplementedError.
     try:
         return __import__(__name__[:-7] + name, None, None, ("NAME",))
-    except (ImportError, SyntaxError, ValueError):
+    except (ImportError, SyntaxError, ValueError, NotImplementedError):
         return None
 
 
