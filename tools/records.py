@@ -20,7 +20,7 @@ for folder in ("host", "device"):  # the tools run from a checkout, installed or
 
 from tinyrnn.errors import TinyrnnError  # noqa: E402
 
-Value: TypeAlias = "str | int | float"
+Value: TypeAlias = "str | int | float | None"
 Record: TypeAlias = "dict[str, Value]"
 
 # The fields of each file's records, in this order and no others.
@@ -35,7 +35,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "agreement_pct",
     ),
     "sizes": ("part", "arch", "bytes"),
-    "bench": ("runtime", "kernels", "cell", "inputs", "hidden", "outputs", "us_step", "ratio_to_plain"),
+    "bench": (
+        *("runtime", "kernels", "cell", "inputs", "hidden", "outputs", "us_step", "ratio_to_plain"),
+        *("cycles_step", "cycles_per_mac", "cycles_fixed", "bytes_allocated_step"),
+    ),
 }
 
 
@@ -94,11 +97,13 @@ def show(title: str, records: Iterable[Record]) -> None:
         table.add_row(*(text(value) for value in row.values()))
     # A narrow terminal or a pipe must not cut the figures off.
     print(title)
-    Console(width=max(Console().width, 120)).print(table)
+    Console(width=max(Console().width, 180)).print(table)
 
 
 def text(value: Value) -> str:
-    """A value as a table shows it: floats with two digits."""
+    """A value as a table shows it: floats with two digits, a dash for None."""
+    if value is None:
+        return "-"
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 

@@ -19,13 +19,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Measure a deployed model on its board. The last output and state are compared with the host's, so that "
         "a wrong answer is not timed.",
     )
-    parser.add_argument("model", metavar="MODEL.urnn")
+    parser.add_argument("model", metavar="MODEL.urnn", nargs="?", help="not needed with --compare")
     parser.add_argument("--port", metavar="PORT", help="the board's serial port; default: the only one there is")
     parser.add_argument("--steps", metavar="N", type=int, default=200, help="steps with each kernel set (default 200)")
     parser.add_argument("--kernels", metavar="NAME", action="append", help="only this set, may be repeated (default: all)")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--write", action="store_true", help="add the result to the board's file in boards/")
     parser.add_argument("--note", metavar="TEXT", default="", help='with --write: what a reader must know ("emulated")')
+    compare = parser.add_argument_group(
+        "without a board",
+        "One table: each kernel set on each MicroPython of this machine, on an emulated RP2040 in cycles (from a checkout), "
+        "and beside them floats in plain Python, C and numpy.",
+    )
+    compare.add_argument("--compare", action="store_true", help="of MODEL.urnn, default: a GRU 6-32-4 with random weights")
+    compare.add_argument(
+        "--runtime", metavar="NAME", action="append", help="only this one, may be repeated; rp2040 is the emulated chip"
+    )
+    compare.add_argument(
+        "--uf2", metavar="FILE", help="MicroPython's RPI_PICO firmware for the emulated RP2040; default: TINYRNN_UF2"
+    )
     return parser
 
 
@@ -34,9 +46,20 @@ def run(args: argparse.Namespace) -> int:
     import datetime
     from dataclasses import asdict
 
+    from tinyrnn.errors import DataError
+
+    if args.compare:
+        if args.port or args.write or args.kernels:
+            raise DataError("--compare with --port, --write or --kernels: expected it without: it measures on this machine")
+        from tinyrnn.cli import compare
+
+        return compare.run(args)
+    if args.model is None:
+        raise DataError("no model: expected MODEL.urnn that is on the board, or --compare without a board")
+    if args.runtime or args.uf2:
+        raise DataError("--runtime and --uf2 belong to --compare; on a board it is --port")
     from tinyrnn.board import ports
     from tinyrnn.board.bench import measure
-    from tinyrnn.errors import DataError
 
     if not 1 <= args.steps <= 5000:
         raise DataError(f"--steps {args.steps}: expected 1 to 5000: the board keeps each step's time")

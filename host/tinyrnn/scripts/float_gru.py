@@ -1,4 +1,4 @@
-"""The same GRU in plain-Python floats, as written by hand: what the integer step is held against."""
+"""The same GRU in plain-Python floats, as one writes it by hand: what the integer step is held against."""
 
 import math
 

@@ -1,0 +1,107 @@
+"""``tinyrnn bench --compare``: its lines, its answers checked, what it says when something is missing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tinyrnn import cli, compare
+from tinyrnn.cli import compare as command
+from tinyrnn.compare import Line
+from tinyrnn.errors import Mismatch
+from tinyrnn.network import pack, unpack
+from tinyrnn.quantize import quantize, random_float_model
+from tinyrnn.runtimes import Runtime
+
+SMALL = compare.random_case(2, 4, 3)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "BATCH_MS", 4)
+    monkeypatch.setattr(compare, "BATCHES", 1)
+
+
+def test_every_kernel_set_and_the_floats(runtime: Runtime) -> None:
+    lines = compare.on_runtime(runtime, SMALL, compare.smallest(SMALL))
+    sets = [line.kernels for line in lines]
+    assert sets == ["viper", "unrolled", "plain", "float"][not runtime.has_viper :]
+    for line in lines:
+        assert line.us is not None
+        assert line.runtime == runtime.name
+        if line.kernels != "float":
+            assert line.allocated == (0 if runtime.is_micropython else None)
+
+
+def test_wrong_integers_are_not_timed(runtime: Runtime) -> None:
+    network = unpack(SMALL.data)
+    head = replace(network.head, bias=network.head.bias + 64 * 2**10)
+    other = replace(SMALL, data=pack(replace(network, head=head, vectors=None)))
+
+    def run(*arguments: str, files: dict[str, bytes]) -> str:
+        return "model plain 1.0 0 " + other.crc
+
+    with pytest.raises(Mismatch, match="computes other integers for GRU 2-4-3: expected CRC"):
+        compare.timed(runtime.name, run, SMALL)
+
+
+def test_floats_that_do_not_fit_are_no_figure() -> None:
+    answer = f"model plain 8.0 0 {SMALL.crc}\nmodel float - - memory\n"
+    lines = compare.timed("somewhere", lambda *arguments, files: answer, SMALL)
+    assert [(line.kernels, line.us) for line in lines] == [("plain", 8.0), ("float", None)]
+    assert compare.ratios(lines) == [1.0, None]
+
+
+def test_floats_of_a_file_have_its_shape(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    gru = compare.file_case(quantize(random_float_model(rng, 3, (5,), 2)))
+    assert (gru.title, gru.macs, gru.hidden) == ("GRU 3-5-2", 5 * (3 * 8 + 2), 5)
+    assert gru.floats is not None
+    assert gru.floats.forward(np.zeros((1, 1, 3))).shape[-1] == 2
+    two = compare.file_case(quantize(random_float_model(rng, 3, (5, 4), 2, ("lstm", "gru"))))
+    assert (two.title, two.floats, two.hidden) == ("LSTM+GRU 3-5-4-2", None, 9)
+    assert compare.smallest(two).title == "LSTM 1-1-1"
+
+
+def test_command(tmp_path: Path, runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "model.urnn"
+    path.write_bytes(SMALL.data)
+    assert cli.main(["bench", str(path), "--compare", "--runtime", runtime.name, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["runtime"] for row in rows} == {runtime.name, "host"}
+    assert all((row["hidden"], row["inputs"], row["outputs"]) == (4, 2, 3) for row in rows)
+    assert all(row["cycles_step"] is None for row in rows)
+
+
+def test_table_shows_all_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [
+        Line("unix-x64", "plain", 100.0, 5.0, allocated=0),
+        Line("unix-x64", "float", None, None),
+        Line("rp2040", "asm_thumb", 196.0, 27.6, 24468.0, 3455.0, 0),
+    ]
+    command.show(SMALL, lines, True)
+    out = capsys.readouterr().out
+    assert "no memory" in out
+    assert "24468" in out
+    assert "…" not in out
+
+
+def test_outside_of_a_checkout_the_chip_is_missing_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(command, "__file__", str(tmp_path / "a" / "b" / "c" / "compare.py"))
+    assert command._chip(SMALL, SMALL, None) == ([], [command.NO_TOOLS])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no model: expected MODEL.urnn"),
+        (["--compare", "--port", "x"], "--compare with --port"),
+        (["model.urnn", "--runtime", "cpython"], "belong to --compare"),
+    ],
+)
+def test_refusals(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", *arguments]) == 3
+    assert words in capsys.readouterr().err
