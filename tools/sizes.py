@@ -4,6 +4,8 @@
 Prints a table and writes build/sizes.json with the fields part, arch, bytes. The parts:
 urnn/NAME.mpy     one module, compiled with mpy-cross -O3; arch "any" unless it holds machine code
 urnn_total        those that a model with GRU cells needs, plain and viper kernels together, for each arch
+cell/NAME         what deploy copies of the package for a model of that cell, on a board with this arch, serve apart
+cell_file/NAME    such a model's .urnn file, of the same dimensions as model_file
 model_file        a .urnn file of a GRU with 12 inputs, 32 units and 9 classes, JapaneseVowels' dimensions
 import_heap       growth of the heap by `import urnn` and all kernels, from .mpy files, on the unix port for i386
 load_heap_KERNELS the same by the first load() of that file
@@ -83,6 +85,32 @@ def package() -> list[Record]:
     return rows + [{"part": "urnn_total", "arch": arch, "bytes": size} for arch, size in totals.items()]
 
 
+def cells() -> list[Record]:
+    """Records of the package and of the file for a model of every cell that make accuracy measures."""
+    import numpy as np
+    from accuracy import PLANS
+    from tinyrnn.board.package import needed
+    from tinyrnn.network import pack
+    from tinyrnn.quantize import quantize, random_float_model
+
+    rows: list[Record] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, plan in PLANS.items():
+            options = {("between" if key == "layernorm_between" else key): plan[key] for key in plan if key != "cells"}
+            units = (32,) * len(plan["cells"])
+            model = pack(quantize(random_float_model(np.random.default_rng(0), 12, units, 9, plan["cells"], **options)))
+            for arch in BOARD_ARCHS:
+                emitters = ("native", "viper", *(("asm_thumb",) if arch in THUMB else ()))
+                size = 0
+                for module in needed(model, emitters):
+                    if module != "serve":
+                        source = PACKAGE / f"{module}.py"
+                        size += compile_module(source, Path(folder, "out.mpy"), "any" if archs(source) == ("any",) else arch)
+                rows.append({"part": f"cell/{name}", "arch": arch, "bytes": size})
+            rows.append({"part": f"cell_file/{name}", "arch": "any", "bytes": len(model)})
+    return rows
+
+
 def model_file() -> bytes:
     """The .urnn file for the heap: JapaneseVowels' dimensions, random weights, which take the same room."""
     import numpy as np
@@ -131,7 +159,7 @@ def broken_limits(rows: list[Record]) -> list[str]:
 
 
 def main() -> int:
-    rows = package() + heap()
+    rows = package() + cells() + heap()
     records.show("Sizes in bytes (.mpy by mpy-cross -O3; heap on the unix port for i386)", rows)
     print(f"written: {records.write('sizes', rows).relative_to(ROOT)}")
     broken = broken_limits(rows)
