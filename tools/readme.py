@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Fill README.md's tables from the committed figures: readme.py [--take] [--check] [--file README.md].
 
-Between <!-- NAME --> and <!-- /NAME -->, for accuracy, sizes and bench, stands a table made of
-docs/figures/NAME.json and of docs/figures/taken.json, which says when and on what each was measured.
+Between <!-- NAME --> and <!-- /NAME -->, for each NAME of TABLES, stands a table made of figures in
+docs/figures and of docs/figures/taken.json, which says when and on what each was measured.
 --take     first copy build/*.json, as far as they are there, to docs/figures and note date and versions
 --check    change nothing; exit status 1 when the file differs from what the figures say
 """
@@ -86,21 +86,22 @@ def fill(text: str, name: str = "README.md") -> str:
     if not TAKEN.exists():
         raise TinyrnnError(f"{TAKEN} is not there: tools/readme.py --take, after make accuracy sizes bench")
     taken = json.loads(TAKEN.read_text(encoding="utf-8"))
-    for what, table in TABLES.items():
+    for what, (table, sources) in TABLES.items():
         begin, end = f"<!-- {what} -->", f"<!-- /{what} -->"
         if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
             raise TinyrnnError(f"{name}: expected {begin} and, behind it, {end}, once each")
-        facts = taken[what]
-        caption = f"`make {what}`, {facts['date']}, {facts['versions']}."
+        said = [f"`make {source}`, {taken[source]['date']}, {taken[source]['versions']}" for source in sources]
+        caption = "; ".join(said) + "."
         head, rest = text.split(begin)
-        body = table(records.read(what, FIGURES))
+        body = table(*(records.read(source, FIGURES) for source in sources))
         text = f"{head}{begin}\n{body}\n\n{caption}\n{end}{rest.split(end)[1]}"
     return text
 
 
 def accuracy(rows: list[Record]) -> str:
-    """A row for each data set and size: mean, deviation and worst over the seeds."""
+    """A row for each data set and size of the GRU: mean and worst. The other cells have a table of their own."""
     lines = []
+    rows = [row for row in rows if row["cell"] == "gru"]
     for key in dict.fromkeys((str(row["dataset"]), str(row["cell"]), int(row["hidden"])) for row in rows):
         mine = [row for row in rows if (row["dataset"], row["cell"], row["hidden"]) == key]
         floats, ints, agree = (
@@ -144,6 +145,31 @@ def sizes(rows: list[Record]) -> str:
     return markdown(("part", "bytes"), lines, left=1)
 
 
+def cells(accurate: list[Record], sized: list[Record], timed: list[Record]) -> str:
+    """A row for each cell: its package and file, what it decides on JapaneseVowels, its time on the emulated RP2040."""
+    size = {(str(row["part"]), str(row["arch"])): int(row["bytes"]) for row in sized}
+    kinds = ("asm_thumb", "viper", "unrolled")
+    small = [row for row in timed if row["runtime"] == "rp2040" and (row["inputs"], row["hidden"]) == (6, 32)]
+    us = {(str(row["cell"]), str(row["kernels"])): f"{float(row['us_step'] or 0):.0f}" for row in small}
+    lines = []
+    for cell in dict.fromkeys(str(row["cell"]) for row in accurate):
+        mine = [row for row in accurate if (row["cell"], row["dataset"]) == (cell, "japanese-vowels")]
+        figures = (
+            mean_worst([float(row[field]) for row in mine])
+            for field in ("float_accuracy_pct", "int_accuracy_pct", "agreement_pct")
+        )
+        packages = (str(size[f"cell/{cell}", arch]) for arch in ("armv6m", "xtensawin"))
+        times = (us.get((cell, kind), "-") for kind in kinds)
+        lines.append((cell, *packages, str(size[f"cell_file/{cell}", "any"]), *figures, *times))
+    columns = ("cell, 32 units", "`urnn` RP2040, bytes", "`urnn` ESP32, bytes", "model, bytes")
+    columns += ("float, %", "integer, %", "same decision, %", *(f"{kind}, us" for kind in kinds))
+    said = (
+        "What deploy copies for a model of each cell, its file, JapaneseVowels (5 seeds, 32 units, mean and in brackets\n"
+        "the worst), and microseconds a step with 6 inputs and 4 outputs on an emulated RP2040.\n\n"
+    )
+    return said + markdown(columns, lines, left=1)
+
+
 def bench(rows: list[Record]) -> str:
     """A row for each runtime and network: microseconds with each kernel set, in brackets times as fast as plain."""
     kinds = ("asm_thumb", "viper", "unrolled", "plain", "float")
@@ -174,7 +200,13 @@ def markdown(columns: tuple[str, ...], lines: list[tuple[str, ...]], left: int) 
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (columns, rule, *lines))
 
 
-TABLES: dict[str, Callable[[list[Record]], str]] = {"accuracy": accuracy, "sizes": sizes, "bench": bench}
+# The mark in the text: what makes the table, and the figures that it takes
+TABLES: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
+    "accuracy": (accuracy, ("accuracy",)),
+    "cells": (cells, ("accuracy", "sizes", "bench")),
+    "sizes": (sizes, ("sizes",)),
+    "bench": (bench, ("bench",)),
+}
 
 
 if __name__ == "__main__":
