@@ -18,6 +18,7 @@ from zlib import crc32
 import numpy as np
 import urnn
 
+from tinyrnn.cost import name_of
 from tinyrnn.describe import macs
 from tinyrnn.errors import Mismatch, TinyrnnError
 from tinyrnn.floatmodel import GRU, FloatModel
@@ -34,7 +35,6 @@ SCRIPT, FLOAT_NET = SCRIPTS / "compare.py", SCRIPTS / "float_gru.py"
 SAMPLES = 8  # different ones, fed in turn
 BATCH_MS, BATCHES = 50, 5  # the webassembly port's clock ticks in milliseconds
 TIMEOUT_S = 600
-CELL_NAMES = {"GRUBefore": "gru-reset-before"}  # class of tinyrnn.cells -> name of plan.CELLS; of the others in lower case
 NUMPY_BATCH = 256  # sequences at once
 
 
@@ -47,6 +47,7 @@ class Case:
     cell: str  # a name of plan.CELLS, or the kinds of the file's cells
     inputs: int
     hidden: int  # of all layers together
+    layers: int
     outputs: int
     macs: int
     samples: tuple[tuple[int, ...], ...]
@@ -84,10 +85,11 @@ def _matrices(parts: Sequence[np.ndarray]) -> list[str]:
     return lines
 
 
-def random_case(inputs: int, hidden: int, outputs: int, cell: str = "gru") -> Case:
-    """An untrained network of one layer; the same for the same shape."""
-    model = random_float_model(np.random.default_rng(0), inputs, (hidden,), outputs, cell)
-    return _case(quantize(model), cell, model if cell == "gru" else None)
+def random_case(inputs: int, hidden: int | tuple[int, ...], outputs: int, cell: str = "gru") -> Case:
+    """An untrained network of one layer, or of several with so many units each; the same for the same shape."""
+    units = hidden if isinstance(hidden, tuple) else (hidden,)
+    model = random_float_model(np.random.default_rng(0), inputs, units, outputs, cell)
+    return _case(quantize(model), cell, model if cell == "gru" and len(units) == 1 else None)
 
 
 def smallest(case: Case) -> Case:
@@ -100,8 +102,7 @@ def file_case(network: Network) -> Case:
     from tinyrnn.cells.gru import GRU as IntegerGRU
 
     only = network.cells[0] if len(network.cells) == 1 else None
-    kinds = [type(each).__name__ for each in network.cells]
-    cell = "+".join(dict.fromkeys(CELL_NAMES.get(kind, kind.lower()) for kind in kinds))
+    cell = "+".join(dict.fromkeys(name_of(each) for each in network.cells))
     floats = None
     if isinstance(only, IntegerGRU) and macs(network) == _whole(network):
         shape = network.inputs, (only.units,), network.outputs
@@ -122,8 +123,8 @@ def _case(network: Network, cell: str, floats: FloatModel | None) -> Case:
     low, high = np.maximum(low, -2500), np.minimum(high, 2500)
     samples = rng.integers(low, np.maximum(low, high) + 1, (SAMPLES, network.inputs)).tolist()
     return Case(
-        pack(network), f"{cell.upper()} {sizes}", cell, network.inputs, hidden, network.outputs, macs(network),
-        tuple(map(tuple, samples)), floats,
+        pack(network), f"{cell.upper()} {sizes}", cell, network.inputs, hidden, len(network.cells), network.outputs,
+        macs(network), tuple(map(tuple, samples)), floats,
     )  # fmt: skip
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinyrnn.boards import Fit
+    from tinyrnn.cost import Estimate
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -86,18 +88,21 @@ def run(args: argparse.Namespace) -> int:
 def _run_boards(args: argparse.Namespace) -> int:
     import json
 
-    from tinyrnn import boards
+    from tinyrnn import boards, cost, modelfile
     from tinyrnn.errors import BoardError
 
     every = args.board == "all"
     chosen = list(boards.known().values()) if every else [boards.get(args.board)]
     fits = [boards.fit(args.model, board) for board in chosen]
+    network = modelfile.read(args.model)
+    costs = [cost.estimates(network, board) for board in chosen]
     if args.json:
-        print(json.dumps([_row(each) for each in fits], indent=2))
+        print(json.dumps([{**_row(each), "step": _step(cost)} for each, cost in zip(fits, costs, strict=True)], indent=2))
     elif every:
-        _show_table(args.model, fits)
+        _show_table(args.model, fits, costs)
     else:
         _show_board(args.model, fits[0])
+        _show_cost(costs[0])
     return 0 if every or fits[0].answer == boards.FITS else BoardError.exit_code
 
 
@@ -135,24 +140,47 @@ def _show_board(model: str, fit: Fit) -> None:
     console.print(f"  clock: {f'{clock / 1e6:g} MHz' if clock else 'unknown'}; emitters: {kernels}")
 
 
-def _show_table(model: str, fits: list[Fit]) -> None:
+def _step(cost: list[Estimate] | str) -> list[dict[str, Any]] | str:
+    """For programs: what a step takes with each kernel set, or why it is not known."""
+    return cost if isinstance(cost, str) else [asdict(each) for each in cost]
+
+
+def _show_cost(cost: list[Estimate] | str) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    if isinstance(cost, str):
+        console.print(f"  a step: {cost}")
+        return
+    steps = ", ".join(f"{_time(each.us)} with {each.kernels} (+-{each.error_pct:.0f} %)" for each in cost)
+    console.print(f"  a step, estimated: {steps}")
+    for source in dict.fromkeys(each.source for each in cost):
+        console.print(f"    {source}", style="dim", markup=False)
+
+
+def _time(us: float) -> str:
+    return f"{us:.0f} us" if us < 1000 else f"{us / 1000:.1f} ms"
+
+
+def _show_table(model: str, fits: list[Fit], costs: list[list[Estimate] | str]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     print(f"{model}: bytes needed / there (>=: that much or more)")
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("board", "answer", *_WORDS.values()):
+    for heading in ("board", "answer", *_WORDS.values(), "a step"):
         table.add_column(heading, justify="left" if heading in ("board", "answer") else "right", no_wrap=True)
-    for fit in fits:
+    for fit, cost in zip(fits, costs, strict=True):
         row = _row(fit)
         cells = []
         for name in _WORDS:
             has = row[name]["has"]
             there = "unknown" if has is None else f"{'>=' if row[name]['at_least'] else ''}{has}"
             cells.append(f"{row[name]['need']} / {there}")
-        table.add_row(fit.board.key, fit.answer, *cells)
-    Console(highlight=False, width=max(Console().width, 100)).print(table)  # whole numbers rather than a narrow table
+        time = "not measured" if isinstance(cost, str) else f"{_time(cost[0].us)} ({cost[0].kernels})"
+        table.add_row(fit.board.key, fit.answer, *cells, time)
+    Console(highlight=False, width=max(Console().width, 125)).print(table)  # whole numbers rather than a narrow table
 
 
 _WORDS = {"flash_bytes": "flash", "heap_bytes": "heap", "largest_block_bytes": "largest block"}

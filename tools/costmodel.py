@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""Fit what a step takes on the RP2040, and say how far off it is: costmodel.py [--uf2 PATH] [--write].
+
+costmodel.py [--kernels NAME]... [--cell NAME]... [--uf2 PATH] [--write]
+Whole steps are timed on the emulated RP2040 with MicroPython's firmware (tools/firmware.py, every answer checked). Over
+some of the networks the coefficients of host/tinyrnn/cost.py are fitted, least squares of the relative error; the others
+are predicted with them and the errors printed. --write puts the coefficients into boards/rpi-pico.toml, where
+`tinyrnn info MODEL --board rpi-pico` finds them.
+
+Exit status 1 when a prediction is off by more than 10 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import records
+from records import ROOT, Record
+from tinyrnn.cost import COEFFICIENTS, Law
+
+if TYPE_CHECKING:
+    from tinyrnn.compare import Case
+
+BOARD = ROOT / "boards" / "rpi-pico.toml"
+MARK = "\n# What a step takes: written by tools/costmodel.py\n"
+CELLS = ("gru", "lstm", "rnn", "fastrnn", "fastgrnn", "gru-reset-before")
+LIMIT_PCT = 10.0
+# inputs, units of each layer, outputs. Neither multiples of four and eight nor others only: both occur.
+FITTED = (
+    *((1, (4,), 2), (2, (8,), 2), (3, (12,), 5), (6, (16,), 4), (9, (20,), 10), (12, (24,), 3), (16, (16,), 12)),
+    *((6, (32,), 4), (13, (30,), 6), (12, (48,), 9), (6, (64,), 5), (3, (80,), 2), (6, (128,), 9)),
+    *((5, (16, 16), 4), (9, (8, 20, 12), 5)),
+)
+UNSEEN = (
+    *((1, (8,), 1), (3, (6,), 4), (4, (13,), 8), (2, (18,), 2), (8, (24,), 6), (12, (32,), 9), (20, (20,), 5)),
+    *((6, (12, 12), 4), (10, (40,), 7), (9, (56,), 12)),
+)
+# Kernel set -> the most units, of those fitted and of those unseen. Emulation takes minutes without machine code, and
+# matrices for more units than that stay with the plain kernels.
+LARGEST = {"plain": (64, 32), "unrolled": (64, 64)}
+SMALL_UNSEEN = ((5, (10,), 3), (7, (22,), 2), (11, (15,), 9), (2, (25,), 4))  # in the place of those left out
+
+
+@dataclass(frozen=True)
+class Point:
+    """A network and what a step of it took."""
+
+    case: Case
+    cycles: float
+
+    @property
+    def numbers(self) -> tuple[int, int, int, int]:
+        """MACs, units, inputs, layers."""
+        return self.case.macs, self.case.hidden, self.case.inputs, self.case.layers
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A law, the MACs of the largest network that it was fitted to, and its largest error on the others."""
+
+    law: Law
+    largest_macs: int
+    error_pct: float
+
+
+def networks(cell: str, kernels: str) -> tuple[list[Case], list[Case]]:
+    """Those to fit to, and those to predict."""
+    from tinyrnn.compare import random_case
+
+    most = LARGEST.get(kernels, (128, 128))
+    wanted = zip((FITTED, (*UNSEEN, *SMALL_UNSEEN)), most, (len(FITTED), 10), strict=True)
+    kept = ([shape for shape in shapes if max(shape[1]) <= units][:count] for shapes, units, count in wanted)
+    fitted, unseen = ([random_case(*shape, cell) for shape in shapes] for shapes in kept)
+    return fitted, unseen
+
+
+def measure(uf2: Path, kernels: str, cases: list[Case]) -> list[Point]:
+    """Whole steps on the emulated board. Raises TinyrnnError when an answer is not the host's."""
+    from firmware import host_digest, time_steps
+
+    files = {f"{number}.urnn": case for number, case in enumerate(cases)}
+    timed = time_steps(uf2, {name: case.data for name, case in files.items()}, kernels)
+    for name, case in files.items():
+        want = host_digest(case.data)
+        if timed[name].digest != want:
+            raise records.TinyrnnError(f"{kernels}, {case.title}: digest {timed[name].digest}, expected {want}")
+    return [Point(case, timed[name].cycles) for name, case in files.items()]
+
+
+def fit(points: list[Point]) -> Law:
+    """Least squares of the relative error."""
+    import numpy as np
+
+    cycles = np.array([point.cycles for point in points])
+    rows = np.array([(1, *point.numbers) for point in points], float)
+    return Law(*np.linalg.lstsq(rows / cycles[:, None], np.ones(len(points)), rcond=None)[0].tolist())
+
+
+def error_pct(law: Law, point: Point) -> float:
+    return 100 * (law.cycles(*point.numbers) / point.cycles - 1)
+
+
+def toml(laws: dict[str, dict[str, dict[str, float | int | str]]]) -> str:
+    """The [cost] tables: kernel set -> cell -> what was fitted."""
+    lines = [MARK.strip("\n")]
+    for kernels, cells in laws.items():
+        for cell, table in cells.items():
+            lines += [f"[cost.{kernels}.{cell}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items()), ""]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+def write(laws: dict[str, dict[str, Fitted]], source: str, path: Path = BOARD) -> None:
+    """Put laws into a board's file, beside those of other kernel sets and cells that are there from an earlier run.
+
+    They are the end of the file, or stand in front of [[measured]].
+    """
+    from tinyrnn import boards
+
+    tables = {kernels: dict(cells) for kernels, cells in boards.load(path).cost.items()}
+    for kernels, cells in laws.items():
+        for cell, fitted in cells.items():
+            figures = {name: round(getattr(fitted.law, name), 2) for name in COEFFICIENTS}
+            facts = {"largest_macs": fitted.largest_macs, "error_pct": round(fitted.error_pct, 1), "source": source}
+            tables.setdefault(kernels, {})[cell] = {**figures, **facts}
+    old = path.read_text(encoding="utf-8")
+    kept, _, after = old.partition(MARK)
+    rest = re.search(r"^\[\[measured\]\]", old, re.M) if not after else re.search(r"^\[\[measured\]\]", after, re.M)
+    end = (after or old)[rest.start() :] if rest else ""
+    if rest and not after:
+        kept = old[: rest.start()]
+    records.write_text(path, kept.rstrip("\n") + "\n\n" + toml(tables) + (f"\n{end}" if end else ""))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Fit what a step takes on the RP2040, and say how far off it is.")
+    parser.add_argument("--kernels", metavar="NAME", action="append", help="default: all that the firmware has")
+    parser.add_argument("--cell", metavar="NAME", action="append", choices=CELLS, help="default: gru")
+    parser.add_argument("--uf2", type=Path, metavar="PATH", help="firmware for the emulated RP2040 (default: TINYRNN_UF2)")
+    parser.add_argument("--write", action="store_true", help="into boards/rpi-pico.toml")
+    args = parser.parse_args()
+
+    import stepcost
+    from bench import firmware
+
+    uf2 = firmware(args.uf2)
+    sets = args.kernels or [name for names in stepcost.kernel_sets() for name in names]
+    laws: dict[str, dict[str, Fitted]] = {}
+    off = []
+    for kernels in sets:
+        for cell in args.cell or ["gru"]:
+            fitted, unseen = networks(cell, kernels)
+            points = measure(uf2, kernels, fitted) + measure(uf2, kernels, unseen)
+            law = fit(points[: len(fitted)])
+            lines: list[Record] = [
+                {
+                    "kernels": kernels,
+                    "network": point.case.title,
+                    "macs": point.case.macs,
+                    "cycles": round(point.cycles),
+                    "law": round(law.cycles(*point.numbers)),
+                    "error_pct": error_pct(law, point),
+                    "fitted": "yes" if number < len(fitted) else "no",
+                }
+                for number, point in enumerate(points)
+            ]
+            worst = max(abs(error_pct(law, point)) for point in points[len(fitted) :])
+            mean = sum(abs(error_pct(law, point)) for point in points[len(fitted) :]) / len(unseen)
+            said = " + ".join(f"{getattr(law, name):.2f} {name}" for name in COEFFICIENTS)
+            records.show(f"{kernels}, {cell}: {said}", lines)
+            print(f"unseen: {len(unseen)} networks, error {mean:.1f} % on the mean, {worst:.1f} % at most\n", flush=True)
+            largest = max(case.macs for case in fitted)
+            laws.setdefault(kernels, {})[cell] = Fitted(law, largest, worst)
+            if worst > LIMIT_PCT:
+                off.append(f"{kernels}, {cell}: off by {worst:.1f} %, expected {LIMIT_PCT:g} at most")
+    if off:
+        raise records.TinyrnnError("\n".join(off))
+    if args.write:
+        emulator = metadata.version("rp2040py")
+        date = datetime.date.today().isoformat()
+        write(laws, f"measured {date}, emulated RP2040 (rp2040py {emulator}), {version(uf2)}, tools/costmodel.py")
+        print(f"written: {BOARD.relative_to(ROOT)}")
+    return 0
+
+
+def version(uf2: Path) -> str:
+    """ "MicroPython 1.28.0", as the firmware's file has it."""
+    found = re.search(rb"MicroPython v(\d+\.\d+\.\d+)", uf2.read_bytes())
+    return f"MicroPython {found[1].decode()}" if found else f"firmware {uf2.name}"
+
+
+if __name__ == "__main__":
+    records.finish(main)
