@@ -231,13 +231,15 @@ def _at(name, data):
     return found.address(data) if hasattr(found, "address") else 0
 
 
-def load(source, kernels=None):
+def load(source, kernels=None, cores=1):
     """Read a model and return a Net, ready to step.
 
     source: the path of a .urnn file, or its bytes in a bytes-like object, which is then used in
     place and must lie at a multiple of 4 for viper: a bytearray does.
-    kernels: the name of a kernel set; default the best that this runtime has.
-    Raises ValueError for a file that is damaged, hostile or not for this version, and for kernels that are not here.
+    kernels: the name of a kernel set; default the best that this runtime has. cores: 2 divides each step between the two
+    cores of an RP2040 or RP2350, see cores.py.
+    Raises ValueError for a file that is damaged, hostile or not for this version, and for kernels or cores that are not
+    here.
     """
     sets = _sets
     if kernels:
@@ -255,7 +257,13 @@ def load(source, kernels=None):
                 data = bytearray(f.seek(0, 2))
                 f.seek(0)
                 f.readinto(data)
-    return Net(data, unseal(data), sets)
+    net = Net(data, unseal(data), sets)
+    if cores != 1:
+        both = cores == 2 and module("cores")
+        if not both:
+            raise ValueError("cores=%r: not on this board" % cores)
+        both.share(net)
+    return net
 
 
 # The best set is imported with the package, not by the first load(): its code is not the model's memory.

@@ -1,0 +1,252 @@
+"""Two cores of an RP2040 or RP2350 at work on each step: urnn.load(path, cores=2). docs/kernels.md measures it.
+
+Core 1 stays in worker(), machine code that sleeps until the mailbox holds the address of a program of words, executes
+it with the assembler's run(), and clears the mailbox. There is no Python on it and nothing is allocated while it works;
+its interrupts are on, so that MicroPython can stop it while it writes to the flash. A soft reset ends it.
+
+A step of a net becomes segments, each of two programs that do not depend on each other, one for each core. Products are
+divided at a block of four rows. Those of a GRU are divided by units, if their number is a multiple of 4, and so
+are its gates: the vectors a and b then hold the r, z and n of core 0's units, and behind them those of core 1's.
+"""
+
+# ruff: noqa: F821 (registers, instructions and labels)
+import sys
+import time
+from array import array
+
+import micropython
+
+# Elsewhere a thread has no core of its own; and before 1.25 MicroPython waits for ever when it writes to the flash after a
+# soft reset that ended a thread (micropython#16619)
+if sys.platform != "rp2" or sys.implementation.version < (1, 25):
+    raise ImportError
+
+import _thread
+
+from . import kernels_asm_thumb as kernels
+from .program import GRU, MATVEC
+
+START_MS = 100  # longest wait for core 1
+_mailbox = array("i", (0, 0))  # what core 1 is to do: 0 nothing, 1 to end, else an address; whether it is there
+
+
+@micropython.asm_thumb
+def worker(r0, r1):
+    """What core 1 does. r0: the mailbox; r1: run(), the function's object, which this call keeps alive."""
+    mov(r4, r0)  # the mailbox
+    ldr(r5, [r1, 8])  # type, number of arguments, machine code
+    mov(r0, 1)  # the bit
+    orr(r5, r0)  # of Thumb code
+    label(WAIT)
+    ldr(r0, [r4, 0])  # what to do
+    cmp(r0, 1)  # 1 is to end
+    beq(END)  # so be it
+    bhi(WORK)  # an address
+    data(2, 0xBF20)  # wfe: sleep until the other core's sev, or an interrupt
+    b(WAIT)  # and look
+    label(WORK)
+    data(2, 0xF3BF, 0x8F5F)  # dmb: what core 0 wrote before is read after
+    data(2, 0x47A8)  # blx r5: the words in r0
+    data(2, 0xF3BF, 0x8F5F)  # dmb: the results are there before the word
+    mov(r0, 0)  # done
+    str(r0, [r4, 0])  # core 0 waits for this
+    b(WAIT)  # for the next
+    label(END)
+    mov(r0, 0)  # not there any more
+    str(r0, [r4, 4])  # core 0 works alone from now on
+    str(r0, [r4, 0])  # done
+
+
+@micropython.asm_thumb
+def run(r0, r1, r2):
+    """Execute the segments of share(). As the assembler's run(): r0 words, r1 the same, r2 the box; 1 is a refusal."""
+    data(2, 0xC830)  # ldmia r0!, {r4, r5}: the mailbox, the machine code
+    mov(r6, r0)  # the segments
+    mov(r7, r2)  # the box
+    label(NEXT)
+    data(2, 0xCE09)  # ldmia r6!, {r0, r3}: the words of core 0, of core 1
+    cmp(r0, 0)  # all done?
+    beq(LEAVE)  # yes: 0
+    cmp(r3, 0)  # none for core 1?
+    beq(ALONE)  # none
+    ldr(r2, [r4, 4])  # is core 1 there?
+    cmp(r2, 0)  # no: stop() was called
+    beq(BOTH)  # then both programs are run here
+    label(BUSY)
+    ldr(r2, [r4, 0])  # a step that an interrupt has broken into may have something there
+    cmp(r2, 0)  # still?
+    bne(BUSY)  # still
+    data(2, 0xF3BF, 0x8F4F)  # dsb: what was written before is there
+    str(r3, [r4, 0])  # core 1 begins
+    data(2, 0xF3BF, 0x8F4F)  # dsb
+    data(2, 0xBF40)  # sev: wake it
+    data(2, 0x47A8)  # blx r5: core 0's part
+    label(JOIN)
+    ldr(r2, [r4, 0])  # what core 1 has to do
+    cmp(r2, 0)  # nothing any more?
+    bne(JOIN)  # not yet
+    data(2, 0xF3BF, 0x8F5F)  # dmb: its results are read after that
+    b(NEXT)  # segment
+    label(BOTH)
+    mov(r0, r3)  # core 1's
+    data(2, 0x47A8)  # blx r5
+    sub(r6, 8)  # the segment again
+    data(2, 0xCE09)  # ldmia r6!, {r0, r3}: core 0's
+    label(ALONE)
+    mov(r2, r7)  # the box, for NORMALISE
+    data(2, 0x47A8)  # blx r5
+    cmp(r0, 0)  # refused?
+    beq(NEXT)  # no
+    label(LEAVE)
+
+
+@micropython.asm_thumb
+def _code(r0):
+    """The address of an assembler function's machine code, for blx: type, number of arguments, machine code."""
+    ldr(r0, [r0, 8])
+    mov(r1, 1)  # the bit
+    orr(r0, r1)  # of Thumb code
+
+
+@micropython.asm_thumb
+def _arguments(r0):
+    """The number of arguments of an assembler function."""
+    ldr(r0, [r0, 4])
+
+
+if _arguments(kernels.run) != 3:
+    raise ImportError  # in this firmware such functions are laid out otherwise
+
+
+def start():
+    """Put core 1 to work. Raises ValueError when it has a thread already."""
+    if _mailbox[1]:
+        return
+    idle = array("i", (0,))  # a program of no steps, by which it says that it is there
+    _mailbox[0] = kernels.address(idle)
+    began = time.ticks_ms()
+    while _mailbox[0]:
+        if time.ticks_diff(time.ticks_ms(), began) > START_MS:
+            _mailbox[0] = 0
+            raise ValueError("cores: core 1 is busy with a thread")
+        if not _mailbox[1]:
+            try:
+                _thread.start_new_thread(worker, (_mailbox, kernels.run))
+                _mailbox[1] = 1
+            except OSError:  # a thread is there, or about to end
+                pass
+
+
+def stop():
+    """Free core 1 for a thread of your own. Nets go on, on core 0 alone, until start() is called."""
+    while _mailbox[1]:
+        if not _mailbox[0]:
+            _mailbox[0] = 1
+            _wake()
+
+
+@micropython.asm_thumb
+def _wake():
+    """Let core 1 look into the mailbox."""
+    data(2, 0xF3BF, 0x8F4F)  # dsb
+    data(2, 0xBF40)  # sev
+
+
+def share(net):
+    """Divide the steps of a net between the cores.
+
+    Raises ValueError for kernels that cannot be divided, and when core 1 has a thread.
+    """
+    if net.kernels != kernels.NAME:
+        raise ValueError("cores=2: kernels %r, not %r" % (net.kernels, kernels.NAME))
+    start()
+    steps = list(net._steps)
+    net._kept = None
+    units = _units(steps)
+    call, words, box, n = net._call
+    chain = (call, words, ()) if call is kernels.run else words
+    calls = []
+    while chain:
+        found, words, chain = chain
+        part = []
+        while steps and (steps[0][0] in kernels.CODES) == (found is kernels.run):
+            part.append(steps.pop(0))
+        calls.append((run, _words(part, units, net)) if found is kernels.run else (found, words))
+    for found, words in reversed(calls):
+        chain = found, words, chain
+    net._call = (chain[:2] if not chain[2] else (call, chain)) + (box, n)
+
+
+def _units(steps):
+    """Addresses of the vectors a and b of each GRU that can be divided by units: nothing else reads or writes them."""
+    places = [kernels.address(v) for step in steps for v in step[1:4] if v is not None]
+    made = {kernels.address(c): n for code, _, _, c, n in steps if code == MATVEC}
+    found = set()
+    for code, a, b, _, n in steps:
+        both = [kernels.address(v) for v in (a, b)] if code == GRU and not n & 3 and n > 4 else ()
+        if both and all([places.count(p) == 2 and made.get(p) == 3 * n for p in both]):
+            found.update(both)
+    return found
+
+
+def _words(steps, units, net):
+    """The words of run() for some steps."""
+    segments = []  # core 0's words, core 1's; what their products write and read, empty where nothing can join them
+    for step in steps:
+        frame = list(kernels.pack([step]))[:-1]
+        code, a, b, c, n = step
+        to = kernels.address(c)
+        blocks = (n + 3) >> 2
+        mine, others, product = frame, [], False
+        if code == MATVEC and to in units:
+            product = True
+            n //= 3
+            first = n >> 3 << 2
+            mine = []
+            for gate in range(0, 3 * n, n):
+                mine += _rows(frame, gate, first, to)
+                to += 4 * first
+            for gate in range(0, 3 * n, n):
+                others += _rows(frame, gate + first, n - first, to)
+                to += 4 * (n - first)
+        elif code == MATVEC and blocks > 1:
+            product = True
+            first = blocks >> 1 << 2
+            mine = _rows(frame, 0, first, to)
+            others = _rows(frame, first, n - first, to + 4 * first)
+        elif code == GRU and kernels.address(a) in units:
+            first = n >> 3 << 2
+            mine = _gates(frame, 0, first)
+            others = _gates(frame, first, n - first)
+        writes, reads = ([kernels.address(c)], [kernels.address(b)]) if product else ([], [])
+        last = segments[-1] if segments else None
+        if not last:
+            joins = False
+        elif product and last[2]:
+            joins = reads[0] not in last[2] and writes[0] not in last[3]
+        else:
+            joins = not others and not last[1]  # one after the other on core 0
+        if joins:
+            for old, new in zip(last, (mine, others, writes, reads)):
+                old.extend(new)
+        else:
+            segments.append((mine, others, writes, reads))
+    words = [kernels.address(_mailbox), _code(kernels.run)]
+    for segment in segments:
+        for program in segment[:2]:
+            program = array("i", program + [0]) if program else None
+            words.append(kernels.address(program) if program else 0)
+            net._kept = net._kept, program  # the words hold addresses only
+    return array("i", words + [0, 0])
+
+
+def _rows(frame, first, n, to):
+    """The words of a product, for n rows of it, from a block's first on, written to an address."""
+    cols = frame[7] - frame[1]  # bytes of x, and of the weights of a block
+    return frame[:9] + [to, to + 4 * n, frame[11] + (first >> 2) * (20 + cols)]
+
+
+def _gates(frame, first, n):
+    """The words of a GRU's gates, for n units from one on."""
+    code, a, b, h, _, _, table = frame
+    return [code, a + 12 * first, b + 12 * first, h + 4 * first, 4 * n, 8 * n, table]
