@@ -82,6 +82,21 @@ def deploy_and_upgrade(fresh_port: Port, tmp_path: Path) -> None:
         assert link.exec("import urnn; print(urnn.__version__)").startswith("9.")
 
 
+def test_two_cores(fresh_port: Port, tmp_path: Path) -> None:
+    """`--cores 2` brings one module more, which stays; a board that has no second core for it says so first."""
+    made = model(tmp_path, 1, units=8)
+    if fresh_port.name != "rp2040":
+        with pytest.raises(BoardError, match="cannot use 2 cores; expected an RP2040 or RP2350: leave --cores away"):
+            deploy(fresh_port.path, made, cores=2)
+        return
+    first = deploy(fresh_port.path, made, cores=2)
+    assert "cores.mpy" in [path.rpartition("/")[2] for path in first.copied]
+    assert deploy(fresh_port.path, made).copied == []
+    with Link(fresh_port.path) as link:
+        link.soft_reset()
+        assert link.exec("import urnn; print(urnn.load('gesture.urnn', cores=2).selftest())").startswith("PASS, ")
+
+
 def test_over_a_copy_made_by_hand(fresh_port: Port, tmp_path: Path) -> None:
     """`mpremote cp -r` and mip put flat files in the same place; deploy replaces them, the extra cells stay."""
     made = model(tmp_path, 1)

@@ -83,9 +83,11 @@ def deploy(
     notice: Notice = lambda line: None,
     progress: Callable[[int, int], None] | None = None,
     timeout_s: float = 10.0,
+    cores: int = 1,
 ) -> Result:
     """Bring the model and what it needs onto the board at ``port``. Raises LinkError, BoardError.
 
+    cores: 2 brings what `urnn.load(path, cores=2)` needs as well.
     notice: told in one line what is being done. progress: told the bytes sent and the bytes to send.
     timeout_s: for one answer of the board.
     """
@@ -94,7 +96,11 @@ def deploy(
         link.soft_reset()  # what a program has left does not count
         identity = link.ask_identity(len(model.data))
         identity.refuse(port)
-        result = _Deploy(link, identity, model, notice, progress).run()
+        if cores > 1 and (identity.platform != "rp2" or "asm_thumb" not in identity.emitters):
+            raise BoardError(
+                f"{port}: {identity.board} cannot use {cores} cores; expected an RP2040 or RP2350: leave --cores away"
+            )
+        result = _Deploy(link, identity, model, notice, progress, ("cores",) if cores > 1 else ()).run()
     result.seconds = time.monotonic() - began
     return result
 
@@ -103,7 +109,13 @@ class _Deploy:
     """One deploy, from what the board says of itself to the self-test."""
 
     def __init__(
-        self, link: Link, identity: Identity, model: Model, notice: Notice, progress: Callable[[int, int], None] | None
+        self,
+        link: Link,
+        identity: Identity,
+        model: Model,
+        notice: Notice,
+        progress: Callable[[int, int], None] | None,
+        extra: tuple[str, ...] = (),
     ) -> None:
         self.link = link
         self.port = link.port
@@ -111,6 +123,7 @@ class _Deploy:
         self.model = model
         self.notice = notice
         self.progress = progress
+        self.extra = extra  # modules beside those that the model needs
         self.library = identity.library.rstrip("/")
         self.root = f"{self.library}/urnn"  # the package's folder
         self.pointer = f"{self.root}/__init__.py"
@@ -189,7 +202,7 @@ class _Deploy:
             for path in self.found
             if path.startswith(current) or path.rpartition("/")[0] == self.root
         }
-        names = package.needed(self.model.data, identity.emitters, sorted(present - {"__init__"}))
+        names = package.needed(self.model.data, identity.emitters, sorted(present.union(self.extra) - {"__init__"}))
         return package.build(names, identity.mpy, identity.arch)
 
     def _holds(self, path: str, data: bytes) -> bool:

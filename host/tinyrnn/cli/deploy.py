@@ -23,6 +23,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     where.add_argument("--port", metavar="PORT", help="the board's serial port; default: the only one there is")
     where.add_argument("--all", action="store_true", help="all boards that `tinyrnn devices` finds, at once")
     where.add_argument("--to", metavar="DIR", help="the mounted drive of a CircuitPython board (CIRCUITPY)")
+    parser.add_argument(
+        "--cores",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help="2 brings what urnn.load(..., cores=2) needs on an RP2040 or RP2350",
+    )
     return parser
 
 
@@ -30,8 +37,11 @@ def run(args: argparse.Namespace) -> int:
     """Deploy and print a line for each board. Returns 0; 1 when --all failed on some."""
     from tinyrnn.board import ports
     from tinyrnn.board.deploy import read_model
+    from tinyrnn.errors import BoardError
 
     model = read_model(args.model)
+    if args.to and args.cores > 1:
+        raise BoardError("--cores 2 with --to: CircuitPython uses one core; expected the --port of an RP2040 or RP2350")
     if args.to:
         from tinyrnn.board.drive import write_drive
 
@@ -42,18 +52,18 @@ def run(args: argparse.Namespace) -> int:
         found = [port.path for port in ports.find()]
         if not found:
             ports.only()  # says so, with the cure
-        return _several(found, model)
-    result = _one(args.port or ports.only(), model)
-    _report(result, model)
+        return _several(found, model, args.cores)
+    result = _one(args.port or ports.only(), model, args.cores)
+    _report(result, model, args.cores)
     return 0
 
 
-def _one(port: str, model: Model) -> Result:
+def _one(port: str, model: Model, cores: int) -> Result:
     """One board, with a progress bar on a terminal."""
     from tinyrnn.board.deploy import deploy
 
     if not sys.stderr.isatty():
-        return deploy(port, model)
+        return deploy(port, model, cores=cores)
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
@@ -65,10 +75,11 @@ def _one(port: str, model: Model) -> Result:
             model,
             lambda line: bar.update(task, description=line),
             lambda sent, total: bar.update(task, completed=sent, total=total),
+            cores=cores,
         )
 
 
-def _several(found: list[str], model: Model) -> int:
+def _several(found: list[str], model: Model, cores: int) -> int:
     """All boards side by side, a line each as it ends; one that fails stops no other."""
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
@@ -77,7 +88,7 @@ def _several(found: list[str], model: Model) -> int:
 
     failed = 0
     with ThreadPoolExecutor(max_workers=len(found)) as pool:
-        jobs = [pool.submit(deploy, port, model) for port in found]
+        jobs = [pool.submit(deploy, port, model, cores=cores) for port in found]
         for job in as_completed(jobs):
             try:
                 result = job.result()
@@ -97,7 +108,7 @@ def _summary(result: Result) -> str:
     return f"{copied}; {result.selftest}{heap}; {result.seconds:.1f} s"
 
 
-def _report(result: Result, model: Model) -> None:
+def _report(result: Result, model: Model, cores: int) -> None:
     from tinyrnn.board.text import kilobytes
 
     identity = result.identity
@@ -115,5 +126,5 @@ def _report(result: Result, model: Model) -> None:
         print(f"note      {note}")
     print(f"done in {result.seconds:.1f} s. On the board, at the REPL or in main.py:")
     print("    import urnn")
-    print(f'    net = urnn.load("{model.name}")')
+    print(f'    net = urnn.load("{model.name}"{", cores=2" if cores > 1 else ""})')
     print(f"    net.step(sample)      # a tuple of {model.inputs} integers")
