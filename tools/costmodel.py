@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 BOARD = ROOT / "boards" / "rpi-pico.toml"
 MARK = "\n# What a step takes: written by tools/costmodel.py\n"
-CELLS = ("gru", "lstm", "rnn", "fastrnn", "fastgrnn", "gru-reset-before")
+CELLS = ("gru", "gru-reset-before", "lstm", "rnn", "rnn-relu", "fastrnn", "fastgrnn")
 LIMIT_PCT = 10.0
 # inputs, units of each layer, outputs. Neither multiples of four and eight nor others only: both occur.
 FITTED = (
