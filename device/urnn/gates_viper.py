@@ -1,7 +1,11 @@
 """The kernels of gates_plain.py compiled to machine code by MicroPython's viper emitter; gates_plain.py says what they do.
 
 kernels_viper.py says how such a module works: the words of a program, why sums are right modulo 2^32, what `<< up >> up`
-does, and which idioms every emitter compiles rightly.
+does, what m and x are for, and which idioms every emitter compiles rightly.
+
+Here x is mostly a sign, -1 or 0, and m the magnitude beside it: `(m ^ x) - x` goes from one to the other and back, and
+`m >> 15` tells that a magnitude is too large. tanh is read at 8 bits like sigmoid, at twice its argument, and FastRNN's leak
+is FastGRNN's blend with zeta 0 and beta for its gate: gates_asm_thumb.py says why that gives the same integers.
 """
 
 import micropython
@@ -15,10 +19,10 @@ CODES = (SIGMOID, TANH, RELU, MUL, MIX, MEMORY, LEAK, BLEND, ADD, SCALE, EMBED, 
 
 
 @micropython.viper
-def run(a: ptr32, b: ptr32, box):
+def run(m: ptr8, x: ptr32, box):
     up = 1
     up = (up << 31 >> 31) + 1 << 4
-    home = int(a)
+    home = int(x)
     here = home
     tanh = int(ptr16(TABLE))
     code = 1
@@ -28,201 +32,194 @@ def run(a: ptr32, b: ptr32, box):
         a = ptr32(home + (x[1] << up >> up))
         b = ptr32(home + (x[2] << up >> up))
         c = ptr32(home + (x[3] << up >> up))
-        n = x[4]
+        far = x[4] << 2
+        end = int(c) + far
         here += 20
-        far = n << 2
-        if code == 0:
-            n = 0
-        elif code < 18:  # SIGMOID, TANH: the table read at 8 and at 7 bits
-            k = 24 - code
-            while n > 0:
-                v = (int(a[0]) + int(b[0])) << up >> up
-                s = v
-                if v < 0:
-                    s = 0 - v
-                if s > 32767:
-                    s = 32767
-                s &= 32767  # for a file that breaks the law: never a wild read
-                t = ptr16(tanh + (s >> k << 1))
-                s = int(t[0]) + (((int(t[1]) - int(t[0])) * (s & (1 << k) - 1) + (1 << k >> 1)) >> k)
-                if v < 0:
-                    s = 0 - s
-                if k == 8:
-                    s = (32769 + s) >> 1
-                c[0] = s
+        if code & 30 == 16:  # SIGMOID, TANH
+            k = code & 1
+            r = (1 - k) * 32769
+            while int(c) - end:
+                m = ptr8(a[0])
+                m = ptr8(int(b[0]) + int(m) << up >> up)
+                x = ptr32(int(m) >> 31)
+                m = ptr8((int(m) ^ int(x)) - int(x))
+                if int(m) >> 15:  # limited, whatever the sum was: never a wild read
+                    m = ptr8(32767)
+                m = ptr8(int(m) << k)
+                t = ptr16(tanh + (int(m) >> 8 << 1))
+                v = int(t[0])
+                m = ptr8(((int(t[1]) - v) * (int(m) & 255) + 128 >> 8) + v)
+                c[0] = ((int(m) ^ int(x)) - int(x) << k) + r >> 1  # (32769 + y) >> 1, or y
                 a = ptr32(int(a) + 4)
                 b = ptr32(int(b) + 4)
                 c = ptr32(int(c) + 4)
-                n -= 1
         elif code == 18:  # RELU
-            while n > 0:
-                v = (int(a[0]) + int(b[0])) << up >> up
-                if v < 0:
-                    v = 0
-                if v > 32767:
-                    v = 32767
-                c[0] = v
+            x = c
+            while int(x) - end:
+                m = ptr8(a[0])
+                m = ptr8(int(b[0]) + int(m) << up >> up)
+                if int(m) >> 15:
+                    m = ptr8((int(m) >> 31 ^ 32767) & 32767)
+                x[0] = int(m)
                 a = ptr32(int(a) + 4)
                 b = ptr32(int(b) + 4)
-                c = ptr32(int(c) + 4)
-                n -= 1
+                x = ptr32(int(x) + 4)
         elif code == 19:  # MUL
-            while n > 0:
-                c[0] = (int(a[0]) * int(b[0]) + 16384) << up >> up >> 15
+            x = c
+            while int(x) - end:
+                m = ptr8(a[0])
+                x[0] = int(b[0]) * int(m) + 16384 << up >> up >> 15
                 a = ptr32(int(a) + 4)
                 b = ptr32(int(b) + 4)
-                c = ptr32(int(c) + 4)
-                n -= 1
-        elif code == 20:  # MIX
-            while n > 0:
-                v = int(a[0])
-                c[0] = ((32768 - v) * int(b[0]) + v * int(c[0]) + 16384) << up >> up >> 15
+                x = ptr32(int(x) + 4)
+        elif code == 20:  # MIX: h <- a + rshift(z * (h - a), 15)
+            x = c
+            while int(x) - end:
+                m = ptr8(int(b[0]) << up >> up)
+                x[0] = (((int(x[0]) << up >> up) - int(m)) * int(a[0]) + 16384 >> 15) + int(m)
                 a = ptr32(int(a) + 4)
                 b = ptr32(int(b) + 4)
-                c = ptr32(int(c) + 4)
-                n -= 1
+                x = ptr32(int(x) + 4)
         elif code == 21:  # MEMORY
             k = a[0] & 255
-            while n > 0:
+            s = 0
+            p = k - 3
+            if k < 3:
+                s = 3 - k
+                p = 0
+            r = 1 << k >> 1
+            v = 1 << s >> 1
+            while int(c) - end:
                 # b: i; x: f, then o, then g
                 x = ptr32(int(b) + far)
-                v = (int(x[0]) * int(c[0]) + 16384) << up >> up >> 15
-                x = ptr32(int(x) + far)
-                x = ptr32(int(x) + far)
-                s = (int(b[0]) * int(x[0]) + 16384) << up >> up >> 15
-                v += (s + (1 << k >> 1)) >> k
-                if v > 32767:
-                    v = 32767
-                if v < -32767:
-                    v = -32767
-                c[0] = v
-                if k > 3:
-                    v <<= k - 3
-                else:
-                    s = 3 - k
-                    v = (v + (1 << s >> 1)) >> s
-                s = v
-                if v < 0:
-                    s = 0 - v
-                if s > 32767:
-                    s = 32767
-                s &= 32767
-                t = ptr16(tanh + (s >> 7 << 1))
-                s = int(t[0]) + (((int(t[1]) - int(t[0])) * (s & 127) + 64) >> 7)
-                if v < 0:
-                    s = 0 - s
-                x[0] = s
+                m = ptr8(x[0])
+                m = ptr8(int(c[0]) * int(m) + 16384 << up >> up >> 15)
+                x = ptr32(int(x) + (far << 1))
+                a = x
+                x = ptr32(x[0])
+                m = ptr8(((int(b[0]) * int(x) + 16384 << up >> up >> 15) + r >> k) + int(m))
+                x = ptr32(int(m) >> 31)
+                m = ptr8((int(m) ^ int(x)) - int(x))
+                if int(m) >> 15:
+                    m = ptr8(32767)
+                m = ptr8((int(m) ^ int(x)) - int(x))
+                c[0] = int(m)
+                m = ptr8(int(m) + v >> s << p)  # to Q3.12
+                x = ptr32(int(m) >> 31)
+                m = ptr8((int(m) ^ int(x)) - int(x))
+                if int(m) >> 15:
+                    m = ptr8(32767)
+                t = ptr16(tanh + (int(m) >> 7 << 1))
+                m = ptr8(((int(t[1]) - int(t[0])) * (int(m) & 127) + 64 >> 7) + int(t[0]))
+                a[0] = (int(m) ^ int(x)) - int(x)
                 b = ptr32(int(b) + 4)
                 c = ptr32(int(c) + 4)
-                n -= 1
-        elif code < 24:  # LEAK, BLEND: c <- saturate(part of the new + part of c)
-            p = int(a[0])
-            s = int(a[1])
+        elif code & 30 == 22:  # LEAK, BLEND: c <- saturate(2 p a + z c), p of z; a: z, b: a
             k = int(a[2])
-            while n > 0:
-                if code == 22:
-                    v = (p * int(b[0]) + 16384) << up >> up >> 15
-                    r = s
-                else:
-                    r = int(b[0])  # z
-                    x = ptr32(int(b) + far)
-                    v = ((p * (32768 - r) + 16384) >> 15) + s
-                    v = (v * int(x[0]) + 8192) << up >> up >> 14
-                v = (v + (1 << k >> 1)) >> k
-                v += (r * int(c[0]) + 16384) << up >> up >> 15
-                if v > 32767:
-                    v = 32767
-                if v < -32767:
-                    v = -32767
-                c[0] = v
+            if code == 22:
+                p = 0
+                s = int(a[0])
+                far = 0
+                a = ptr32(int(a) + 4)
+            else:
+                p = int(a[0])
+                s = int(a[1]) << 1
+                a = b
+                b = ptr32(int(b) + far)
+                far = 4
+            r = 1 << k >> 1
+            while int(c) - end:
+                x = a
+                m = ptr8(x[0])
+                a = ptr32(int(x) + far)
+                x = ptr32(((32768 - int(m)) * p + 16384 >> 15 << 1) + s)
+                x = ptr32((int(b[0]) * int(x) + 16384 << up >> up >> 15) + r >> k)
+                m = ptr8((int(c[0]) * int(m) + 16384 << up >> up >> 15) + int(x))
+                x = ptr32(int(m) >> 31)
+                m = ptr8((int(m) ^ int(x)) - int(x))
+                if int(m) >> 15:
+                    m = ptr8(32767)
+                c[0] = (int(m) ^ int(x)) - int(x)
                 b = ptr32(int(b) + 4)
                 c = ptr32(int(c) + 4)
-                n -= 1
         elif code == 24:  # ADD
-            while n > 0:
-                c[0] = int(a[0]) + int(b[0])
+            x = c
+            while int(x) - end:
+                m = ptr8(a[0])
+                x[0] = int(b[0]) + int(m)
                 a = ptr32(int(a) + 4)
                 b = ptr32(int(b) + 4)
-                c = ptr32(int(c) + 4)
-                n -= 1
+                x = ptr32(int(x) + 4)
         elif code == 25:  # SCALE
             p = int(a[0])
+            v = 1 << p >> 1
             # The sum of the saturated
-            x = b
-            k = n
+            q = b
+            k = int(b) + far
             r = 0
-            while k > 0:
-                v = int(x[0]) << up >> up
-                if v > 32767:
-                    v = 32767
-                if v < -32767:
-                    v = -32767
-                r += v
-                x = ptr32(int(x) + 4)
-                k -= 1
-            r = ((((r + (1 << p >> 1)) >> p) * int(a[1])) + 8192) >> 14
-            if r > 32767:
-                r = 32767
-            if r < -32767:
-                r = -32767
+            while int(q) - k:
+                m = ptr8(int(q[0]) << up >> up)
+                x = ptr32(int(m) >> 31)
+                m = ptr8((int(m) ^ int(x)) - int(x))
+                if int(m) >> 15:
+                    m = ptr8(32767)
+                r = (int(m) ^ int(x)) - int(x) + r
+                q = ptr32(int(q) + 4)
+            m = ptr8((r + v >> p) * int(a[1]) + 8192 >> 14)
+            if int(m) > 32767:
+                m = ptr8(32767)
+            if int(m) < -32767:
+                m = ptr8(-32767)
+            r = int(m) - 1
             # Half the deviations from the mean, left in c, and the sum of their squares
             s = int(a[2])
-            x = c
-            k = n
-            while k > 0:
-                v = int(b[0]) << up >> up
-                if v > 32767:
-                    v = 32767
-                if v < -32767:
-                    v = -32767
-                v = (v - r + 1) >> 1
-                x[0] = v
-                s += (v * v + (1 << p >> 1)) >> p
+            q = c
+            while int(q) - end:
+                m = ptr8(int(b[0]) << up >> up)
+                x = ptr32(int(m) >> 31)
+                m = ptr8((int(m) ^ int(x)) - int(x))
+                if int(m) >> 15:
+                    m = ptr8(32767)
+                m = ptr8((int(m) ^ int(x)) - int(x) - r >> 1)
+                q[0] = int(m)
+                s = (int(m) * int(m) + v >> p) + s
                 b = ptr32(int(b) + 4)
-                x = ptr32(int(x) + 4)
-                k -= 1
+                q = ptr32(int(q) + 4)
             # s^-1/2
             k = 16
-            while s < 268435456:
-                s <<= 2
+            x = ptr32(s)
+            while int(x) < 268435456:
+                x = ptr32(int(x) << 2)
                 k -= 1
-            s >>= 14
-            r = 19400 - ((s * 3200) >> 14)
+            x = ptr32(int(x) >> 14)
+            m = ptr8(19400 - (int(x) * 3200 >> 14))
             p = 3
-            while p > 0:
-                r = (r * (49152 - ((s * ((r * r) >> 14)) >> 14)) + 16384) >> 15
+            while p:
+                m = ptr8(int(m) * (49152 - (int(x) * (int(m) * int(m) >> 14) >> 14)) + 16384 >> 15)
                 p -= 1
+            r = int(m)
+            v = 1 << k >> 1
             p = int(a[3])
-            x = ptr32(int(a) + 16)
-            while n > 0:
-                v = ((int(c[0]) << up >> up) * r + (1 << k >> 1)) >> k
-                if v > 32767:
-                    v = 32767
-                if v < -32767:
-                    v = -32767
-                t = ptr16(x)
-                v = (v * ((int(t[0]) ^ 32768) - 32768) + (1 << p >> 1)) >> p
-                v += (int(t[1]) ^ 32768) - 32768
-                if v > 32767:
-                    v = 32767
-                if v < -32767:
-                    v = -32767
-                c[0] = v
-                x = ptr32(int(x) + 4)
+            s = 1 << p >> 1
+            a = ptr32(int(a) + 16)
+            while int(c) - end:
+                m = ptr8((int(c[0]) << up >> up) * r + v >> k)
+                x = ptr32(int(m) >> 31)
+                m = ptr8((int(m) ^ int(x)) - int(x))
+                if int(m) >> 15:
+                    m = ptr8(32767)
+                m = ptr8((int(m) ^ int(x)) - int(x))
+                t = ptr16(a)
+                x = ptr32((int(t[1]) ^ 32768) - 32768)
+                m = ptr8((((int(t[0]) ^ 32768) - 32768) * int(m) + s >> p) + int(x))
+                x = ptr32(int(m) >> 31)
+                m = ptr8((int(m) ^ int(x)) - int(x))
+                if int(m) >> 15:
+                    m = ptr8(32767)
+                c[0] = (int(m) ^ int(x)) - int(x)
+                a = ptr32(int(a) + 4)
                 c = ptr32(int(c) + 4)
-                n -= 1
-        elif code == 27:  # LIMIT
-            while n > 0:
-                v = int(b[0]) << up >> up
-                if v > 32767:
-                    v = 32767
-                if v < -32767:
-                    v = -32767
-                c[0] = v
-                b = ptr32(int(b) + 4)
-                c = ptr32(int(c) + 4)
-                n -= 1
-        else:  # EMBED
+        elif code == 26:  # EMBED
             t = ptr16(a)
             v = int(b[0]) << up >> up
             s = int(t[0]) - 1
@@ -230,12 +227,21 @@ def run(a: ptr32, b: ptr32, box):
                 v = 0
             if v > s:
                 v = s
-            t = ptr16(int(a) + 4 + v * (n << 1))
-            while n > 0:
-                v = (int(t[0]) ^ 32768) - 32768
-                if v < -32767:
-                    v = -32767
-                c[0] = v
+            t = ptr16(int(a) + 4 + v * (far >> 1))
+            while int(c) - end:
+                m = ptr8((int(t[0]) ^ 32768) - 32768)
+                if int(m) < -32767:
+                    m = ptr8(-32767)
+                c[0] = int(m)
                 t = ptr16(int(t) + 2)
                 c = ptr32(int(c) + 4)
-                n -= 1
+        elif code == 27:  # LIMIT
+            while int(c) - end:
+                m = ptr8(int(b[0]) << up >> up)
+                x = ptr32(int(m) >> 31)
+                m = ptr8((int(m) ^ int(x)) - int(x))
+                if int(m) >> 15:
+                    m = ptr8(32767)
+                c[0] = (int(m) ^ int(x)) - int(x)
+                b = ptr32(int(b) + 4)
+                c = ptr32(int(c) + 4)
