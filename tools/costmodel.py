@@ -45,6 +45,7 @@ UNSEEN = (
 # Kernel set -> the most units, of those fitted and of those unseen. Emulation takes minutes without machine code, and
 # matrices for more units than that stay with the plain kernels.
 LARGEST = {"plain": (64, 32), "unrolled": (64, 64)}
+MOST_MACS = 60_000  # larger files do not fit into the board's RAM
 SMALL_UNSEEN = ((5, (10,), 3), (7, (22,), 2), (11, (15,), 9), (2, (25,), 4))  # in the place of those left out
 
 
@@ -77,7 +78,8 @@ def networks(cell: str, kernels: str) -> tuple[list[Case], list[Case]]:
     most = LARGEST.get(kernels, (128, 128))
     wanted = zip((FITTED, (*UNSEEN, *SMALL_UNSEEN)), most, (len(FITTED), 10), strict=True)
     kept = ([shape for shape in shapes if max(shape[1]) <= units][:count] for shapes, units, count in wanted)
-    fitted, unseen = ([random_case(*shape, cell) for shape in shapes] for shapes in kept)
+    cases = ((random_case(*shape, cell) for shape in shapes) for shapes in kept)
+    fitted, unseen = ([case for case in some if case.macs <= MOST_MACS] for some in cases)
     return fitted, unseen
 
 
