@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +13,13 @@ import pytest
 from tinyrnn import cli, compare
 from tinyrnn.cli import compare as command
 from tinyrnn.compare import Line
-from tinyrnn.errors import Mismatch
+from tinyrnn.errors import Mismatch, RuntimeMissing, TinyrnnError
 from tinyrnn.network import pack, unpack
 from tinyrnn.quantize import quantize, random_float_model
 from tinyrnn.runtimes import Runtime
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+import rp2040
 
 SMALL = compare.random_case(2, 4, 3)
 
@@ -87,6 +92,41 @@ def test_table_shows_all_figures(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no memory" in out
     assert "24468" in out
     assert "…" not in out
+
+
+def test_the_core_alone() -> None:
+    try:
+        lines = rp2040.core_only(SMALL, compare.smallest(SMALL))
+    except TinyrnnError as error:
+        if "is not here" not in str(error):
+            raise
+        if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
+            pytest.fail(f"TINYRNN_REQUIRE_RUNTIMES=1, and {error}", pytrace=False)
+        pytest.skip(str(error))
+    assert [line.kernels for line in lines] == ["asm_thumb", "viper"]
+    for line in lines:
+        assert line.cycles is not None
+        assert line.fixed_cycles is not None
+        assert 3 * SMALL.macs < line.cycles > line.fixed_cycles > 0
+        assert line.us == line.cycles / 125
+
+
+def test_what_the_chip_lacks_is_said_and_the_rest_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(case: compare.Case, small: compare.Case) -> list[Line]:
+        raise RuntimeMissing("no compiler")
+
+    line = Line(rp2040.CORE, "viper", 1.0, 1.0, 125.0, 125.0)
+    monkeypatch.setattr(rp2040, "in_c", none)
+    monkeypatch.setattr(rp2040, "core_only", lambda case, small: [line])
+    found, missing = rp2040.lines(SMALL, SMALL, "no.uf2")
+    assert found == [line]
+    assert missing == ["no.uf2 is not there: expected MicroPython's RPI_PICO firmware, a .uf2 file", "no compiler"]
+
+
+def test_c_has_no_other_cells() -> None:
+    lstm = compare.random_case(2, 4, 3, "lstm")
+    with pytest.raises(TinyrnnError, match="expected GRU: the C baseline"):
+        rp2040.in_c(lstm, lstm)
 
 
 def test_outside_of_a_checkout_the_chip_is_missing_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
