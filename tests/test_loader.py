@@ -97,7 +97,7 @@ def test_the_same_files_everywhere(
     loaded = 0
     for case in range(500, 1500):
         try:
-            urnn.load(bytes(fuzz_load.mutant(case, 7, files, seeds)))
+            urnn.load(bytes(fuzz_load.mutant(case, 7, files, seeds)), kernels="plain")
             loaded += 1
         except ValueError:
             pass
@@ -112,7 +112,7 @@ def test_lawful_is_what_the_host_proves(files: list[bytes], cell_files: list[byt
     verdicts = []
     for original in files + cell_files:
         del fuzz_load.guards[:]
-        assert fuzz_load.lawful(urnn.load(original))
+        assert fuzz_load.lawful(urnn.load(original, kernels="plain"))
         for at in range(12, len(original) - 4):
             for value in (0x00, 0x3F, 0xC0, 0xFF) if original in files else (0x3F, 0xC0):
                 data = bytearray(original)
@@ -120,7 +120,7 @@ def test_lawful_is_what_the_host_proves(files: list[bytes], cell_files: list[byt
                 data = fuzz_load.repair(data)
                 del fuzz_load.guards[:]
                 try:
-                    net = urnn.load(bytes(data))
+                    net = urnn.load(bytes(data), kernels="plain")
                     lawful = fuzz_load.lawful(net)
                     network = parse(bytes(data))
                 except (ValueError, ModelError):

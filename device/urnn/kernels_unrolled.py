@@ -24,7 +24,8 @@ def _compile(m, x, n):
     cols = m[2] | m[3] << 8
     stride = 20 + 4 * cols
     rows = ROWS
-    if hasattr(gc, "mem_free"):
+    small = hasattr(gc, "mem_free")  # a board: the heap has a bound
+    if small:
         gc.collect()
         room = gc.mem_free() >> 1
         if 5 * n * cols > room:
@@ -49,7 +50,8 @@ def _compile(m, x, n):
         except MemoryError:  # too many small pieces
             return None
         functions.append(found["f"])
-        gc.collect()
+        if small:
+            gc.collect()
     return functions
 
 
