@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import boards
 import pytest
 from ports import Port
 from tinyrnn.board.deploy import deploy
 from tinyrnn.board.link import Link
+
+import boards
 
 
 def test_a_model_in_raw_flash_takes_no_heap(fresh_port: Port, tmp_path: Path) -> None:

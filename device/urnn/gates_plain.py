@@ -1,8 +1,8 @@
 """The vector operations of the cells beyond PyTorch's GRU, in plain Python: normative, as kernels_plain.py is.
 
 Vectors are array('i') or parts of one, 32767 at most in magnitude unless a line says otherwise; tables are views of
-the model file, checked by the cells that name them. Every kernel takes (a, b, c, n): three vectors and the number of its results.
-What a kernel is bounded by, docs/numerics.md proves.
+the model file, checked by the cells that name them. Every kernel takes (a, b, c, n): three vectors and the number of
+its results. What a kernel is bounded by, docs/numerics.md proves.
 """
 
 from .fixed import i32, rshift, saturate, sigmoid, tanh

@@ -1,4 +1,4 @@
-"""On an RP2: put gesture.urnn into the last free blocks of the flash, load it from there; prints the heap that took and PASS."""
+"""On an RP2: put gesture.urnn into the last blocks of the flash, load it from there; prints the heap that took and PASS."""
 
 import gc
 
