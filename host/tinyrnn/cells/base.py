@@ -69,6 +69,26 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Recurrent(Cell):
+    """A cell with a product W on the layer's input, a product U on its own output, and fields of its kind."""
+
+    w: Part
+    u: Part
+
+    @property
+    def inputs(self) -> int:
+        return self.w.shape[1]
+
+    @property
+    def units(self) -> int:
+        return self.u.shape[1]
+
+    @property
+    def parts(self) -> tuple[tuple[str, Part], ...]:
+        return ("W", self.w), ("U", self.u)
+
+
+@dataclass(frozen=True)
 class Given:
     """What the quantizer knows about a layer's place."""
 
@@ -128,4 +148,4 @@ class Given:
         return k
 
 
-__all__ = ["HEADROOM", "STATE_BITS", "Cell", "Given"]
+__all__ = ["HEADROOM", "STATE_BITS", "Cell", "Given", "Recurrent"]

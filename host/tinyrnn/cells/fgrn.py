@@ -9,41 +9,27 @@ from typing import ClassVar
 import numpy as np
 
 from tinyrnn import floatcells
-from tinyrnn.cells.base import STATE_BITS, Cell, Given
+from tinyrnn.cells.base import STATE_BITS, Given, Recurrent
 from tinyrnn.errors import ModelError
 from tinyrnn.floatlayers import Layer
-from tinyrnn.matrix import Part, read_part
+from tinyrnn.matrix import read_part
 from tinyrnn.rows import GATE_BITS, round_half_up
 
 BIAS_LIMIT = 1 << 24
 
 
 @dataclass(frozen=True)
-class FastGRNN(Cell):
+class FastGRNN(Recurrent):
     """W (H, I) on the layer's input with the gate's bias, U (H, H) on the state; both give Q3.12.
 
     The state is in Q(extra).(15-extra).
     """
 
     tag: ClassVar[bytes] = b"FGRN"
-    w: Part
-    u: Part
     bias: np.ndarray  # int32 (H,), Q3.12 scale: what the candidate's bias has more than the gate's
     zeta: int  # Q1.14, 0..16384
     nu: int
     extra: int  # 0..15
-
-    @property
-    def inputs(self) -> int:
-        return self.w.shape[1]
-
-    @property
-    def units(self) -> int:
-        return self.u.shape[1]
-
-    @property
-    def parts(self) -> tuple[tuple[str, Part], ...]:
-        return ("W", self.w), ("U", self.u)
 
     def to_bytes(self) -> bytes:
         head = struct.pack("<HH3I", self.inputs, self.units, self.zeta, self.nu, self.extra)

@@ -9,34 +9,20 @@ from typing import ClassVar
 import numpy as np
 
 from tinyrnn import floatcells
-from tinyrnn.cells.base import STATE_BITS, Cell, Given
+from tinyrnn.cells.base import STATE_BITS, Given, Recurrent
 from tinyrnn.floatlayers import Layer
-from tinyrnn.matrix import Part, read_part
+from tinyrnn.matrix import read_part
 from tinyrnn.rows import round_half_up
 
 
 @dataclass(frozen=True)
-class FastRNN(Cell):
+class FastRNN(Recurrent):
     """W (H, I) on the layer's input, U (H, H) on the state; both give Q3.12. The state is in Q(extra).(15-extra)."""
 
     tag: ClassVar[bytes] = b"FRNN"
-    w: Part
-    u: Part
     alpha: int  # Q0.15, 0..32768
     beta: int
     extra: int  # 0..15
-
-    @property
-    def inputs(self) -> int:
-        return self.w.shape[1]
-
-    @property
-    def units(self) -> int:
-        return self.u.shape[1]
-
-    @property
-    def parts(self) -> tuple[tuple[str, Part], ...]:
-        return ("W", self.w), ("U", self.u)
 
     def to_bytes(self) -> bytes:
         head = struct.pack("<HH3I", self.inputs, self.units, self.alpha, self.beta, self.extra)

@@ -7,30 +7,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tinyrnn import floatcells
-from tinyrnn.cells.base import STATE_BITS, Cell, Given
+from tinyrnn.cells.base import STATE_BITS, Given, Recurrent
 from tinyrnn.floatlayers import Layer
-from tinyrnn.matrix import Part, read_part
+from tinyrnn.matrix import read_part
 
 
 @dataclass(frozen=True)
-class GRU(Cell):
+class GRU(Recurrent):
     """W (3H, I) on the layer's input, U (3H, H) on the state; rows r, z, n; both give Q3.12. The state is Q0.15."""
 
     tag: ClassVar[bytes] = b"GRU "
-    w: Part
-    u: Part
-
-    @property
-    def inputs(self) -> int:
-        return self.w.shape[1]
-
-    @property
-    def units(self) -> int:
-        return self.u.shape[1]
-
-    @property
-    def parts(self) -> tuple[tuple[str, Part], ...]:
-        return ("W", self.w), ("U", self.u)
 
     def to_bytes(self) -> bytes:
         return struct.pack("<HH", self.inputs, self.units) + self.w.to_bytes() + self.u.to_bytes()

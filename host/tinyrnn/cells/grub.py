@@ -7,31 +7,21 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tinyrnn import floatcells
-from tinyrnn.cells.base import STATE_BITS, Cell, Given
+from tinyrnn.cells.base import STATE_BITS, Given, Recurrent
 from tinyrnn.floatlayers import Layer
 from tinyrnn.matrix import Part, read_part
 
 
 @dataclass(frozen=True)
-class GRUBefore(Cell):
+class GRUBefore(Recurrent):
     """W (3H, I) on the layer's input, rows r, z, n; U of r and z (2H, H) on the state; of n (H, H) on r * state."""
 
     tag: ClassVar[bytes] = b"GRUB"
-    w: Part
-    u: Part
     n: Part
 
     @property
-    def inputs(self) -> int:
-        return self.w.shape[1]
-
-    @property
-    def units(self) -> int:
-        return self.u.shape[1]
-
-    @property
     def parts(self) -> tuple[tuple[str, Part], ...]:
-        return ("W", self.w), ("U", self.u), ("N", self.n)
+        return *super().parts, ("N", self.n)
 
     def to_bytes(self) -> bytes:
         return struct.pack("<HH", self.inputs, self.units) + b"".join(part.to_bytes() for _, part in self.parts)

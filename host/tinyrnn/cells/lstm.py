@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from tinyrnn import floatcells
-from tinyrnn.cells.base import STATE_BITS, Cell, Given
+from tinyrnn.cells.base import STATE_BITS, Given, Recurrent
 from tinyrnn.floatlayers import Factors, Layer, Weight, dense
 from tinyrnn.matrix import Matrix, Part, read_part
 from tinyrnn.rows import rescaled
@@ -18,21 +18,15 @@ RANGE_MOST = 12  # c within +-2^12
 
 
 @dataclass(frozen=True)
-class LSTM(Cell):
+class LSTM(Recurrent):
     """W (4H, I) on the layer's input, U (4H, P) on the output; rows i, f, o, g; both give Q3.12; R (P, H) or None.
 
     The state is h (P, without R H), then c (H) in Q(extra).(15-extra).
     """
 
     tag: ClassVar[bytes] = b"LSTM"
-    w: Part
-    u: Part
     r: Matrix | None
     extra: int  # 0..12
-
-    @property
-    def inputs(self) -> int:
-        return self.w.shape[1]
 
     @property
     def hidden(self) -> int:
@@ -40,16 +34,12 @@ class LSTM(Cell):
         return self.w.shape[0] // 4
 
     @property
-    def units(self) -> int:
-        return self.u.shape[1]
-
-    @property
     def state_size(self) -> int:
         return self.units + self.hidden
 
     @property
     def parts(self) -> tuple[tuple[str, Part], ...]:
-        return ("W", self.w), ("U", self.u), *([("R", self.r)] if self.r else [])
+        return *super().parts, *([("R", self.r)] if self.r else [])
 
     def to_bytes(self) -> bytes:
         head = struct.pack("<HHHH", self.inputs, self.hidden, self.extra, self.units if self.r else 0)

@@ -7,31 +7,17 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from tinyrnn import floatcells
-from tinyrnn.cells.base import STATE_BITS, Cell, Given
+from tinyrnn.cells.base import STATE_BITS, Given, Recurrent
 from tinyrnn.floatlayers import Layer
-from tinyrnn.matrix import Part, read_part
+from tinyrnn.matrix import read_part
 
 
 @dataclass(frozen=True)
-class RNN(Cell):
+class RNN(Recurrent):
     """W (H, I) on the layer's input, U (H, H) on the state; with tanh both give Q3.12, with ReLU the state's format."""
 
     tag: ClassVar[bytes] = b"RNN "
-    w: Part
-    u: Part
     relu: bool
-
-    @property
-    def inputs(self) -> int:
-        return self.w.shape[1]
-
-    @property
-    def units(self) -> int:
-        return self.u.shape[1]
-
-    @property
-    def parts(self) -> tuple[tuple[str, Part], ...]:
-        return ("W", self.w), ("U", self.u)
 
     def to_bytes(self) -> bytes:
         return struct.pack("<HHHH", self.inputs, self.units, self.relu, 0) + self.w.to_bytes() + self.u.to_bytes()
