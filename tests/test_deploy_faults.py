@@ -137,12 +137,12 @@ def test_the_file_system_is_full(make_port: Callable[..., Port], tmp_path: Path,
 @pytest.fixture
 def tight(make_port: Callable[..., Port]) -> Port:
     """A board with a small heap."""
-    return make_port("unix-x64", heapsize="64k")
+    return make_port("unix-x64", heapsize="80k")
 
 
 def test_the_heap_is_too_small(tight: Port, tmp_path: Path) -> None:
     """Refused before a byte is copied, with the numbers."""
-    old, large = model(tmp_path / "a", 1), model(tmp_path / "b", 2, units=110)
+    old, large = model(tmp_path / "a", 1), model(tmp_path / "b", 2, units=140)
     deploy(tight.path, old)
     before = stands(tight.path)
     with pytest.raises(BoardError, match=r"the heap has \d+ bytes free; expected about \d+ \(model \d+") as error:
@@ -165,7 +165,7 @@ def test_no_block_is_large_enough(tight: Port, tmp_path: Path, monkeypatch: pyte
 
 def test_the_heap_is_too_small_after_all(tight: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the estimate lets through shows in the trial, before the switch."""
-    old, large = model(tmp_path / "a", 1), model(tmp_path / "b", 2, units=110)
+    old, large = model(tmp_path / "a", 1), model(tmp_path / "b", 2, units=140)
     deploy(tight.path, old)
     before = stands(tight.path)
     monkeypatch.setattr(deploying._Deploy, "_check_heap", lambda *_: None)
