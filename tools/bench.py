@@ -11,7 +11,7 @@ us_step               microseconds, the median of several batches, garbage colle
 ratio_to_plain        time of the plain kernels divided by this time: 15 is fifteen times as fast, 0.5 half as fast
 cycles_step           whole steps on the RP2040's clock; null where cycles cannot be counted
 cycles_per_mac        cycles_step / multiply-accumulates of a step
-cycles_fixed          cycles of a step of the same cell with 1 input, 1 unit and 1 output
+cycles_fixed          cycles of a step of the same cell with 1 input, 1 unit and 1 output; null for a cell with options
 bytes_allocated_step  of heap; null where the runtime cannot say, or a step takes more than is free
 
 Exit status 1 when a ratio on unix-i386 at 32 units is not as required: viper 15 at least, floats below 1.
@@ -40,12 +40,17 @@ JUDGE, JUDGED_HIDDEN, VIPER_FACTOR = "unix-i386", 32, 15.0
 
 def cases(runtime: str) -> Iterator[Case]:
     """What is measured on a runtime."""
+    from accuracy import PLANS
+    from sizes import model_options
     from tinyrnn.compare import random_case
-    from tinyrnn.plan import CELLS
 
     yield from (random_case(*size) for size in SIZES)
     if runtime in WITH_ALL_CELLS:
-        yield from (random_case(*OTHER, cell) for cell in CELLS if cell != "gru")
+        inputs, hidden, outputs = OTHER
+        for name, plan in PLANS.items():
+            if name != "gru":
+                cells = plan["cells"]
+                yield random_case(inputs, (hidden,) * len(cells), outputs, cells, name, **model_options(plan))
 
 
 def measure(runtime: Runtime, case: Case) -> list[Record]:
@@ -59,8 +64,11 @@ def measure_chip(uf2: Path, case: Case) -> list[Record]:
     """Those of the emulated RP2040."""
     from rp2040 import whole_steps
     from tinyrnn.compare import random_case
+    from tinyrnn.plan import CELLS
 
-    return in_records(whole_steps(uf2, case, random_case(1, 1, 1, case.cell)), case)
+    # With options there is no smallest network: 1 unit has no projection, no factors
+    small = random_case(1, 1, 1, case.cell) if case.cell in CELLS else None
+    return in_records(whole_steps(uf2, case, small), case)
 
 
 def in_records(lines: list[Line], case: Case) -> list[Record]:

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import records
 from records import ROOT, Record, TinyrnnError
@@ -85,6 +86,11 @@ def package() -> list[Record]:
     return rows + [{"part": "urnn_total", "arch": arch, "bytes": size} for arch, size in totals.items()]
 
 
+def model_options(plan: dict[str, Any]) -> dict[str, Any]:
+    """Options of random_float_model() for a plan of accuracy.PLANS."""
+    return {("between" if key == "layernorm_between" else key): plan[key] for key in plan if key != "cells"}
+
+
 def cells() -> list[Record]:
     """Records of the package and of the file for a model of every cell that make accuracy measures."""
     import numpy as np
@@ -96,9 +102,9 @@ def cells() -> list[Record]:
     rows: list[Record] = []
     with tempfile.TemporaryDirectory() as folder:
         for name, plan in PLANS.items():
-            options = {("between" if key == "layernorm_between" else key): plan[key] for key in plan if key != "cells"}
-            units = (32,) * len(plan["cells"])
-            model = pack(quantize(random_float_model(np.random.default_rng(0), 12, units, 9, plan["cells"], **options)))
+            cells, units = plan["cells"], (32,) * len(plan["cells"])
+            rng = np.random.default_rng(0)
+            model = pack(quantize(random_float_model(rng, 12, units, 9, cells, **model_options(plan))))
             for arch in BOARD_ARCHS:
                 emitters = ("native", "viper", *(("asm_thumb",) if arch in THUMB else ()))
                 size = 0

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
@@ -85,11 +85,22 @@ def _matrices(parts: Sequence[np.ndarray]) -> list[str]:
     return lines
 
 
-def random_case(inputs: int, hidden: int | tuple[int, ...], outputs: int, cell: str = "gru") -> Case:
-    """An untrained network of one layer, or of several with so many units each; the same for the same shape."""
+def random_case(
+    inputs: int,
+    hidden: int | tuple[int, ...],
+    outputs: int,
+    cell: str | tuple[str, ...] = "gru",
+    name: str = "",
+    **options: Any,
+) -> Case:
+    """An untrained network of one layer, or of several with so many units each; the same for the same shape.
+
+    name: what it is called, default the cell. options: more of random_float_model's.
+    """
     units = hidden if isinstance(hidden, tuple) else (hidden,)
-    model = random_float_model(np.random.default_rng(0), inputs, units, outputs, cell)
-    return _case(quantize(model), cell, model if cell == "gru" and len(units) == 1 else None)
+    model = random_float_model(np.random.default_rng(0), inputs, units, outputs, cell, **options)
+    plain = cell == "gru" and len(units) == 1 and not options
+    return _case(quantize(model), name or (cell if isinstance(cell, str) else "+".join(cell)), model if plain else None)
 
 
 def smallest(case: Case) -> Case:
@@ -116,8 +127,9 @@ def _whole(network: Network) -> int:
 
 
 def _case(network: Network, cell: str, floats: FloatModel | None) -> Case:
-    hidden = sum(each.units for each in network.cells)
-    sizes = "-".join(map(str, (network.inputs, *(each.units for each in network.cells), network.outputs)))
+    widths = [each.units for each in network.cells if each.state_size]  # of the recurrent layers
+    hidden = sum(widths)
+    sizes = "-".join(map(str, (network.inputs, *widths, network.outputs)))
     rng = np.random.default_rng(0)
     low, high = network.input.low.astype(np.int64), network.input.high.astype(np.int64)
     low, high = np.maximum(low, -2500), np.minimum(high, 2500)
