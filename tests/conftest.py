@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="serial port of a board that runs MicroPython, for the tests that need one",
     )
+
+
+@pytest.fixture(autouse=True)
+def the_same_weights_each_time() -> None:
+    """torch starts its random numbers anew in each test, whatever ran before it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")

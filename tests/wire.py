@@ -53,9 +53,9 @@ class Wire:
                 if self._host in ready:
                     self._towards_board(os.read(self._host, 256))
                 if self._board in ready and not self.was_cut:
-                    data = os.read(self._board, 4096)
-                    _write(self._host, self._changed(False, self.to_host, data))
-                    self.to_host += len(data)
+                    data = self._changed(False, self.to_host, os.read(self._board, 4096))
+                    self.to_host += len(data)  # first: whoever has read the bytes may read the count next
+                    _write(self._host, data)
         except OSError:
             pass  # the board is gone: so is the cable
         finally:
@@ -66,8 +66,9 @@ class Wire:
         if self._cut_after is not None and self.to_board + len(data) >= self._cut_after:
             data = data[: self._cut_after - self.to_board]
             self.was_cut = True
-        _write(self._board, self._changed(True, self.to_board, data))
+        data = self._changed(True, self.to_board, data)
         self.to_board += len(data)
+        _write(self._board, data)
         if self.was_cut and self._on_cut:
             self._on_cut()
 

@@ -210,12 +210,6 @@ def moved(word: int, base: int, low: int, size: int) -> int:
     return word - base + low if base <= word <= base + size else word
 
 
-def run_on_microbit(source: str, call: str) -> Any:
-    """MicroBit.run() on a board started for it."""
-    with MicroBit() as board:
-        return board.run(source, call)
-
-
 def probe() -> str:
     """Start it and ask what it is; raises RuntimeMissing."""
     with MicroBit() as board:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
@@ -18,6 +16,7 @@ for folder in ("host", "device"):  # the tools run from a checkout, installed or
     if str(ROOT / folder) not in sys.path:
         sys.path.insert(0, str(ROOT / folder))
 
+from tinyrnn import atomic  # noqa: E402
 from tinyrnn.errors import TinyrnnError  # noqa: E402
 
 Value: TypeAlias = "str | int | float | None"
@@ -58,15 +57,7 @@ def write(name: str, records: list[Record], folder: Path = BUILD) -> Path:
 def write_text(path: Path, text: str) -> Path:
     """Write a file under a temporary name beside it, then rename: no reader sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    atomic.write(path, text.encode("utf-8"))
     return path
 
 

@@ -138,7 +138,7 @@ def heap() -> list[Record]:
         (folder / "model.urnn").write_bytes(data)
         compile_package(folder, HEAP_ARCH)
         for kernels in KERNELS:
-            out = runtime.run(SCRIPT, "model.urnn", kernels, cwd=folder, path=[folder], timeout=TIMEOUT_S)
+            out = runtime.run(SCRIPT, "model.urnn", kernels, cwd=folder, timeout=TIMEOUT_S)
             words = out.split()
             grown = dict(zip(words[::2], map(int, words[1::2]), strict=True))
             if kernels == KERNELS[0]:

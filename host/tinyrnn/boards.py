@@ -101,11 +101,9 @@ def fit(model: str | os.PathLike[str], board: Board) -> Fit:
     arch = board.arch.value
     mpy = 0 if board.firmware != "micropython" else package.MPY_VERSION | 3 << 8 | ARCHITECTURES.index(arch) << 10
     built = package.build(package.needed(found.data, board.emitters.value), mpy, arch)
-    code, compiler = deploy.code_bytes(built)
     sizes = [len(data) for data in built.files.values()] + [len(built.pointer), len(found.data)]
-    blocks = sum(-(-size // BLOCK_BYTES) for size in sizes) + deploy.FOLDER_BLOCKS + deploy.SPARE_BLOCKS
-    heap = max(code + len(found.data) + found.buffer_bytes + deploy.NET_BYTES, code + compiler)
-    return Fit(board, Need(blocks * BLOCK_BYTES, heap, len(found.data)))
+    flash = deploy.flash_blocks(sizes, BLOCK_BYTES) * BLOCK_BYTES
+    return Fit(board, Need(flash, deploy.heap_bytes(built, found), len(found.data)))
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 import: of `import urnn` and its kernels, as on a board with just these; load: of the first load(); again: of one
 more load(), the first model being kept. Garbage is collected before each reading: only what stays counts.
+The package is that of the working directory.
 """
 
 import gc
@@ -15,6 +16,7 @@ def used():
     return gc.mem_alloc()
 
 
+sys.path[:] = [""]  # every module keeps its path in the heap: the figures must not depend on where a checkout lies
 start = used()
 
 import urnn  # noqa: E402

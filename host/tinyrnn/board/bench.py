@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyrnn import modelfile
+from tinyrnn.board import same
 from tinyrnn.board.link import Link
 from tinyrnn.errors import BoardError, Mismatch
 from tinyrnn.network import Network
@@ -75,19 +76,12 @@ def measure(port: str, model: str, steps: int, kernels: list[str] | None = None)
 
 def _same(link: Link, model: str) -> None:
     """Raises BoardError unless the file is on the board, the same and with urnn."""
-    path = Path(model)
-    data = path.read_bytes()
-    crc = data[-4:][::-1].hex()
-    cure = f"`tinyrnn deploy {model} --port {link.port}`"
-    there = {name: (size, check) for name, size, check in link.identity.models}
-    if path.name not in there:
-        raise BoardError(f"{link.port}: {path.name} is not on the board; expected it there: {cure}")
-    if there[path.name] != (len(data), crc):
-        size, check = there[path.name]
-        raise BoardError(
-            f"{link.port}: another {path.name} is there ({size} bytes, CRC {check}); expected {model} ({len(data)} bytes, "
-            f"CRC {crc}): {cure}"
-        )
+    name = Path(model).name
+    cure = same.cure(model, link.port)
+    there = {found: (size, int(check, 16)) for found, size, check in link.identity.models}
+    if name not in there:
+        raise BoardError(f"{link.port}: {name} is not on the board; expected it there: {cure}")
+    same.require(link.port, model, *there[name])
     if not link.identity.installed:
         raise BoardError(f"{link.port}: urnn is not on the board; expected it there: {cure}")
 

@@ -227,8 +227,7 @@ class _Deploy:
         if block <= 0:
             return
         sizes = [len(data) for data in sends.values()] + [self.found[twin][0] for twin in copies.values()]
-        need = sum(-(-size // block) for size in sizes)
-        need += (FOLDER_BLOCKS if copies or sends else 0) + SPARE_BLOCKS
+        need = flash_blocks(sizes, block)
         free = self.identity.flash_blocks_free
         if need > free:
             raise BoardError(
@@ -239,9 +238,7 @@ class _Deploy:
     def _check_heap(self, built: package.Package) -> None:
         """Raise BoardError when the heap of a board that has just started cannot hold package, file and net."""
         size = len(self.model.data)
-        code, compiler = code_bytes(built)
-        need = code + size + self.model.buffer_bytes + NET_BYTES
-        peak = max(need, code + compiler)
+        peak = heap_bytes(built, self.model)
         now = self.identity
         cure = "a smaller model (fewer --units), or free what boot.py takes"
         if 0 <= now.heap_free < peak:
@@ -326,6 +323,17 @@ def code_bytes(built: package.Package) -> tuple[int, int]:
     sources = [size for name, size in imported.items() if name.endswith(".py")]
     code = int(mpy * IMPORT_PER_MPY_BYTE + sum(sources) * IMPORT_PER_PY_BYTE)
     return code, int(max(sources, default=0) * COMPILE_PER_PY_BYTE)
+
+
+def heap_bytes(built: package.Package, model: Model) -> int:
+    """Heap that package, file and net need at once, or the compiler before them: the larger, estimated."""
+    code, compiler = code_bytes(built)
+    return max(code + len(model.data) + model.buffer_bytes + NET_BYTES, code + compiler)
+
+
+def flash_blocks(sizes: list[int], block: int) -> int:
+    """Blocks of flash for new files of these sizes, with what their folder and the file system take besides."""
+    return sum(-(-size // block) for size in sizes) + (FOLDER_BLOCKS if sizes else 0) + SPARE_BLOCKS
 
 
 def _same(said: tuple[int, str], data: bytes) -> bool:

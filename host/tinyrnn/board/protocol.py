@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinyrnn.board import same
 from tinyrnn.errors import BoardError, LinkError, ModelError
 
 if TYPE_CHECKING:
@@ -169,8 +170,7 @@ class Client:
         """Load the board's copy of this file. Raises BoardError when it is another one, ModelError when it has no name
         for a board; both with the cure."""
         path = Path(model)
-        data = path.read_bytes()
-        cure = f"`tinyrnn deploy {model} --port {self.port}`"
+        cure = same.cure(model, self.port)
         if set(path.name) & set(" \t\r\n"):
             raise ModelError(f"{model}: a name with a space; expected one without: rename it, then {cure}")
         if kernels and kernels not in self.kernels:
@@ -181,11 +181,7 @@ class Client:
             if error.code != "model":
                 raise
             raise BoardError(f"{self.port}: no model to use there ({error.text}); expected {path.name}: {cure}") from None
-        if (loaded.size, loaded.crc) != (len(data), int.from_bytes(data[-4:], "little")):
-            raise BoardError(
-                f"{self.port}: another {path.name} is there ({loaded.size} bytes, CRC {loaded.crc:08x}); expected {model} "
-                f"({len(data)} bytes, CRC {int.from_bytes(data[-4:], 'little'):08x}): {cure}"
-            )
+        same.require(self.port, model, loaded.size, loaded.crc)
         return loaded
 
     def samples_together(self, loaded: Loaded, wide: bool) -> int:

@@ -18,7 +18,7 @@ from tinyrnn.importers.exportedcells import StepOf, flow_of
 from tinyrnn.importers.exportedfile import FLOATS, Name, Node, argument_of, arrays_of, nodes_of
 from tinyrnn.importers.exportedops import CELLS, LAYERED, walk
 from tinyrnn.importers.exportedrun import Runner
-from tinyrnn.importers.flow import ANY_BATCH, ANY_TIME, Flow, InitialState, LayoutError, choose
+from tinyrnn.importers.flow import ANY_BATCH, ANY_TIME, Flow, InitialState, choose, first_reading
 from tinyrnn.importers.source import Options, Source
 
 
@@ -68,20 +68,18 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
     ]
     shape, whole = _input_shape(path, graph, data[0])
     values |= {name: InitialState(name) for name in states}
-    error: LayoutError | None = None
-    for letters in {3: ("BTF", "TBF"), 2: ("BT", "TB") if whole else ("TF",)}.get(len(shape), ()):
+
+    def attempt(letters: str) -> tuple[Flow, str, Flow]:
         start = _start(shape, letters)
-        try:
-            found = walk(nodes, values | {data[0]: start})
-            named = {o.name: found[o.name] for o in outputs if isinstance(o, Name)}
-            named = {name: flow_of(value, name) if isinstance(value, StepOf) and not value.memory else value
-                     for name, value in named.items()}  # fmt: skip
-            answer, flow = choose(named, options.output, str(path))
-            break
-        except LayoutError as caught:
-            error = error or caught
-    else:
-        raise error or ModelError(f"{path}: its input has shape {shape}; expected (batch, time, features)")
+        found = walk(nodes, values | {data[0]: start})
+        named = {o.name: found[o.name] for o in outputs if isinstance(o, Name)}
+        named = {name: flow_of(value, name) if isinstance(value, StepOf) and not value.memory else value
+                 for name, value in named.items()}  # fmt: skip
+        return start, *choose(named, options.output, str(path))
+
+    readings = {3: ("BTF", "TBF"), 2: ("BT", "TB") if whole else ("TF",)}.get(len(shape), ())
+    otherwise = ModelError(f"{path}: its input has shape {shape}; expected (batch, time, features)")
+    letters, (start, answer, flow) = first_reading(readings, attempt, otherwise)
     runner = Runner(nodes, weights, data[0], answer, start, flow, sorted(states), graph["tensor_values"])
     return Source(
         framework="PyTorch",

@@ -6,8 +6,9 @@ that a layer is only accepted where it works on the axis it is meant for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,7 @@ ANY_TIME = 19
 
 UNROLLED = "where an exporter has unrolled a loop: torch.onnx.export(..., dynamo=False), .pt2 or .keras"
 
+T = TypeVar("T")
 Axis = tuple[str, ...]  # "B", "T", "F" that an axis is made of, () for length 1
 
 
@@ -222,6 +224,20 @@ class InitialState:
     """An input of the graph that is a layer's initial state: zero here, as a stream starts."""
 
     name: str
+
+
+def first_reading(readings: Iterable[str], attempt: Callable[[str], T], otherwise: ModelError) -> tuple[str, T]:
+    """The first of the readings of an input's axes with which the attempt succeeds, and what that gave.
+
+    Raises the first LayoutError when none does, ``otherwise`` when there are none.
+    """
+    error: ModelError | None = None
+    for letters in readings:
+        try:
+            return letters, attempt(letters)
+        except LayoutError as caught:
+            error = error or caught
+    raise error or otherwise
 
 
 def choose(outputs: dict[str, object], wanted: str | None, where: str) -> tuple[str, Flow]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyrnn.errors import ModelError
 from tinyrnn.importers import onnxfile
-from tinyrnn.importers.flow import ANY_BATCH, ANY_TIME, Flow, InitialState, LayoutError, choose
+from tinyrnn.importers.flow import ANY_BATCH, ANY_TIME, Flow, InitialState, LayoutError, choose, first_reading
 from tinyrnn.importers.onnxcells import GATES, Lengths
 from tinyrnn.importers.onnxfile import Graph, Input
 from tinyrnn.importers.onnxnodes import PASSING, apply
@@ -33,19 +33,15 @@ def read(path: Path, options: Options) -> Source:
     if len(data) != 1:
         names = ", ".join(i.name for i in data)
         raise ModelError(f"{path}: takes {len(data)} inputs ({names:.60}); expected one, the sequence")
-    error: LayoutError | None = None
-    for letters in _readings(path, data[0]):
+
+    def attempt(letters: str) -> tuple[Flow, str, Flow]:
         start = _start(data[0].shape, letters)
         values: dict[str, Any] = {**graph.arrays, data[0].name: start}
         values |= {name: InitialState(name) for name in states} | {name: Lengths(name) for name in lengths}
-        try:
-            found = _walk(graph, values)
-            answer, flow = _answer(graph, found, options, path)
-            break
-        except LayoutError as caught:
-            error = error or caught
-    else:
-        raise error or ModelError(f"{path}: its input has shape {data[0].shape}; expected (batch, time, features)")
+        return start, *_answer(graph, _walk(graph, values), options, path)
+
+    otherwise = ModelError(f"{path}: its input has shape {data[0].shape}; expected (batch, time, features)")
+    letters, (start, answer, flow) = first_reading(_readings(path, data[0]), attempt, otherwise)
     fixed = dict(zip(letters, data[0].shape, strict=True))
     model = onnxfile.part(graph, answer)
     run = onnxfile.session(onnxfile.time_first(model))
