@@ -217,7 +217,7 @@ class Net:
         return "PASS, %d steps, %d us/step, %s" % (steps, us // steps, self.kernels)
 
 
-_SETS = ("asm_thumb", "viper", "unrolled", "plain")  # best first
+_SETS = ("asm_thumb", "viper", "bytecode", "unrolled", "plain")  # best first
 
 
 def kernels():

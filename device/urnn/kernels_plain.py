@@ -26,20 +26,19 @@ def normalise(table, sample, x, n):
         x[c] = rshift((v - i32(table, at + 8)) * i32(table, at + 12), i32(table, at + 16))
 
 
-def matvec(m, x, y, n):
+def matvec(m, x, y, n, first=0):
     """y[row] = (bias[row] + sum over k of w[row][k] * x[k]) >> shift[row]; the bias contains the rounding half.
 
     m: a matrix as format.matrix_bytes() describes it, weights int8. x: cols integers of 16-bit range. y: n = rows integers,
     and the array has room for whole blocks of four; what stands beyond rows is undefined.
     Rounding: half up (equation 1). Bound: the packer proves |bias| + sum |w||x| < 2^30 for each row (equation 8).
+    first: the rows before it are left alone.
     bias=2 shift=2 w=(3, -1) x=(5, 9): (2 + 15 - 9) >> 2 = 2
     """
     cols = m[2] | m[3] << 8
-    block = 4
-    for row in range(n):
+    for row in range(first, n):
         r = row & 3
-        if row and not r:
-            block += 20 + 4 * cols
+        block = 4 + (row >> 2) * (20 + 4 * cols)
         acc = i32(m, block + 4 * r)
         at = block + 20 + r
         for k in range(cols):

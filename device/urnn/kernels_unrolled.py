@@ -75,7 +75,8 @@ def _normalise(table, sample, x, n):
 def _curve(bits):
     """(start, slope) of each interval of TANH over both signs: (start + slope * (v & 127)) >> 7 is tanh(v) for bits = 7.
 
-    The rounding for v >= 0 and that for v < 0 (equation 3 is odd) become one: only the start differs.
+    The rounding for v >= 0 and that for v < 0 (equation 3 is odd) become one: only the start differs. -32768 gives what
+    -32767 does.
     """
     start = []
     slope = []
@@ -95,37 +96,29 @@ _sigmoid = _curve(8)
 _sigmoid = [v + (32769 << 8) for v in _sigmoid[0]], _sigmoid[1]  # equation 4; the last shift is then 9
 
 
-def _gru(a, b, h, n):
+def gru(a, b, h, n):
     start, slope = _sigmoid
     first, steep = _tanh
     k = n
     m = n + n
     for j in range(n):
         v = a[j] + b[j] + 32768
-        if v < 1:
-            v = 1
-        elif v > 65535:
-            v = 65535
         i = v >> 8
+        if i >> 8:  # beyond the table: its last value, or its first
+            v = i = 255 if v > 0 else 0
         r = (start[i] + slope[i] * (v & 255)) >> 9
         v = b[m]
-        if v > 32767:
-            v = 32767
-        elif v < -32767:
-            v = -32767
+        if not -32768 < v < 32768:
+            v = 32767 if v > 0 else -32767
         v = a[m] + ((r * v + 16384) >> 15) + 32768
-        if v < 1:
-            v = 1
-        elif v > 65535:
-            v = 65535
         i = v >> 7
+        if i >> 9:
+            v = i = 511 if v > 0 else 0
         r = (first[i] + steep[i] * (v & 127)) >> 7
         v = a[k] + b[k] + 32768
-        if v < 1:
-            v = 1
-        elif v > 65535:
-            v = 65535
         i = v >> 8
+        if i >> 8:
+            v = i = 255 if v > 0 else 0
         v = (start[i] + slope[i] * (v & 255)) >> 9
         h[j] = ((32768 - v) * r + v * h[j] + 16384) >> 15
         k += 1
@@ -145,7 +138,7 @@ def pack(steps):
                 table.append((low, high, offset, factor, 1 << shift >> 1, shift))
             step = _normalise, table, b, c, n
         elif code == GRU:
-            step = _gru, a, b, c, n
+            step = gru, a, b, c, n
         else:
             functions = _compile(a, b, n)
             if functions:
