@@ -19,14 +19,13 @@ from tinyrnn.twin import Twin
 
 MODELS = 200
 STEPS = 6
-PAIRS = [(name, kernels) for name in NAMES for kernels in ("viper", "unrolled", "plain")]
+PAIRS = [(name, kernels) for name in NAMES for kernels in ("viper", "bytecode", "unrolled", "plain")]
 
 
-def without_viper(name: str) -> bool:
-    return name in ("cpython", "webassembly")
+LACKS = {"cpython": ("viper", "bytecode"), "webassembly": ("viper",)}
 
 
-@pytest.fixture(params=[pair for pair in PAIRS if not (without_viper(pair[0]) and pair[1] == "viper")], ids="-".join)
+@pytest.fixture(params=[pair for pair in PAIRS if pair[1] not in LACKS.get(pair[0], ())], ids="-".join)
 def pair(request: pytest.FixtureRequest, need_runtime) -> tuple[Runtime, str]:
     """Each runtime with each of its kernel sets."""
     name, kernels = request.param

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sys
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import urnn
 from models import random_network, random_samples
@@ -19,6 +21,7 @@ from ports import find_uf2
 from tinyrnn import verify
 from tinyrnn.errors import RuntimeMissing
 from tinyrnn.network import Network, pack
+from tinyrnn.quantize import quantize, random_float_model
 from tinyrnn.runtimes import SCRIPTS
 from urnn import kernels_plain
 from urnn.program import GRU, MATVEC, NORMALISE
@@ -27,11 +30,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 import firmware
 import stepcost
 import thumbcores
-from m0board import Board
+from m0board import PACKAGE, Board, Call
 from m0plus import Machine
-from mpyfile import MpyError
+from mpyfile import MpyError, compile_module
 
 SETS = ("asm_thumb", "viper")
+SHAPES = ((1, 2), (2, 1), (3, 5), (4, 8))  # odd and even columns, odd and even pairs of them
 MODELS = 200
 STEPS = 6
 BOARD_MODELS = int(os.environ.get("TINYRNN_BOARD_MODELS", "5"))
@@ -267,6 +271,57 @@ def test_assembler_on_larger_cores(core: str) -> None:
             assert thumbcores.replay(call, core) == (call.result, call.after)
     except RuntimeMissing as error:
         if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
+            raise
+        pytest.skip(str(error))
+
+
+class WithDsp(Board):
+    """A board whose machine code of the asm_dsp kernels runs on a core that has the instructions, all other on its own."""
+
+    def __init__(self, package: Path, core: str) -> None:
+        self.dsp = compile_module(package / "kernels_asm_dsp.py").functions["run"].code
+        self.core, self.replays = core, 0
+        super().__init__(package, scratch_bytes=256)
+
+    def run(self, name: str, entry: int, *arguments: int) -> int:
+        if self.machine.read(entry & ~1, len(self.dsp)) != self.dsp:
+            return super().run(name, entry, *arguments)
+        self.copy_in()
+        low, before = self.machine.image()
+        program = next((place - low, len(whole)) for _, whole, place in self._buffers.values() if place == arguments[0])
+        call = Call(name, low, self.machine.scratch_bytes, before, before, self.dsp, arguments[:2], (program,), 0)
+        result, after = thumbcores.replay(call, self.core)
+        self.machine.write(low, after)
+        self.copy_out()
+        self.replays += 1
+        return result
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7", "cortex-m33"])
+def test_dual_multiplications(core: str, tmp_path: Path) -> None:
+    """Whole steps, their products on a core that has smlad; a board whose core has not does not have the set either."""
+    shutil.copytree(PACKAGE, tmp_path / "urnn")
+    module = tmp_path / "urnn" / "kernels_asm_dsp.py"
+    text = module.read_text(encoding="utf-8")
+    check = "not in (0xC24, 0xC27, 0xD21)"  # the core's number, which the Cortex-M0+ does not have
+    assert check in text
+    module.write_text(text.replace(check, "== 1"), encoding="utf-8")
+    networks = [*map(random_network, range(4)), random_network(10, "lstm", plain=False)]
+    networks += [quantize(random_float_model(np.random.default_rng(0), inputs, (units,), 3)) for inputs, units in SHAPES]
+    try:
+        with pytest.raises(ValueError, match="no kernels 'asm_dsp'"):
+            Board().load(pack(networks[0]), "asm_dsp")
+        board = WithDsp(tmp_path / "urnn", core)
+        for network in networks:
+            net, plain = board.load(pack(network), "asm_dsp"), urnn.load(pack(network), "plain")
+            before = board.replays
+            for row in random_samples(network, 1, 2).tolist():
+                net.step(tuple(row))
+                plain.step(row)
+                assert (list(net.output), list(net.state)) == (list(plain.output), list(plain.state))
+            assert board.replays > before
+    except (RuntimeMissing, MpyError) as error:
+        if "is not here" not in str(error) or os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
             raise
         pytest.skip(str(error))
 

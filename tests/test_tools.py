@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tinyrnn import compare
+from tinyrnn import compare, verify
 from tinyrnn.errors import TinyrnnError
 from tinyrnn.plan import CELLS
 from tinyrnn.runtimes import Runtime
@@ -161,7 +161,7 @@ def test_bench_is_as_promised() -> None:
         for row in rows
         if (row["runtime"], row["cell"], row["hidden"]) == ("unix-i386", "gru", 32)
     }
-    kinds = ("viper", "unrolled", "plain", "float")
+    kinds = ("viper", "bytecode", "unrolled", "plain", "float")
     assert judged == {(kernels, inputs) for kernels in kinds for inputs in (6, 12)}
 
 
@@ -189,7 +189,7 @@ def test_bench_says_which_ratio_is_broken() -> None:
 def test_bench_runs_and_checks_its_answers(micropython: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare, "BATCH_MS", 20)  # webassembly's clock ticks in milliseconds
     rows = bench.measure(micropython, compare.random_case(2, 4, 3))
-    kernels = ["viper", "unrolled", "plain", "float"][not micropython.has_viper :]
+    kernels = [*verify.kernel_sets(micropython), "float"]
     assert [row["kernels"] for row in rows] == kernels
     assert next(row for row in rows if row["kernels"] == "plain")["ratio_to_plain"] == 1
 

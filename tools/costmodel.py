@@ -44,7 +44,7 @@ UNSEEN = (
 )
 # Kernel set -> the most units, of those fitted and of those unseen. Emulation takes minutes without machine code, and
 # matrices for more units than that stay with the plain kernels.
-LARGEST = {"plain": (64, 32), "unrolled": (64, 64)}
+LARGEST = {"plain": (64, 32), "unrolled": (64, 64), "bytecode": (64, 64)}
 MOST_MACS = 60_000  # larger files do not fit into the board's RAM
 SMALL_UNSEEN = ((5, (10,), 3), (7, (22,), 2), (11, (15,), 9), (2, (25,), 4))  # in the place of those left out
 

@@ -148,7 +148,7 @@ def sizes(rows: list[Record]) -> str:
 def cells(accurate: list[Record], sized: list[Record], timed: list[Record]) -> str:
     """A row for each cell: its package and file, what it decides on JapaneseVowels, its time on the emulated RP2040."""
     size = {(str(row["part"]), str(row["arch"])): int(row["bytes"]) for row in sized}
-    kinds = ("asm_thumb", "viper", "unrolled")
+    kinds = ("asm_thumb", "viper", "bytecode")
     small = [row for row in timed if row["runtime"] == "rp2040" and (row["inputs"], row["outputs"]) == (6, 4)]
     us = {(str(row["cell"]), str(row["kernels"])): f"{float(row['us_step'] or 0):.0f}" for row in small}
     lines = []
@@ -172,12 +172,12 @@ def cells(accurate: list[Record], sized: list[Record], timed: list[Record]) -> s
 
 def bench(rows: list[Record]) -> str:
     """A row for each runtime and network: microseconds with each kernel set, in brackets times as fast as plain."""
-    kinds = ("asm_thumb", "viper", "unrolled", "plain", "float")
+    kinds = ("asm_thumb", "viper", "bytecode", "unrolled", "plain", "float")
     lines = []
     for key in dict.fromkeys((str(row["runtime"]), network(row)) for row in rows):
         mine = {str(row["kernels"]): row for row in rows if (row["runtime"], network(row)) == key}
         lines.append((*key, *(_time(mine.get(kind)) for kind in kinds)))
-    columns = ("runtime", "network", *kinds[:4], "Python floats")
+    columns = ("runtime", "network", *kinds[:-1], "Python floats")
     said = "Microseconds a step, and in brackets how many times as fast as plain.\n\n"
     return said + markdown(columns, lines, left=2)
 

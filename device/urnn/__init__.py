@@ -243,9 +243,10 @@ def load(source, kernels=None, cores=1):
     """
     sets = _sets
     if kernels:
-        if kernels not in _SETS or not module("kernels_" + kernels):
+        sets = ("asm_dsp",) + _SETS  # which is never the default
+        if kernels not in sets or not module("kernels_" + kernels):
             raise ValueError("no kernels %r" % kernels)
-        sets = _SETS[_SETS.index(kernels) :]
+        sets = sets[sets.index(kernels) :]
     data = source
     if isinstance(source, str):
         with open(source, "rb") as f:

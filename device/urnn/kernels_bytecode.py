@@ -164,8 +164,9 @@ def _back(distance):
 class _Rows:
     """Some rows of a matrix m, y[row] = (W x + bias) >> shift, as the function of one piece of byte code.
 
-    count, cols: how many; width: length of x. bits: of a digit, or 0 for products of weights and columns. columns: of a group.
-    groups: (first column, columns, variable of the first sum, sums). column: variable of column 0. code: that of a row.
+    count, cols: how many; width: length of x. bits: of a digit, or 0 for products of weights and columns. groups: of
+    columns, (first column, columns, variable of the first sum, sums). column: variable of column 0. code: that of a row.
+    state: places for variables and temporaries; size: bytes of all the code.
     """
 
     def __init__(self, count, cols, width, small):
@@ -204,7 +205,8 @@ class _Rows:
         else:
             code = b"".join([_NUMBER + b"\0\0" + _LOAD + _wide(local + k) + _MULTIPLY + _ADD for k in range(cols)])
             code = code[:7] + code[8:]
-        self.code = bytearray(code + _NUMBER + b"\0\0\0\0\0" + _ADD + b"\0" + _RIGHT + _LOAD_Y + _NUMBER + b"\0\0" + _SET_ITEM)
+        code += _NUMBER + b"\0\0\0\0\0" + _ADD + b"\0" + _RIGHT  # the bias, and how far to shift
+        self.code = bytearray(code + _LOAD_Y + _NUMBER + b"\0\0" + _SET_ITEM)
         self.state = local + 2 * width + 8
         size = 8 * local + 16 * cols + 3 * width + count * len(self.code)
         self.size = size + size // _FAR * 5 + 16
@@ -345,16 +347,21 @@ def _compile(m, x, y, n):
             try:
                 if rows.size + 4 * rows.state > free - (free + gc.mem_alloc() >> 3):
                     raise MemoryError
-                bytearray(rows.size)  # the heap may be in pieces
+                f = bytearray(rows.size), bytearray(4 * rows.state + 64)  # the heap may be in pieces
+                f = None
                 gc.collect()
                 f = rows.function(m, row)
                 generators.append((f, [f(x, y)]))
                 row += count
             except MemoryError:
+                f = None
                 count -= (count >> 3) + 1
                 if count < 4:
                     break
     return generators, row
+
+
+_ended = iter(())
 
 
 def _matvec(code, x, y, n):
@@ -362,7 +369,8 @@ def _matvec(code, x, y, n):
     for f, g in generators:
         try:
             next(g[0])
-        except StopIteration:  # Ctrl-C ended it
+        except StopIteration:  # Ctrl-C ended it, and its memory is wanted for the next
+            g[0] = _ended
             g[0] = f(x, y)
             next(g[0])
     if row < n:

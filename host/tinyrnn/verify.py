@@ -44,7 +44,11 @@ class Report:
 
 def kernel_sets(runtime: Runtime) -> tuple[str, ...]:
     """The kernel sets that this runtime has, best first."""
-    absent = ("asm_thumb",) if runtime.has_viper else ("asm_thumb", "viper")  # no runtime here has the inline assembler
+    absent = {"asm_thumb"}  # no runtime here has the inline assembler
+    if not runtime.has_viper:
+        absent.add("viper")
+    if not runtime.is_micropython:
+        absent.add("bytecode")
     return tuple(name for name in urnn._SETS if name not in absent)
 
 
