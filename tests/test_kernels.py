@@ -347,7 +347,7 @@ def replay(uf2: Path, name: str, cases: list[tuple[Network, int]]) -> None:
     assert {words[-1].split("+")[0] for words in done} == {name}
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", [*SETS, "bytecode"])
 def test_random_models_on_the_emulated_rp2040(uf2: Path, name: str) -> None:
     """Some of the suite's; TINYRNN_BOARD_MODELS=200 takes all, half an hour."""
     batch: list[tuple[Network, int]] = []
@@ -363,12 +363,12 @@ def test_random_models_on_the_emulated_rp2040(uf2: Path, name: str) -> None:
     replay(uf2, name, batch)
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", [*SETS, "bytecode"])
 def test_a_thousand_steps_on_the_emulated_rp2040(uf2: Path, name: str) -> None:
     replay(uf2, name, [(random_network(3012), 1000)])
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", [*SETS, "bytecode"])
 def test_other_cells_on_the_emulated_rp2040(uf2: Path, name: str) -> None:
     """Their steps take turns between the assembler and viper."""
     replay(uf2, name, [(random_network(seed, "mixed", plain=False), 3) for seed in (2, 10, 20)])
