@@ -335,7 +335,11 @@ def uf2() -> Path:
 
 
 def replay(uf2: Path, name: str, cases: list[tuple[Network, int]]) -> None:
-    """Replay each network on the emulated RP2040, so many steps of it, and compare every integer there."""
+    """Replay each network on the emulated RP2040, so many steps of it, and compare every integer there.
+
+    The largest comes first: it needs the heap in one piece.
+    """
+    cases = sorted(cases, key=lambda case: -len(pack(case[0])))
     files: dict[str, bytes] = {}
     for number, (network, steps) in enumerate(cases):
         files[f"{number}.urnn"] = pack(network)

@@ -9,8 +9,8 @@ and the +-x_k of a few columns have few sums: 64 for seven columns, the other 64
 once for many rows and stay in local variables; a row then takes eight of them for seven weights, by Horner's rule. The
 same goes with digits of base 4 and 16 and their odd values: which is best depends on the matrix.
 
-The firmware's compiler needs 120 bytes of RAM for each term of such a row. So the byte code is written here, 3 to 4 bytes
-for each, as an .mpy file in RAM that the firmware imports: a generator, which keeps its variables from step to step.
+The firmware's compiler needs 120 bytes of RAM for each term of such a row. So the byte code is written here, 4 bytes for
+each, as an .mpy file in RAM that the firmware imports: a generator, which keeps its variables from step to step.
 """
 
 import gc
@@ -40,7 +40,7 @@ _TERM = const(157)  # a local variable added
 _PRODUCT = const(370)  # a constant times a local variable, added
 _DIFFERENCE = const(230)  # a local variable set to the difference of two others
 _SHIFT = const(143)
-_LOCALS = const(4096)  # at most
+_LOCALS = const(2000)  # variables, at most; with half as many columns a row has 8 kB of products
 
 # Byte code of .mpy version 6
 _SMALL = const(0x80)  # and a number, -16..47, of which _NUMBER takes any

@@ -73,10 +73,9 @@ def _normalise(table, sample, x, n):
 
 
 def _curve(bits):
-    """(start, slope) of each interval of TANH over both signs: (start + slope * (v & 127)) >> 7 is tanh(v) for bits = 7.
+    """(start, slope) of each interval of TANH over both signs: (start + slope * v) >> 7 is tanh(v - 32768) for bits = 7.
 
-    The rounding for v >= 0 and that for v < 0 (equation 3 is odd) become one: only the start differs. -32768 gives what
-    -32767 does.
+    The rounding for v >= 32768 and that below (equation 3 is odd) become one: only the start differs. 0 gives what 1 does.
     """
     start = []
     slope = []
@@ -88,6 +87,8 @@ def _curve(bits):
     for i in range(n):
         slope.append(TANH[i + 1] - TANH[i])
         start.append((TANH[i] << bits) + half)
+    for i in range(2 * n):
+        start[i] -= slope[i] * i << bits
     return start, slope
 
 
@@ -105,21 +106,24 @@ def gru(a, b, h, n):
         v = a[j] + b[j] + 32768
         i = v >> 8
         if i >> 8:  # beyond the table: its last value, or its first
-            v = i = 255 if v > 0 else 0
-        r = (start[i] + slope[i] * (v & 255)) >> 9
+            v = 65535 if v > 0 else 0
+            i = v >> 8
+        r = (start[i] + slope[i] * v) >> 9
         v = b[m]
         if not -32768 < v < 32768:
             v = 32767 if v > 0 else -32767
         v = a[m] + ((r * v + 16384) >> 15) + 32768
         i = v >> 7
         if i >> 9:
-            v = i = 511 if v > 0 else 0
-        r = (first[i] + steep[i] * (v & 127)) >> 7
+            v = 65535 if v > 0 else 0
+            i = v >> 7
+        r = (first[i] + steep[i] * v) >> 7
         v = a[k] + b[k] + 32768
         i = v >> 8
         if i >> 8:
-            v = i = 255 if v > 0 else 0
-        v = (start[i] + slope[i] * (v & 255)) >> 9
+            v = 65535 if v > 0 else 0
+            i = v >> 8
+        v = (start[i] + slope[i] * v) >> 9
         h[j] = ((32768 - v) * r + v * h[j] + 16384) >> 15
         k += 1
         m += 1
