@@ -329,10 +329,7 @@ def _small(m, n, cols):
 
 
 def _compile(m, x, y, n):
-    """(generators, rows): the first rows of the matrix as generators, as many as there is room for.
-
-    An eighth of the heap stays free.
-    """
+    """(generators, rows): the first rows of the matrix as generators, as many as there is room for."""
     cols = m[2] | m[3] << 8
     generators = []
     row = 0
@@ -341,12 +338,9 @@ def _compile(m, x, y, n):
         count = n
         while row < n:
             count = min(count, n - row)
-            rows = _Rows(count, cols, len(x), small)
             gc.collect()
-            free = gc.mem_free()
             try:
-                if rows.size + 4 * rows.state > free - (free + gc.mem_alloc() >> 3):
-                    raise MemoryError
+                rows = _Rows(count, cols, len(x), small)
                 f = bytearray(rows.size), bytearray(4 * rows.state + 64)  # the heap may be in pieces
                 f = None
                 gc.collect()
@@ -388,12 +382,23 @@ def pack(steps):
                 if any([v is y for y in results]):
                     lists[id(v)] = [0] * len(v)
     program = []
+    matrices = []
     for code, a, b, c, n in steps:
         if code == GRU:
             program.append((gru, lists.get(id(a), a), lists.get(id(b), b), c, n))
         else:
-            y = lists.get(id(c), c)
-            program.append((_matvec, _compile(a, b, y, n) + (a,), b, y, n))
+            matrices.append((-len(a), len(program)))
+            program.append((_matvec, a, b, lists.get(id(c), c), n))
+    matrices.sort()  # the largest first: it is given the largest piece of the heap
+    gc.collect()
+    try:
+        reserve = bytearray(gc.mem_free() + gc.mem_alloc() >> 4)  # for the user's program
+    except MemoryError:
+        reserve = None
+    for _, i in matrices:
+        _, m, x, y, n = program[i]
+        program[i] = _matvec, (_compile(m, x, y, n) if reserve else ((), 0)) + (m,), x, y, n
+    del reserve
     return program
 
 
