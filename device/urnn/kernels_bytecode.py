@@ -392,7 +392,7 @@ def pack(steps):
     matrices.sort()  # the largest first: it is given the largest piece of the heap
     gc.collect()
     try:
-        reserve = bytearray(gc.mem_free() + gc.mem_alloc() >> 4)  # for the user's program
+        reserve = bytearray(min(gc.mem_free() + gc.mem_alloc() >> 4, 1 << 15))  # for the user's program
     except MemoryError:
         reserve = None
     for _, i in matrices:
