@@ -71,6 +71,7 @@ class Calibration:
     integer: bool  # every value is a whole number: the sensor's own integers
     sample: np.ndarray  # (T, C) a short piece of the recording, for the vectors of selftest()
     reach: tuple[Reach, ...] = ()  # of each recurrent cell in order; () where nobody has measured: FloatModel.reach()
+    sequences: tuple[np.ndarray, ...] = ()  # (T, C) of the test recording, on which the integers are measured
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ class FloatModel:
         check_array("calibration minimum", seen.minimum, (inputs,))
         check_array("calibration maximum", seen.maximum, (inputs,))
         check_array("calibration sample", seen.sample, (None, inputs))
+        for sequence in seen.sequences:
+            check_array("calibration sequence", sequence, (None, inputs))
         if seen.reach and len(seen.reach) != len(self.cells):
             raise ModelError(f"model's calibration has {len(seen.reach)} layers; expected {len(self.cells)}")
         for number, (cell, reach) in enumerate(zip(self.cells, seen.reach, strict=bool(seen.reach))):
