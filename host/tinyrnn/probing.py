@@ -79,33 +79,33 @@ def in_range(low: np.ndarray, high: np.ndarray, steps: int) -> dict[str, np.ndar
     return {name: low + (high - low) * u for name, u in found.items()}
 
 
-def symbols(first: int, count: int, steps: int) -> dict[str, np.ndarray]:
-    """Sequences (steps, 1) of the symbols first..count - 1."""
+def symbols(count: int, steps: int) -> dict[str, np.ndarray]:
+    """Sequences (steps, 1) of the symbols 0..count - 1."""
     rng = np.random.default_rng(SEED)
-    held = np.unique(np.linspace(first, count - 1, min(SYMBOLS, count - first)).astype(int))
+    held = np.unique(np.linspace(0, count - 1, min(SYMBOLS, count)).astype(int))
     found = {f"held symbol {s}": np.full(steps, float(s)) for s in held}
-    found["all in turn"] = first + np.arange(steps) % (count - first)
+    found["all in turn"] = np.arange(steps) % count
     for i in range(4):
-        found[f"noise {i}"] = rng.integers(first, count, steps)
+        found[f"noise {i}"] = rng.integers(0, count, steps)
     return {name: x.astype(np.float64)[:, None] for name, x in found.items()}
 
 
-def sequences(model: FloatModel, steps: int, first_symbol: int = 0) -> dict[str, np.ndarray]:
+def sequences(model: FloatModel, steps: int) -> dict[str, np.ndarray]:
     """The probing sequences (steps, C) of a model, in the user's unit, by name."""
     first = model.layers[0]
     if isinstance(first, Embedding):
-        return symbols(first_symbol, first.symbols, steps)
+        return symbols(first.symbols, steps)
     return in_range(model.calibration.minimum, model.calibration.maximum, steps)
 
 
-def settled(model: FloatModel, first_symbol: int = 0) -> tuple[dict[str, np.ndarray], tuple[Reach, ...]]:
+def settled(model: FloatModel) -> tuple[dict[str, np.ndarray], tuple[Reach, ...]]:
     """The probing sequences, long enough for the states to settle, LAST_STEPS at most; and what the cells' values reach."""
     steps = FIRST_STEPS
-    found = sequences(model, steps, first_symbol)
+    found = sequences(model, steps)
     reach = reach_over(model, list(found.values()))
     while steps < LAST_STEPS:
         steps = min(2 * steps, LAST_STEPS)
-        found = sequences(model, steps, first_symbol)
+        found = sequences(model, steps)
         before, reach = reach, reach_over(model, list(found.values()))
         if all((after.state <= GROWTH * old.state + SETTLED * after.state.max()).all() for old, after in zip(before, reach, strict=True)):
             break

@@ -27,6 +27,8 @@ from tinyrnn.rows import FINE_MAX, SHIFT_MAX, WEIGHT_MAX, fine_matrix, matrix, r
 __all__ = ["quantize", "random_float_model"]
 
 HEADROOM = 1.25  # of the input's format above what calibration saw
+STEPS_ENOUGH = 512  # of the raw integers in a channel's standard deviation, where it is a float
+STEPS_FEW = 64  # fewer lose the signal among the integers
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,12 @@ def quantized(model: FloatModel, fine: Mapping[str, Collection[int]] = MappingPr
     return Quantized(network, model, tuple(formats))
 
 
+def input_steps(model: FloatModel, network: Network) -> np.ndarray:
+    """How many steps of the raw integers one standard deviation of each channel is, (C,)."""
+    steps: np.ndarray = model.std * 2.0 ** network.input_exponents.astype(np.float64)
+    return steps
+
+
 def _guessed(model: FloatModel) -> tuple[Reach, ...]:
     """What the cells' values may reach, where nobody has measured it on the recording: twice what the short sample does."""
     seen = model.reach(model.calibration.sample[None])
@@ -105,7 +113,11 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
     # Raw integers: the sensor's own, or floats spread over 15 bits with a bit of room above what was seen
     exponents = np.zeros(len(largest), np.int64)
     if not seen.integer:
-        exponents = np.clip(np.floor(np.log2((1 << 14) / np.maximum(largest, 1e-30))), -16, 24).astype(np.int64)
+        wide = np.floor(np.log2((1 << 14) / np.maximum(largest, 1e-30)))
+        # A small signal on a large offset needs more: enough steps in a deviation, as far as the integers have room
+        spread = np.ceil(np.log2(STEPS_ENOUGH / np.clip(model.std, 1e-30, 1e30)))
+        room = np.ceil(np.log2((1 << 24) / np.maximum(largest, 1e-30))) - 1
+        exponents = np.clip(np.maximum(wide, np.minimum(spread, room)), -16, 24).astype(np.int64)
     unit = 2.0**exponents
     if (largest * unit >= 1 << 24).any():
         c = int((largest * unit).argmax())
@@ -115,13 +127,14 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
         )
     reach = np.maximum(np.abs(seen.minimum - model.mean), np.abs(seen.maximum - model.mean)) / model.std
     bits = int(np.clip(math.floor(math.log2(ACTIVATION_MAX / (HEADROOM * max(reach.max(), 1e-6)))), 10, 14))
-    offset = round_half_up(model.mean * unit)
-    if (np.abs(offset) >= 1 << 29).any():
-        c = int(np.abs(offset).argmax())
+    middle = np.abs(model.mean * unit)
+    if not (middle < 1 << 29).all():
+        c = int(middle.argmax())
         raise ModelError(
             f"input channel {c} ({model.channels[c]}) has a mean of {model.mean[c]:g}, far outside what calibration saw; "
             "expected the statistics of the same recording"
         )
+    offset = round_half_up(model.mean * unit)
     # One raw step is `step` of the format's; factor / 2^shift is the nearest with a shift the law has room for
     step = 2.0**bits / (model.std * unit)
     shift = np.full(len(step), 14)
