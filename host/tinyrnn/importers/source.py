@@ -68,6 +68,9 @@ class Source:
     inputs: int  # C
     when: str  # "last" or "every": what the file gives out
     run: Callable[[np.ndarray], np.ndarray]  # x (B, T, C) float64 -> (B, T, O), or (B, O) where when is "last"
+    # x (B, T, C) -> (B, T, O): the file's own program run piece by piece (pieces of the file's own length of time, 1 where
+    # it is a one-step file), its state outputs fed back into its state inputs, from zeros; None where it takes no state
+    stream: Callable[[np.ndarray], np.ndarray] | None = None
     decided: bool = True  # the file itself says which output counts; a state_dict does not
     tail: tuple[str, ...] = ()  # of TAILS, behind the steps
     batch: int | None = None  # B, where the file fixes it
