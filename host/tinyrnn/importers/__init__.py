@@ -28,9 +28,12 @@ def read(path: str | Path, options: Options | None = None) -> Source:
         # a description that contradicts itself in a way that no check above has foreseen
         raise ModelError(f"{path}: is damaged or of an unknown make ({_said(error)}); save or export it again") from None
     source = replace(source, run=_guarded(source.framework, source.run))
+    if source.stream is not None:
+        source = replace(source, stream=_guarded(source.framework, source.stream))
     last = source.steps[-1] if source.steps else None
     if last is not None and last.what == Activation("sigmoid") and not source.tail:
-        source = replace(source, steps=source.steps[:-1], tail=("sigmoid",))
+        note = "ends in a sigmoid: two classes of one output, a regression in 0..1 with --task regression or of several outputs"
+        source = replace(source, steps=source.steps[:-1], tail=("sigmoid",), notes=(*source.notes, note))
     return source
 
 
