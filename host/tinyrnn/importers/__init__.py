@@ -32,9 +32,15 @@ def read(path: str | Path, options: Options | None = None) -> Source:
         source = replace(source, stream=_guarded(source.framework, source.stream))
     last = source.steps[-1] if source.steps else None
     if last is not None and last.what == Activation("sigmoid") and not source.tail:
-        note = "ends in a sigmoid: two classes of one output, a regression in 0..1 with --task regression or of several outputs"
-        source = replace(source, steps=source.steps[:-1], tail=("sigmoid",), notes=(*source.notes, note))
+        source = replace(source, steps=source.steps[:-1], tail=("sigmoid",))
+        source = replace(source, notes=(*source.notes, _of_sigmoids(source.outputs)))
     return source
+
+
+def _of_sigmoids(count: int) -> str:
+    if count == 1:
+        return "ends in one sigmoid: two classes, or with --task regression one output in 0..1"
+    return f"ends in {count} sigmoids: a regression of {count} outputs in 0..1, or with --task classification the largest"
 
 
 def _guarded(framework: str, run: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:

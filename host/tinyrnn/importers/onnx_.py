@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Found:
     values: dict[str, Any]
     answer: str
     flow: Flow
+    passed: dict[int, str]  # number of steps -> the tensor behind them
     links: dict[str, str]  # state input -> the output that a caller hands back as the next one
 
 
@@ -56,7 +58,13 @@ def read(path: Path, options: Options) -> Source:
         handed = {o for o in graph.outputs for state in states if traced.returned(state, o)}
         answer, flow = _answer(graph, values, handed, options, path)
         links = onnxstates.links(graph, traced, answer, start.time == 1) if states else {}
-        return Found(start, values, answer, flow, links)
+        inside = {name: value for name, value in values.items() if isinstance(value, Flow) and not value.tail}
+        passed = {
+            len(value.steps): name
+            for name, value in inside.items()
+            if all(own is other for own, other in zip(value.steps, flow.steps, strict=False))
+        }
+        return Found(start, values, answer, flow, passed, links)
 
     otherwise = ModelError(f"{path}: its input has shape {data[0].shape}; expected (batch, time, features)")
     letters, found = first_reading(_readings(path, data[0], bool(states)), attempt, otherwise)
@@ -64,9 +72,8 @@ def read(path: Path, options: Options) -> Source:
     fixed = dict(zip(letters, data[0].shape, strict=True))
     one_step = found.start.time == 1 and bool(found.links)
     model = onnxfile.time_first(onnxfile.part(graph, found.answer, *found.links.values()))
-    needed = {value.name for value in model.graph.input}
-    others = [i for i in graph.inputs if i.name in needed and i is not data[0]]
-    runner = Runner(model, data[0], letters, others, lengths, flow, found.links, one_step)
+    side = [i for i in graph.inputs if i.name in states | lengths]
+    runner = Runner(model, data[0], letters, side, lengths, flow, found.links, one_step)
     return Source(
         framework="ONNX Runtime",
         steps=flow.steps,
@@ -74,6 +81,7 @@ def read(path: Path, options: Options) -> Source:
         when="last" if flow.is_last and not one_step else "every",
         tail=flow.tail,
         run=runner,
+        probe=_probe(graph, found, runner),
         stream=runner.stream if found.links else None,
         batch=fixed.get("B", 1),
         time=fixed.get("T", 1),
@@ -81,11 +89,23 @@ def read(path: Path, options: Options) -> Source:
     )
 
 
+def _probe(graph: Graph, found: Found, runner: Runner) -> Callable[[np.ndarray], Iterator[tuple[int, np.ndarray]]]:
+    """The values behind each step, in the file's own graph."""
+
+    def probe(x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        for count, name in sorted(found.passed.items()):
+            if count:
+                model = onnxfile.time_first(onnxfile.part(graph, name))
+                yield count, replace(runner, model=model, flow=found.values[name], links={})(x)
+
+    return probe
+
+
 def _notes(graph: Graph, flow: Flow, states: set[str], lengths: set[str], time: int) -> tuple[str, ...]:
     notes = [f"the initial state {name} starts as zero, as a stream does" for name in sorted(states)]
     notes += [f"{name}, the lengths, are the whole sequence's here; a stream simply ends" for name in sorted(lengths)]
     if time == 1 and not states:
-        notes.append("warning: the file runs a single step, always from the zero state; here the state goes on until reset()")
+        notes.append("warning: the file runs a single step, always from the zero state; here the state goes on to reset()")
     if graph.other_floats:
         notes.append(f"{', '.join(graph.other_floats)}: taken and compared as float32")
     if graph.model.producer_name == "pytorch":
@@ -143,7 +163,8 @@ def _several_inputs(path: Path, graph: Graph, data: Sequence[Input]) -> ModelErr
         for given in data:
             if given.name in changed:
                 cure = "expected the state as the layer gave it, without a mask or a factor: train and export it that way"
-                return refuse(f"{node.kind} {node.name}", f"starts from {given.name} after other nodes have changed it", cure)
+                seen = f"starts from {given.name} after other nodes have changed it"
+                return refuse(f"{node.kind} {node.name}", seen, cure)
     names = ", ".join(i.name for i in data)
     return ModelError(f"{path}: takes {len(data)} inputs ({names:.60}); expected one, the sequence, and initial states")
 
@@ -168,9 +189,7 @@ def _start(shape: Sequence[int | None], letters: str) -> Flow:
     return Flow(tuple((atom,) for atom in letters), sizes["B"], sizes["T"], sizes["F"])
 
 
-def _answer(
-    graph: Graph, found: dict[str, Any], handed: set[str], options: Options, path: Path
-) -> tuple[str, Flow]:
+def _answer(graph: Graph, found: dict[str, Any], handed: set[str], options: Options, path: Path) -> tuple[str, Flow]:
     """The output to import. A refused one is an error unless the user names another; states to hand back do not count."""
     outputs = {name: found.get(name) for name in graph.outputs}
     if options.output in outputs:
@@ -206,24 +225,28 @@ def _walk(graph: Graph, values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+@dataclass(frozen=True)
 class Runner:
     """The file's own graph in ONNX Runtime."""
 
-    def __init__(
-        self,
-        model: Any,
-        data: Input,
-        letters: str,
-        others: Sequence[Input],
-        lengths: set[str],
-        flow: Flow,
-        links: Mapping[str, str],
-        one_step: bool,
-    ) -> None:
-        """model: gives the answer, then the states of ``links``."""
-        self.session = onnxfile.session_of_all(model)
-        self.data, self.letters, self.others, self.lengths, self.flow = data, letters, others, lengths, flow
-        self.links, self.one_step = links, one_step
+    model: Any  # onnx.ModelProto; gives the answer, then the states of ``links``
+    data: Input
+    letters: str
+    side: Sequence[Input]  # states and lengths
+    lengths: set[str]
+    flow: Flow  # the answer's
+    links: Mapping[str, str]
+    one_step: bool
+
+    @cached_property
+    def session(self) -> Callable[[dict[str, np.ndarray]], list[np.ndarray]]:
+        return onnxfile.session_of_all(self.model)
+
+    @cached_property
+    def others(self) -> list[Input]:
+        """The inputs that the model has beside the data."""
+        has = {value.name for value in self.model.graph.input}
+        return [given for given in self.side if given.name in has]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """x (B, T, C) from zero states."""

@@ -39,7 +39,7 @@ CURES = {
 }
 
 INSIDE = {
-    "Loop": "expected RNN, LSTM and GRU nodes: give the .keras or .h5 file that tf2onnx converted, or a PyTorch model as .pt2",
+    "Loop": "expected RNN, LSTM and GRU nodes: give the .keras or .h5 that tf2onnx converted, or a PyTorch model as .pt2",
     "If": "the sizes decide its branch: name the axis in squeeze(), or give a PyTorch model as .pt2",
 }
 
@@ -53,7 +53,7 @@ def apply(node: Node, given: list[Any], opset: int) -> list[Any]:
     kind, name = node.kind, f"{node.kind} {node.name}"
     if kind in GATES:
         return recurrent(node, given)
-    if None in node.attributes.values():
+    if any(value is None for value in node.attributes.values()):
         raise refuse(name, "has a graph inside", INSIDE.get(kind, INSIDE["Loop"]))
     if all(value is None or isinstance(value, np.ndarray) for value in given):
         return list(onnxconst.evaluate(node, given, opset))

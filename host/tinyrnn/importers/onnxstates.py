@@ -55,9 +55,9 @@ class States:
     depends: dict[str, set[int]] = field(default_factory=dict)  # the slots that each tensor is computed from
 
     def wanted(self, state: str) -> np.ndarray:
-        """The numbers that have to be handed back at each place of a state input; UNKNOWN where any will do, -2 where none is.
+        """The numbers that have to be handed back at each place of a state input.
 
-        None is where a number starts two states at once.
+        UNKNOWN where any will do; -2 where none does, since the number starts two states at once.
         """
         own = self.inputs[state].reshape(-1)
         found = np.full(own.size, UNKNOWN, np.int64)
@@ -150,7 +150,7 @@ def _cell(found: States, node: Node, numbered: Any, values: Mapping[str, Any], b
 
 def _moved(found: States, node: Node, values: Mapping[str, Any], opset: int) -> list[np.ndarray]:
     """The results of a node that changes no number; none of another."""
-    given = [found.env.get(name, values.get(name)) if name else None for name in node.inputs]
+    given: list[Any] = [found.env.get(name, values.get(name)) if name else None for name in node.inputs]
     if not all(value is None or isinstance(value, np.ndarray) for value in given):
         return []
     if node.kind in ("Identity", "Cast", "Dropout"):
@@ -162,8 +162,10 @@ def _moved(found: States, node: Node, values: Mapping[str, Any], opset: int) -> 
         plain = node.inputs[1 - at] not in found.env and other.size == 1 and not swapped
         return [given[at]] if plain and (other == NEUTRAL[node.kind]).all() else []
     if node.kind == "Clip":
-        limits = [*given[1:], None, None][:2]
-        low, high = (node.attributes.get(key) if value is None else value for key, value in zip(("min", "max"), limits, strict=True))
+        low, high = (
+            value if value is not None else node.attributes.get(key)
+            for key, value in zip(("min", "max"), [*given[1:], None, None], strict=False)
+        )  # fmt: skip
         own = [slot for slot in found.slots if np.isin(given[0], slot.ids).any()]
         inside = np.isin(given[0], np.concatenate([slot.ids.reshape(-1) for slot in own])).all() if own else False
         wide = (low is None or np.max(low) <= -1) and (high is None or np.min(high) >= 1)
@@ -196,7 +198,8 @@ def links(graph: Graph, found: States, answer: str, one_step: bool) -> dict[str,
         own = found.inputs[state]
         held = [o for o in graph.outputs if o in found.env and np.isin(found.env[o], own).any()]
         made = [o for o in graph.outputs if o != answer and slots & found.depends.get(o, set())]
-        changed = [o for o in {*held, *made} if _same_size(graph, found, state, o) in ((True, None) if one_step else (True,))]
+        sizes = (True, None) if one_step else (True,)
+        changed = [o for o in {*held, *made} if _same_size(graph, found, state, o) in sizes]
         alike = sorted(changed, key=lambda o: -_alike(state, o))
         cure = "return the state as the layer gives it, and train the network that way"
         if alike:
@@ -247,4 +250,4 @@ def _in_order(graph: Graph, found: States, chosen: dict[str, str]) -> None:
 def _alike(a: str, b: str) -> float:
     """How much two names are alike, 0 to 1; h_in and h_out more than h_in and c_out."""
     short = [name.lower().replace("output", "").replace("input", "").replace("out", "").replace("in", "") for name in (a, b)]
-    return SequenceMatcher(None, *short).ratio() + 0.1 * (short[0][:1] == short[1][:1])
+    return SequenceMatcher(None, short[0], short[1]).ratio() + 0.1 * (short[0][:1] == short[1][:1])
