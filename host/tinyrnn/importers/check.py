@@ -36,15 +36,18 @@ def compare(source: Source, model: FloatModel, recording: Recording | None = Non
     """
     largest = 0.0
     count = 0
+    wrong: dict[float, np.ndarray] = {}
     for x in sequences(source, model, recording):
         error = _difference(source, model, x, np.asarray(source.run(x), np.float64))
         largest = max(largest, error)
         count += len(x)
         if error > LIMIT and not _rounded(source, model, source.run, x, error):
-            raise ModelError(
-                f"the imported model differs from {source.framework} by {error:.3g} on sequences of {x.shape[1]} steps; "
-                f"expected at most {LIMIT:g}, nothing is written: {_where(source, x)}"
-            )
+            wrong[error] = x
+    if wrong:
+        raise ModelError(
+            f"the imported model differs from {source.framework} by {max(wrong):.3g} on {count} sequences; "
+            f"expected at most {LIMIT:g}, nothing is written: {_where(source, wrong[max(wrong)])}"
+        )
     if source.stream is not None:
         _compare_stream(source, model)
     return largest, count

@@ -105,15 +105,15 @@ def trace(graph: Graph, states: Sequence[Input], values: Mapping[str, Any], batc
     """Follow every state. ``values``: what each tensor is, constants among them, for this batch and number of steps."""
     count = 0
 
-    def numbered(shape: Sequence[int]) -> np.ndarray:
+    def numbered(name: str, shape: Sequence[int]) -> np.ndarray:
         nonlocal count
         size = int(np.prod(list(shape), dtype=object))
         if size > LARGEST:
-            raise refuse("state", f"of shape {list(shape)}", f"expected at most {LARGEST} numbers")
+            raise refuse(name, f"is an initial state of shape {list(shape)}", f"expected at most {LARGEST} numbers")
         count += size
         return np.arange(count - size, count, dtype=np.int64).reshape(shape)
 
-    found = States({i.name: numbered([n or batch for n in i.shape]) for i in states})
+    found = States({i.name: numbered(i.name, [n or batch for n in i.shape]) for i in states})
     found.env.update(found.inputs)
     for node in graph.nodes:
         found.makers.update((name, node) for name in node.outputs if name)
@@ -137,7 +137,7 @@ def _cell(found: States, node: Node, numbered: Any, values: Mapping[str, Any], b
     first = len(found.slots)
     for at, part in enumerate("hc" if node.kind == "LSTM" else "h"):
         fed = found.env.get(node.inputs[5 + at]) if len(node.inputs) > 5 + at else None
-        found.slots.append(_Slot(node, part, numbered(shape), fed))
+        found.slots.append(_Slot(node, part, numbered(node.name, shape), fed))
         if len(node.outputs) > 1 + at and node.outputs[1 + at]:
             found.env[node.outputs[1 + at]] = found.slots[-1].ids
     y = np.full((batch, time, 1, hidden) if layout else (time, 1, batch, hidden), UNKNOWN, np.int64)
