@@ -93,7 +93,7 @@ def test_verify_says_what_differs(folder, need_runtime, monkeypatch, capsys):
     [
         (("quantize", "absent.pt"), 4, "no such file; expected a model.pt made by `tinyrnn train`"),
         (("quantize", "text.pt"), 4, "cannot be read as a PyTorch file"),
-        (("quantize", "model.pt", "-o", "no/such/x.urnn"), 4, "expected a folder that exists"),
+        (("quantize", "model.pt", "-o", "no/such/x.urnn"), 4, "the folder no/such does not exist; make it with: mkdir -p no/such"),
         (("info", "absent.urnn"), 4, "expected a .urnn file"),
         (("info", "text.pt"), 4, "not a .urnn file"),
         (("verify", "text.pt"), 4, "not a .urnn file"),
@@ -135,7 +135,8 @@ def test_a_pickle_bomb_is_not_run(folder):
 
 
 def test_quantize_leaves_the_old_file_when_it_fails(folder):
-    (folder / "model.urnn").write_bytes(b"old")
+    assert tinyrnn("quantize", "model.pt", cwd=folder).returncode == 0
+    old = (folder / "model.urnn").read_bytes()
     model = floatmodel.load(folder / "model.pt")
     from dataclasses import replace
 
@@ -144,5 +145,5 @@ def test_quantize_leaves_the_old_file_when_it_fails(folder):
     result = tinyrnn("quantize", "model.pt", cwd=folder)
     assert result.returncode == 4
     assert "layer 0 U row 0" in result.stderr
-    assert (folder / "model.urnn").read_bytes() == b"old"
+    assert (folder / "model.urnn").read_bytes() == old
     assert sorted(path.name for path in folder.iterdir()) == ["model.pt", "model.urnn"]

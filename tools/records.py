@@ -16,7 +16,7 @@ for folder in ("host", "device"):  # the tools run from a checkout, installed or
     if str(ROOT / folder) not in sys.path:
         sys.path.insert(0, str(ROOT / folder))
 
-from tinyrnn import atomic  # noqa: E402
+from tinyrnn import files  # noqa: E402
 from tinyrnn.errors import TinyrnnError  # noqa: E402
 
 Value: TypeAlias = "str | int | float | None"
@@ -57,7 +57,7 @@ def write(name: str, records: list[Record], folder: Path = BUILD) -> Path:
 def write_text(path: Path, text: str) -> Path:
     """Write a file under a temporary name beside it, then rename: no reader sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write(path, text.encode("utf-8"))
+    files.write(path, text.encode("utf-8"))
     return path
 
 

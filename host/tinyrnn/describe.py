@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from urnn import format as frame
@@ -18,8 +17,7 @@ KERNELS = ("viper", "plain")
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Everything about the file. Raises ModelError when it cannot be read."""
-    network = modelfile.read(path)
-    data = Path(path).read_bytes()
+    network, data = modelfile.load(path)
     sections = [{"tag": tag.decode("latin-1"), "bytes": stop - start} for tag, start, stop in frame.unseal(data)]
     channel = network.input
     names = network.channels or tuple(f"channel {i}" for i in range(network.inputs))

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyrnn import atomic
+from urnn.format import MAGIC
+
+from tinyrnn import files
 from tinyrnn.errors import ModelError
 from tinyrnn.floatcells import GRU, KINDS
 from tinyrnn.floatlayers import CellNorm, Factors, Layer, Linear
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = "tinyrnn-float-2"
 FORMATS = ("tinyrnn-float-1", FORMAT)
+LARGEST_BYTES = 256 << 20  # a board holds a thousandth of it
 
 
 def save(model: FloatModel, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
@@ -48,7 +51,7 @@ def save(model: FloatModel, path: str | os.PathLike[str], extra: dict[str, Any] 
     stream = io.BytesIO()
     torch.save({"format": FORMAT, "model": plain(model), **(extra or {})}, stream)
     try:
-        atomic.write(path, stream.getvalue())
+        files.write(path, stream.getvalue())
     except OSError as error:
         raise ModelError(f"{path}: cannot be written ({error.strerror}); make room there, or choose another place") from None
 
@@ -60,18 +63,19 @@ def load(path: str | os.PathLike[str]) -> FloatModel:
 
 def load_raw(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The file's whole dictionary, ``extra`` entries included. Never runs code from the file."""
-    import torch
-
+    expected = "expected a model.pt made by `tinyrnn train` or `tinyrnn import`"
     try:
-        _refuse_bomb(path)
-        raw = torch.load(path, map_location="cpu", weights_only=True)
+        data = files.read(path, LARGEST_BYTES)
     except FileNotFoundError:
-        raise ModelError(f"{path}: no such file; expected a model.pt made by `tinyrnn train`") from None
+        raise ModelError(f"{path}: no such file; {expected}") from None
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}; {expected}") from None
+    if data[:4] == MAGIC:
+        raise ModelError(f"{path}: is a .urnn file, quantized already; {expected}")
+    try:
+        raw = load_tensors(data)
     except Exception as error:  # torch raises many kinds for a damaged or hostile file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(
-            f"{path}: cannot be read as a PyTorch file ({reason:.80}); expected a model.pt made by `tinyrnn train`"
-        ) from None
+        raise ModelError(f"{path}: cannot be read as a PyTorch file ({_first_line(error):.80}); {expected}") from None
     if not isinstance(raw, dict) or raw.get("format") not in FORMATS:
         seen = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
         raise ModelError(f"{path}: holds {seen!r:.60}, expected {FORMAT!r}; make it with `tinyrnn train`")
@@ -101,7 +105,7 @@ def from_dict(raw: Any, path: str | os.PathLike[str] = "model") -> FloatModel:
         given["name"], given["info"] = _text(given["name"]), dict(given["info"])
         return FloatModel(**given)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else (str(error).splitlines() or [type(error).__name__])[0]
+        reason = f"no {error}" if isinstance(error, KeyError) else _first_line(error)
         raise ModelError(
             f"{path}: a field is missing or of the wrong type ({reason:.120}); make the file again with `tinyrnn train`"
         ) from None
@@ -154,9 +158,18 @@ def _text(value: Any) -> str:
     return value
 
 
-def _refuse_bomb(path: str | os.PathLike[str]) -> None:
-    """PyTorch never compresses; a compressed archive may stand for more memory than there is."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise ValueError("its archive is compressed")
+def load_tensors(data: bytes) -> Any:
+    """What torch.save() wrote, without running code from it. Raises whatever torch does, ValueError for another file."""
+    import torch
+
+    if data[:2] != b"PK":
+        raise ValueError("is not the archive that torch.save writes")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        # PyTorch never compresses; a compressed archive may stand for more memory than there is
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("its archive is compressed")
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0] or type(error).__name__

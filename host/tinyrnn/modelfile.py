@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tinyrnn import atomic
+from tinyrnn import files
 from tinyrnn.errors import ModelError
 from tinyrnn.network import Network, pack, unpack
 
@@ -14,31 +14,36 @@ LARGEST_BYTES = 16 << 20  # far above what any board has; guards against reading
 
 def read(path: str | os.PathLike[str]) -> Network:
     """The network in a .urnn file. Raises ModelError."""
+    return load(path)[0]
+
+
+def load(path: str | os.PathLike[str]) -> tuple[Network, bytes]:
+    """The network in a .urnn file, and the file's bytes: of one reading. Raises ModelError."""
+    data = read_bytes(path)
     try:
-        size = os.path.getsize(path)
-        if size > LARGEST_BYTES:
-            raise ModelError(f"{path}: has {size} bytes; expected a .urnn file made by `tinyrnn quantize`")
-        data = Path(path).read_bytes()
+        return unpack(data), data
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The file as it is. Raises ModelError when it cannot be read, or is too large to be one."""
+    try:
+        return files.read(path, LARGEST_BYTES)
     except OSError as error:
         raise ModelError(
             f"{path}: {error.strerror}; expected a .urnn file, make one with `tinyrnn quantize`"
         ) from None
-    try:
-        return unpack(data)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
 
 
 def write(network: Network, path: str | os.PathLike[str]) -> int:
     """Write the file beside its place, then rename it; returns its bytes. Raises ModelError."""
     data = pack(network)
     target = Path(path)
-    if not target.parent.is_dir():
-        raise ModelError(f"{target}: No such file or directory; expected a folder that exists and is writable")
     try:
-        atomic.write(target, data)
+        files.write(target, data)
     except OSError as error:
         raise ModelError(
-            f"{target}: {error.strerror}; expected a folder that is writable and has room; the file there is as it was"
+            f"{target}: {error.strerror}; expected a folder that exists, is writable and has room; the file there is as it was"
         ) from None
     return len(data)

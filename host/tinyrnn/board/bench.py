@@ -105,7 +105,7 @@ def record(rows: list[Measured], note: str, date: str) -> Path:
 
     note: what a reader must know besides, such as "emulated"; may be empty. Raises BoardError when no file is that board's.
     """
-    from tinyrnn import atomic, boards
+    from tinyrnn import boards, files
 
     board = boards.match(rows[0].board)
     if board is None:
@@ -119,7 +119,7 @@ def record(rows: list[Measured], note: str, date: str) -> Path:
         lines = [f"{name} = {json.dumps(value)}" for name, value in facts.items() if value not in ("", -1)]
         text += "\n".join(["", "[[measured]]", *lines, ""])
     try:
-        atomic.write(path, text.encode())
+        files.write(path, text.encode())
     except OSError as error:
         raise BoardError(f"{path}: {error.strerror}; expected a file that can be written: it is as it was") from None
     boards.known.cache_clear()

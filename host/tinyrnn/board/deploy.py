@@ -64,12 +64,11 @@ def read_model(path: str | Path) -> Model:
     from tinyrnn import modelfile
     from tinyrnn.describe import buffer_bytes
 
-    network = modelfile.read(path)
+    network, data = modelfile.load(path)
     name = Path(path).name
     # A name that every file system has, and that needs no quoting at the REPL
-    if len(name.encode()) > 60 or not name.isascii() or not name.isprintable() or set(name) & set("\"'\\/:*?<>|~"):
+    if not name.isascii() or len(name) > 60 or not name.isprintable() or set(name) & set("\"'\\/:*?<>|~"):
         raise ModelError(f"{path}: {name!r} cannot be its name on a board; expected at most 60 plain characters: rename it")
-    data = Path(path).read_bytes()
     try:
         urnn.load(bytearray(data), kernels="plain")
     except ValueError as error:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyrnn import atomic
+from tinyrnn import files
 from tinyrnn.board import package
 from tinyrnn.board.text import kilobytes
 from tinyrnn.errors import BoardError
@@ -44,13 +44,13 @@ def write_drive(folder: str, model: Model) -> list[str]:
         if changed:
             fresh.mkdir(parents=True)
             for name, data in changed.items():
-                atomic.write(fresh / name, data)
+                files.write(fresh / name, data)
             if target.exists():
                 target.rename(old)
             fresh.rename(target)
             shutil.rmtree(old, ignore_errors=True)
         if new_model:
-            atomic.write(place, model.data)
+            files.write(place, model.data)
     except OSError as error:
         raise BoardError(
             f"{folder}: {error.strerror or error} ({error.filename}); expected a drive that can be written: is it "

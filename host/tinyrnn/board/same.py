@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tinyrnn import modelfile
 from tinyrnn.errors import BoardError
 
 
@@ -15,7 +16,7 @@ def cure(model: str, port: str) -> str:
 def require(port: str, model: str, size: int, crc: int) -> None:
     """Raises BoardError unless the board's file, of that size and with that CRC-32, is the one at ``model``."""
     path = Path(model)
-    data = path.read_bytes()
+    data = modelfile.read_bytes(path)
     want = int.from_bytes(data[-4:], "little")
     if (size, crc) != (len(data), want):
         raise BoardError(

@@ -13,6 +13,7 @@ import os
 import sys
 
 from tinyrnn import __version__
+from tinyrnn.cli import screen
 from tinyrnn.errors import TinyrnnError
 
 COMMANDS = ("train", "import", "quantize", "info", "verify", "devices", "deploy", "run", "bench", "demo")
@@ -26,26 +27,48 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="The usual order: train, quantize, verify, then copy the .urnn file and device/urnn to the board.",
     )
     parser.add_argument("--version", action="version", version=f"tinyrnn {__version__}")
+    parser.color = False  # Python 3.14 would send colours through screen.py, which shows them
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         module = importlib.import_module(f"tinyrnn.cli.{name}" + "_" * keyword.iskeyword(name))  # import_.py
-        module.add_parser(commands).set_defaults(run=module.run)
+        command = module.add_parser(commands)
+        command.set_defaults(run=module.run)
+        command.color = False
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit status (0 done, 2 wrong usage, others as on the error classes)."""
-    args = build_parser().parse_args(argv)
-    try:
-        status: int = args.run(args)
-        sys.stdout.flush()
-    except TinyrnnError as error:
-        print(f"tinyrnn: error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("tinyrnn: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `tinyrnn info ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    with screen.guarded():
+        try:
+            args = build_parser().parse_args(argv)
+            status: int = args.run(args)
+            sys.stdout.flush()
+        except TinyrnnError as error:
+            return _failed(error, error.exit_code)
+        except KeyboardInterrupt:
+            print("tinyrnn: interrupted", file=sys.stderr)
+            return 130
+        except BrokenPipeError:  # `tinyrnn info ... | head`
+            _close_output()
+            return 0
+        except MemoryError:
+            return _failed("out of memory; expected a smaller file, or a machine with more", 1)
+        except OSError as error:  # standard output on a disk that is full, say
+            _close_output()
+            where = f"{error.filename}: " if error.filename else ""
+            return _failed(f"{where}{error.strerror or error}; expected to read and write here", 1)
     return status
+
+
+def _failed(error: object, status: int) -> int:
+    print(f"tinyrnn: error: {screen.shown(error)}", file=sys.stderr)
+    return status
+
+
+def _close_output() -> None:
+    """What is still to be written to standard output goes nowhere: Python would complain once more when it ends."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # it is no file
+        pass

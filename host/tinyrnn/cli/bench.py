@@ -78,8 +78,9 @@ def run(args: argparse.Namespace) -> int:
 
 def show(rows: list[Measured]) -> None:
     """The table for people."""
-    from rich.console import Console
     from rich.table import Table
+
+    from tinyrnn.cli import screen
 
     first = rows[0]
     print(f"{first.model}, {first.shape}, on {first.board}, {first.firmware}, {first.steps} steps with each kernel set")
@@ -90,7 +91,7 @@ def show(rows: list[Measured]) -> None:
         figures = (row.median_us, row.p99_us, row.min_us, f"{row.mean_us:.1f}")
         memory = (_known(row.step_bytes), _known(row.heap_before), _known(row.heap_after))
         table.add_row(row.kernels, *map(str, figures), *memory)
-    Console(highlight=False).print(table)
+    screen.console().print(table)
     print("times in us a step; bytes that a step allocates; bytes of heap free before load(), and with the net loaded")
     if not any(row.median_us for row in rows):
         print("this board's clock ticks in milliseconds: only the mean says something")

@@ -23,10 +23,10 @@ NO_TOOLS = "rp2040: its cycles are counted by the tools of the project's source;
 
 def run(args: argparse.Namespace) -> int:
     """Measure all and print the table. Returns 0; raises Mismatch when a result is wrong."""
-    from rich.console import Console
     from rich.progress import Progress
 
     from tinyrnn import compare, modelfile, runtimes
+    from tinyrnn.cli import screen
 
     case = compare.file_case(modelfile.read(args.model)) if args.model else compare.random_case(*DEFAULT)
     small = compare.smallest(case)
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     missing: list[str] = [] if args.runtime else list(runtimes.missing().values())
     chosen = [runtimes.get(name) for name in args.runtime if name != "rp2040"] if args.runtime else runtimes.find()
     chip = not args.runtime or "rp2040" in args.runtime
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+    with Progress(console=screen.console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("", total=len(chosen) + chip + 1)
         for runtime in chosen:
             progress.update(task, description=runtime.name)
@@ -87,9 +87,9 @@ def _record(line: Line, case: Case) -> dict[str, Any]:
 def show(case: Case, lines: list[Line], given: bool) -> None:
     """The table for people."""
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
+    from tinyrnn.cli import screen
     from tinyrnn.compare import ratios
 
     print(f"{case.title}, {case.macs} MACs a step{'' if given else ', random weights'}")
@@ -109,7 +109,7 @@ def show(case: Case, lines: list[Line], given: bool) -> None:
         if line.us is None:
             figures[0] = "no memory"
         table.add_row(first, line.kernels, *figures)
-    Console(width=max(Console().width, 130), highlight=False).print(table)  # whole figures rather than a narrow table
+    screen.console(width=max(screen.console().width, 130)).print(table)  # whole figures rather than a narrow table
     print(EXPLAINED)
 
 

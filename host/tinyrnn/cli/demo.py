@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
+
+from tinyrnn.data.arguments import natural
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -15,7 +18,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "activities), quantize it, write gesture.urnn and run the whole test set under real MicroPython.",
     )
     parser.add_argument("-o", "--output", metavar="FILE", default="gesture.urnn", help="default gesture.urnn")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the training (default 0)")
+    parser.add_argument("--seed", metavar="N", type=natural, default=0, help="of the training (default 0)")
     return parser
 
 
@@ -23,23 +26,27 @@ def run(args: argparse.Namespace) -> int:
     """Train, quantize, verify, print the table. Returns 0; raises Mismatch when an integer differs."""
     from dataclasses import replace
 
-    from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
 
-    from tinyrnn import data, floatmodel, modelfile, runtimes, train
-    from tinyrnn.cli.train import check_output, describe
+    from tinyrnn import data, files, floatmodel, modelfile, runtimes, train
+    from tinyrnn.cli import screen
+    from tinyrnn.cli.train import describe
     from tinyrnn.cli.verify import replay_all, show
-    from tinyrnn.errors import Mismatch
+    from tinyrnn.errors import Mismatch, ModelError
     from tinyrnn.quantize import quantize
     from tinyrnn.score import compare, raw_sequences
 
     output = Path(args.output)
-    check_output(output)
+    files.check_output(output, files.PACKED)
+    floats = output.with_suffix(".pt")
+    if os.path.realpath(floats) == os.path.realpath(output):
+        raise ModelError(f"{output}: is where the float model goes; expected another name, such as {output.stem}.urnn")
+    files.check_output(floats, files.FLOAT)
     recording = data.load("basic-motions")
     print(describe(recording))
     print(f"training a GRU of 32 units, seed {args.seed}", flush=True)
-    console = Console(stderr=True)
+    console = screen.console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("training", total=None)
 
@@ -48,11 +55,11 @@ def run(args: argparse.Namespace) -> int:
 
         model = train.fit(recording, units=32, seed=args.seed, progress=show_epoch)
     model = replace(model, name="gesture")
-    floatmodel.save(model, output.with_suffix(".pt"))
+    floatmodel.save(model, floats)
     network = quantize(model)
     size = modelfile.write(network, output)
     result = compare(model, network, recording.test)
-    print(f"wrote {output.with_suffix('.pt')} and {output}; running the test set on each runtime", flush=True)
+    print(f"wrote {floats} and {output}; running the test set on each runtime", flush=True)
     reports = replay_all(network, raw_sequences(network, recording.test), runtimes.find())
     table = Table(show_header=False)
     table.add_column()
@@ -62,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     table.add_row("decisions that agree", f"{result.agreement_pct:.2f} %")
     table.add_row("test sequences", str(len(recording.test)))
     table.add_row(f"{output.name}, bytes", str(size))
-    Console(highlight=False).print(table)
+    screen.console().print(table)
     show(reports)
     wrong = [report for report in reports if not report.exact]
     if wrong:

@@ -64,11 +64,12 @@ def _one(port: str, model: Model, cores: int) -> Result:
 
     if not sys.stderr.isatty():
         return deploy(port, model, cores=cores)
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    from tinyrnn.cli import screen
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=screen.console(stderr=True), transient=True) as bar:
         task = bar.add_task("asking the board", total=None)
         return deploy(
             port,

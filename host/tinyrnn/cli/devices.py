@@ -75,13 +75,13 @@ def _facts(identity: Identity) -> dict[str, Any]:
 
 def _show(rows: list[dict[str, Any]]) -> None:
     """A table of the boards, then what is wrong with the other ports."""
-    from rich.console import Console
     from rich.measure import Measurement
     from rich.table import Table
 
     from tinyrnn.board.text import kilobytes
+    from tinyrnn.cli import screen
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen.console(soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     headings = ("port", "board", "firmware", "arch", "heap", "largest", "flash", "emitters", "urnn", "models")
     for heading in headings:
@@ -104,4 +104,4 @@ def _show(rows: list[dict[str, Any]]) -> None:
         console.print(table)
     for row in rows:
         if "error" in row:
-            console.print(f"{row['port']}  {row['error']}", markup=False)
+            console.print(f"{row['port']}  {row['error']}")

@@ -72,16 +72,13 @@ def run(args: argparse.Namespace) -> int:
     """Read, compare, write. Returns 0."""
     from dataclasses import replace
 
-    from tinyrnn import __version__, importers
-    from tinyrnn.cli.train import check_output
+    from tinyrnn import __version__, files, importers
     from tinyrnn.importers import check, finish, guard
     from tinyrnn.importers.source import Options
 
     path, output = Path(args.file), Path(args.output)
     packed = output.suffix.lower() == ".urnn"
-    check_output(output)
-    if output.exists() and path.exists() and output.samefile(path):
-        raise ModelError(f"{output}: is the file to import; choose another name with -o")
+    files.check_output(output, files.PACKED if packed else files.FLOAT, [path, args.data], "import")
     if args.range and not args.range[0] < args.range[1]:
         raise ModelError(f"--range is {args.range[0]:g} to {args.range[1]:g}; expected the lower end first")
     if not packed:

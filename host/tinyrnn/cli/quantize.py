@@ -24,13 +24,15 @@ def run(args: argparse.Namespace) -> int:
     """Quantize and write. Returns 0."""
     from dataclasses import replace
 
-    from tinyrnn import floatmodel, modelfile
+    from tinyrnn import files, floatmodel, modelfile
     from tinyrnn.quantize import quantize
 
-    network = quantize(floatmodel.load(args.model))
+    model = floatmodel.load(args.model)
+    output = Path(args.output) if args.output else Path(args.model).with_suffix(".urnn")
+    files.check_output(output, files.PACKED, [args.model], "quantize")
+    network = quantize(model)
     if args.name:
         network = replace(network, name=args.name)
-    output = Path(args.output) if args.output else Path(args.model).with_suffix(".urnn")
     size = modelfile.write(network, output)
     cells = " + ".join(f"{cell.tag.decode().strip()} {cell.units}" for cell in network.cells)
     print(f"{network.inputs} inputs -> {cells} -> {network.outputs} outputs, every bound proven")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinyrnn import files
+from tinyrnn.cli import screen
 from tinyrnn.data.arguments import add_arguments, from_args, natural, positive
 from tinyrnn.errors import ModelError, TinyrnnError
 from tinyrnn.plan import CELLS, Plan
@@ -65,7 +66,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Train, print a line for each seed, write the model. Returns 0."""
     output = Path(args.output)
-    check_output(output)  # before the minutes of training, not after
+    files.check_output(output, files.FLOAT, [args.data], "train on")  # before the minutes of training, not after
+    seeds = range(args.seed, args.seed + args.seeds)
+    for seed in seeds[:100]:
+        files.check_output(part_of(output, seed), files.PART, [args.data], "train on")
     plan = plan_of(args)
     try:
         import torch  # noqa: F401
@@ -73,13 +77,12 @@ def run(args: argparse.Namespace) -> int:
         cure = "pip install 'tinyrnn[train]'"
         raise TinyrnnError(f"PyTorch is not installed; expected it for `tinyrnn train`: {cure}") from None
     from tinyrnn import floatmodel
-    from tinyrnn.checkpoint import temporary_of
 
     recording = from_args(args)
     print(describe(recording), flush=True)
     models: list[FloatModel] = []
     print(f"{'seed':>4}  {'epochs':>6}  {'training loss':>13}  {headings(recording)}", flush=True)
-    for seed in range(args.seed, args.seed + args.seeds):
+    for seed in seeds:
         model = _fit(recording, plan, seed, output, args)
         models.append(model)
         info = model.info
@@ -90,10 +93,8 @@ def run(args: argparse.Namespace) -> int:
         print(summary(models))
         print(f"kept: seed {best.info['seed']}, the lowest training loss")
     floatmodel.save(best, output)
-    for seed in range(args.seed, args.seed + args.seeds):
-        part = part_of(output, seed)
-        part.unlink(missing_ok=True)
-        temporary_of(part).unlink(missing_ok=True)  # of a run that was killed while it wrote
+    for seed in seeds:
+        part_of(output, seed).unlink(missing_ok=True)
     print(f"wrote {output} ({output.stat().st_size} bytes); next: tinyrnn quantize {output}")
     return 0
 
@@ -113,20 +114,9 @@ def plan_of(args: argparse.Namespace) -> Plan:
     )
 
 
-def check_output(output: Path) -> None:
-    """Raises ModelError when the model could not be written there."""
-    folder = output.parent
-    if output.is_dir():
-        raise ModelError(f"{output}: is a folder; expected the name of a file, such as {output / 'model.pt'}")
-    if not folder.is_dir():
-        raise ModelError(f"{output}: the folder {folder} does not exist; make it with: mkdir -p {folder}")
-    if not os.access(folder, os.W_OK):
-        raise ModelError(f"{output}: the folder {folder} is not writable; choose another with -o")
-
-
 def part_of(output: Path, seed: int) -> Path:
     """The checkpoint of one seed, beside the model."""
-    return output.with_name(f"{output.name}.seed{seed}.part")
+    return files.beside(output, f".seed{seed}.part")
 
 
 def describe(recording: Recording) -> str:
@@ -135,10 +125,10 @@ def describe(recording: Recording) -> str:
     when = "at the last step" if recording.when == "last" else "at every step"
     lengths = recording.train.lengths
     steps = f"{lengths.min()}" if lengths.min() == lengths.max() else f"{lengths.min()} to {lengths.max()}"
-    names = ", ".join(recording.labels)
+    names = screen.shown(", ".join(recording.labels))
     names = names if len(names) <= 70 else names[:67] + "..."
     return (
-        f"{recording.name}: {len(recording.train)} training and {len(recording.test)} test sequences "
+        f"{screen.shown(recording.name)}: {len(recording.train)} training and {len(recording.test)} test sequences "
         f"of {steps} steps; split: {recording.split}\n"
         f"{len(recording.channels)} channels -> {len(recording.labels)} {kind} {when}: {names}"
     )
@@ -175,13 +165,12 @@ def summary(models: list[FloatModel]) -> str:
 
 def _fit(recording: Recording, plan: Plan, seed: int, output: Path, args: argparse.Namespace) -> FloatModel:
     """One training with its progress bar, on a terminal only."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from tinyrnn import train
 
-    console = Console(stderr=True)
-    text = TextColumn("{task.description}"), TextColumn("{task.fields[loss]}")
+    console = screen.console(stderr=True)
+    text = [TextColumn(what, markup=False) for what in ("{task.description}", "{task.fields[loss]}")]
     columns: list[Any] = [text[0], BarColumn(), text[1], TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"seed {seed}", total=None, loss="")

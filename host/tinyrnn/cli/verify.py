@@ -99,14 +99,14 @@ def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace)
 
 def _replay_on(client: Client, network: Network, raw: list[np.ndarray], model: str, kernels: str) -> Replayed:
     """With a bar on a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from tinyrnn.board.replay import replay_on
+    from tinyrnn.cli import screen
 
     loaded = client.load_same(model, kernels)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = screen.console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"{client.port} {kernels}", total=sum(len(sequence) for sequence in raw))
         return replay_on(client, loaded, network, raw, lambda steps: bar.advance(task, steps))
@@ -114,15 +114,16 @@ def _replay_on(client: Client, network: Network, raw: list[np.ndarray], model: s
 
 def replay_all(network: Network, raw: list[np.ndarray], found: list[Runtime]) -> list[Report]:
     """Each runtime with each of its kernel sets, with a bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from tinyrnn.cli import screen
     from tinyrnn.verify import kernel_sets, replay
 
     jobs = [(runtime, kernels) for runtime in found for kernels in kernel_sets(runtime)]
-    console = Console(stderr=True)
+    console = screen.console(stderr=True)
     reports = []
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=len(jobs))
         for runtime, kernels in jobs:
             bar.update(task, description=f"{runtime.name} {kernels}")
@@ -133,8 +134,9 @@ def replay_all(network: Network, raw: list[np.ndarray], found: list[Runtime]) ->
 
 def show(reports: list[Report]) -> None:
     """The table of reports."""
-    from rich.console import Console
     from rich.table import Table
+
+    from tinyrnn.cli import screen
 
     table = Table()
     for heading in ("runtime", "kernels", "steps", "bit-exact", "us/step", "RAM bytes"):
@@ -143,7 +145,7 @@ def show(reports: list[Report]) -> None:
         heap = str(r.heap_bytes) if r.heap_bytes >= 0 and r.runtime != "webassembly" else "-"
         exact = "yes" if r.exact else f"NO: {r.differences} differ"
         table.add_row(r.runtime, r.kernels, str(r.steps), exact, f"{r.us_step:.1f}", heap)
-    Console(highlight=False).print(table)
+    screen.console().print(table)
 
 
 def _sequences(network: Network, args: argparse.Namespace) -> list[np.ndarray]:

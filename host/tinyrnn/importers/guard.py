@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from tinyrnn import files
 from tinyrnn.errors import ModelError, TinyrnnError
 
 LARGEST = 256 << 20  # bytes of a file, and of what its archive unpacks to; a board holds a thousandth of it
@@ -20,11 +21,12 @@ RATIO = 20  # bytes that a byte of an archive may stand for; weights hardly comp
 def size_of(path: Path) -> int:
     """Bytes of the file. Raises ModelError when it is none, or too large to be a network for a board."""
     try:
-        if path.is_dir():
-            raise ModelError(f"{path}: is a folder; expected a file")
-        size = os.stat(path).st_size
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be opened ({_reason(error)}); expected a model file") from None
+        with files.open_file(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+    except OSError as error:
+        reason = error.strerror or _reason(error)
+        seen = reason if reason.startswith("is a") else f"cannot be opened ({reason})"
+        raise ModelError(f"{path}: {seen}; expected a model file") from None
     if size > LARGEST:
         raise ModelError(f"{path}: has {size} bytes; expected at most {LARGEST}, no board holds more")
     return size

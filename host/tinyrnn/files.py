@@ -1,0 +1,271 @@
+"""Files on this computer: read where they are ordinary files, written whole or not at all, never over something else.
+
+Every command reads models and recordings through read(), writes through write(), and asks check_output() before it works.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shlex
+import stat
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from tinyrnn.errors import ModelError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nobody can remove a file that is open
+    fcntl = None  # type: ignore[assignment]
+
+TEMPORARY = re.compile(r"\.tinyrnn-[0-9a-f]{16}\.tmp")  # 29 bytes: shorter than any name that a folder refuses
+LONGEST_NAME = 255  # bytes, where the system does not say
+FLOAT_MARK = b"tinyrnn-float-"  # of floatfile.FORMATS
+_KINDS = (
+    (stat.S_ISDIR, "is a folder"),
+    (stat.S_ISFIFO, "is a FIFO"),
+    (stat.S_ISSOCK, "is a socket"),
+    (stat.S_ISCHR, "is a device"),
+    (stat.S_ISBLK, "is a device"),
+)
+
+
+# ---- reading
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open an ordinary file for reading. Raises OSError, for a folder, FIFO, socket or device as well; never waits."""
+    # Without O_NONBLOCK a FIFO would wait for its writer before it can be seen what it is
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+    try:
+        _require_file(os.stat(path), path)
+        handle = os.open(path, flags)
+    except ValueError:  # a zero byte in the name
+        raise OSError(errno.EINVAL, "no file can have that name", os.fspath(path)) from None
+    try:
+        _require_file(os.fstat(handle), path)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read(path: str | os.PathLike[str], largest: int) -> bytes:
+    """The bytes of an ordinary file. Raises OSError: not there, no such file, or more than ``largest`` bytes."""
+    with open_file(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        data = stream.read(largest + 1) if size <= largest else b""
+        size = max(size, len(data))
+    if size > largest:
+        raise OSError(errno.EFBIG, f"has {size} bytes, more than {largest}", os.fspath(path))
+    return data
+
+
+def _require_file(status: os.stat_result, path: str | os.PathLike[str]) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = next((words for test, words in _KINDS if test(status.st_mode)), "is no ordinary file")
+        raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, what, os.fspath(path))
+
+
+# ---- writing
+
+
+def write(path: str | os.PathLike[str], data: bytes) -> None:
+    """Put data at path, on the disk and not only on its way there. Raises OSError; the file there is then as it was.
+
+    It is written beside its place and renamed over it. A symbolic link stays and what it names is written. A new file has
+    the mode that the umask leaves; one that is replaced keeps its own. What a killed process has left there is removed.
+    """
+    target = _target(path)
+    sweep(target.parent)
+    mode = _mode(target)
+    stream, temporary = _create(target.parent)
+    try:
+        with stream:
+            stream.write(data)
+            stream.flush()
+            if mode is not None and hasattr(os, "fchmod"):
+                os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+            if fcntl is not None:  # under the lock: see sweep()
+                os.replace(temporary, target)
+        if fcntl is None:  # Windows renames no open file
+            os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove temporary files that killed processes have left in a folder, never one of a process that lives.
+
+    A writer holds a lock on its file; the system takes it away with the process.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry.path for entry in entries if TEMPORARY.fullmatch(entry.name)]
+    except OSError:
+        return
+    for path in found:
+        try:
+            if fcntl is None:
+                os.unlink(path)
+                continue
+            handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+            finally:
+                os.close(handle)
+        except OSError:  # in use, or another process was faster
+            pass
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """The file of that name with suffix added; a name that its folder would refuse as too long is cut."""
+    name = path.name + suffix
+    if len(os.fsencode(name)) > _longest_name(path.parent):
+        digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+        name = f"{path.name[:20]}-{digest}{suffix}"
+    return path.with_name(name)
+
+
+def _longest_name(folder: Path) -> int:
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        return LONGEST_NAME
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """The file that is to be written, behind symbolic links. Raises OSError when something else stands there."""
+    target = Path(os.path.realpath(path))
+    try:
+        _require_file(os.stat(path), path)
+    except FileNotFoundError:
+        pass
+    return target
+
+
+def _mode(target: Path) -> int | None:
+    """The permissions of a file that is to be replaced. Raises OSError when it is write-protected."""
+    try:
+        mode = stat.S_IMODE(os.stat(target).st_mode)
+    except FileNotFoundError:
+        return None
+    if not os.access(target, os.W_OK):
+        raise OSError(errno.EACCES, "is write-protected", os.fspath(target))
+    return mode & 0o777
+
+
+def _create(folder: Path) -> tuple[BinaryIO, str]:
+    """A new temporary file, locked, and its path."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    while True:
+        path = os.path.join(folder, f".tinyrnn-{secrets.token_hex(8)}.tmp")
+        handle = os.open(path, flags, 0o666)
+        try:
+            if fcntl is not None:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(path):
+                return os.fdopen(handle, "r+b"), path
+        except BlockingIOError:  # another process' sweep() was between the two lines above and removes it
+            pass
+        except OSError:  # a file system without locks, on which sweep() removes nothing
+            return os.fdopen(handle, "r+b"), path
+        os.close(handle)
+
+
+# ---- what a command may write over
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file that commands write."""
+
+    words: str
+    is_one: Callable[[BinaryIO], bool]
+
+
+def _is_float(stream: BinaryIO) -> bool:
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            return len(names) == 1 and FLOAT_MARK in archive.open(names[0]).read(1 << 16)
+    except Exception:  # zipfile has many kinds for a damaged file
+        return False
+
+
+FLOAT = Kind("a model.pt that tinyrnn wrote", _is_float)
+PACKED = Kind("a .urnn file", lambda stream: stream.read(4) == b"URNN")
+PART = Kind("a checkpoint", lambda stream: True)  # its name is tinyrnn's own; one that is damaged is replaced
+
+
+def check_output(
+    output: Path, kind: Kind, inputs: Iterable[str | os.PathLike[str] | None] = (), work: str = "read"
+) -> None:
+    """Raises ModelError when a file of that kind cannot or must not be written there: called before any work.
+
+    Refused: one of the inputs under whatever name, a folder, FIFO, socket or device, a file of another kind that is not
+    empty, one that is write-protected, a folder that does not exist or takes no files. work: what is done with the inputs,
+    for the message.
+    """
+    try:
+        target = _target(output)
+        there = target.exists()
+    except IsADirectoryError:
+        raise ModelError(f"{output}: is a folder; expected the name of a file, such as {output / 'model.pt'}") from None
+    except NotADirectoryError:
+        raise _no_folder(output) from None
+    except OSError as error:
+        what = error.strerror if str(error.strerror).startswith("is a") else f"cannot be written ({error.strerror})"
+        raise ModelError(f"{output}: {what}; expected the name of a file: choose another with -o") from None
+    if not target.parent.is_dir():
+        raise _no_folder(output if target.parent == Path(os.path.realpath(output.parent)) else target)
+    if there:
+        for path in inputs:
+            if path is not None and os.path.exists(path) and os.path.samefile(path, target):
+                raise ModelError(f"{output}: is the file to {work}; choose another name with -o")
+        _check_kind(output, target, kind)
+    sweep(target.parent)
+    try:
+        _mode(target)
+        stream, temporary = _create(target.parent)
+    except OSError as error:
+        if there and error.strerror == "is write-protected":
+            raise ModelError(f"{output}: is write-protected; choose another name with -o") from None
+        raise ModelError(
+            f"{output}: the folder {target.parent} is not writable ({error.strerror}); choose another with -o"
+        ) from None
+    stream.close()
+    os.unlink(temporary)
+
+
+def _check_kind(output: Path, target: Path, kind: Kind) -> None:
+    try:
+        with open_file(target) as stream:
+            ours = os.fstat(stream.fileno()).st_size == 0 or kind.is_one(stream)
+    except OSError as error:
+        raise ModelError(f"{output}: cannot be read ({error.strerror}); choose another name with -o") from None
+    if not ours:
+        raise ModelError(
+            f"{output}: is there and not {kind.words}, which alone is replaced; choose another name with -o, or move it away"
+        )
+
+
+def _no_folder(output: Path) -> ModelError:
+    """What is wrong with the folder of an output."""
+    folder = output.parent
+    for part in (folder, *folder.parents):
+        if os.path.lexists(part):
+            if not part.is_dir():
+                return ModelError(f"{output}: {part} is no folder; choose another place with -o")
+            break
+    return ModelError(f"{output}: the folder {folder} does not exist; make it with: mkdir -p {shlex.quote(str(folder))}")
