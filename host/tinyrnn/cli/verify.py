@@ -90,7 +90,7 @@ def _show_nearness(network: Network, args: argparse.Namespace) -> None:
         if network.nearness:
             print(f"integers against float, when it was quantized: {network.nearness}")
         else:
-            print(f"integers against float: not known; give the float model with --float, or as {beside.name} beside the file")
+            print(f"integers against float: not known; give the float model with --float, or as {beside.name} beside it")
         return
     try:
         print(f"{path}: {measure(floatmodel.load(path), network, _test_set(args))}")
