@@ -68,6 +68,11 @@ def read(path: str | os.PathLike[str], largest: int) -> bytes:
     return data
 
 
+def title(name: str) -> str:
+    """A file's name as the name of what is in it: bytes that are no UTF-8 become question marks."""
+    return os.fsencode(name).decode("utf-8", "replace").replace("\ufffd", "?")
+
+
 def _require_file(status: os.stat_result, path: str | os.PathLike[str]) -> None:
     if not stat.S_ISREG(status.st_mode):
         what = next((words for test, words in _KINDS if test(status.st_mode)), "is no ordinary file")

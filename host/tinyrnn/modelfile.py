@@ -20,6 +20,10 @@ def read(path: str | os.PathLike[str]) -> Network:
 def load(path: str | os.PathLike[str]) -> tuple[Network, bytes]:
     """The network in a .urnn file, and the file's bytes: of one reading. Raises ModelError."""
     data = read_bytes(path)
+    if data[:2] == b"PK":  # an archive, as torch.save() and Keras write it
+        raise ModelError(
+            f"{path}: not a .urnn file but an archive; expected one that `tinyrnn quantize` or `tinyrnn import -o X.urnn` made"
+        )
     try:
         return unpack(data), data
     except ModelError as error:

@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     for note in source.notes:
         print(note, flush=True)
     settings = finish.Settings(
-        name=args.name or path.stem,
+        name=args.name or files.title(path.stem),
         task=args.task,
         when=args.when,
         labels=args.labels,

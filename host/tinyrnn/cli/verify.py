@@ -108,7 +108,7 @@ def _replay_on(client: Client, network: Network, raw: list[np.ndarray], model: s
     console = screen.console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{client.port} {kernels}", total=sum(len(sequence) for sequence in raw))
+        task = bar.add_task(screen.shown(f"{client.port} {kernels}"), total=sum(len(sequence) for sequence in raw))
         return replay_on(client, loaded, network, raw, lambda steps: bar.advance(task, steps))
 
 
