@@ -235,7 +235,6 @@ def swish(x: Any) -> Any:
         (lambda: [L.GRU(4), L.Lambda(lambda x: x)], "Lambda .*code in a file is never run"),
         (lambda: [L.GRU(4, return_sequences=True), L.LayerNormalization(axis=1), L.GRU(2)], "normalises over axis"),
         (lambda: [L.RNN(L.StackedRNNCells([L.GRUCell(4), L.GRUCell(4)]))], "RNN .*cannot be imported"),
-        (lambda: [L.GRU(4), L.Dense(3, activation="sigmoid")], "ends in 3 sigmoids"),
         (lambda: [L.GRU(4), L.RepeatVector(3), L.GRU(4)], "RepeatVector .*answers as the data come"),
         (lambda: [keras.Sequential([L.GRU(4)]), L.Dense(2)], "Sequential .*not a model in a model"),
         (lambda: [L.Dense(2)], "has no recurrent layer"),

@@ -12,8 +12,8 @@ import time
 from array import array
 from struct import unpack_from
 
-from .format import matrix, unseal
-from .program import MATVEC, NORMALISE, Program, link, module
+from .format import unseal
+from .program import NORMALISE, Program, link, module
 
 __version__ = "0.1.0"
 _len = len  # a name of this module: MicroPython looks up its own in a list, a thousand cycles long
@@ -97,12 +97,10 @@ class Net:
             elif tag == b"DENS" and program.states and not n and size >= 4:
                 n = data[start] | data[start + 1] << 8
                 at = start + 4 + ((n + 3) & -4)
-                head, at = matrix(data, at, stop, n, program.width)
+                y, at = program.product(data, at, stop, n, program.width, program.x)
                 if at != stop or not n:
                     raise ValueError("DENS: wrong length")
                 self._exponents = memoryview(data)[start + 4 : start + 4 + n]
-                y = program.vector(n)
-                program.add(MATVEC, head, program.x, y, n)
                 self.output = memoryview(y)[:n]
             elif tag == b"HEAD" and n and size >= 8:
                 self.heads = _heads(data, start, stop, n)

@@ -6,10 +6,10 @@ its results. What a kernel is bounded by, docs/numerics.md proves.
 """
 
 from .fixed import i32, rshift, saturate, sigmoid, tanh
-from .program import ADD, BLEND, EMBED, LEAK, LIMIT, MEMORY, MIX, MUL, RELU, SCALE, SIGMOID, TANH
+from .program import ADD, BLEND, EMBED, FINE, LEAK, LIMIT, MEMORY, MIX, MUL, RELU, SCALE, SIGMOID, TANH
 
 NAME = "plain"
-CODES = (SIGMOID, TANH, RELU, MUL, MIX, MEMORY, LEAK, BLEND, ADD, SCALE, EMBED, LIMIT)
+CODES = (SIGMOID, TANH, RELU, MUL, MIX, MEMORY, LEAK, BLEND, ADD, SCALE, EMBED, LIMIT, FINE)
 
 
 def _i16(b, at):
@@ -155,7 +155,18 @@ def limit(_, a, c, n):
         c[i] = saturate(a[i])
 
 
-_KERNELS = (sigmoids, tanhs, relu, mul, mix, memory, leak, blend, add, scale, embed, limit)
+def fine(t, a, c, n):
+    """c[row] = (c[row] + 128 * a) >> shift for n rows of finer weights, equation 36.
+
+    t: n times u16 row, u16 shift 0..30. a: n integers, the sums with the weights' high parts, |128 * a| < 2^30. c: a vector
+    that has these rows, the sums with the low parts and the bias, replaced. row=0 shift=3 a=5 c=-9 -> (640 - 9) >> 3 = 78
+    """
+    for i in range(n):
+        row = t[4 * i] | t[4 * i + 1] << 8
+        c[row] = (c[row] + (a[i] << 7)) >> t[4 * i + 2]
+
+
+_KERNELS = (sigmoids, tanhs, relu, mul, mix, memory, leak, blend, add, scale, embed, limit, fine)
 
 
 def pack(steps):

@@ -11,11 +11,11 @@ is FastGRNN's blend with zeta 0 and beta for its gate: gates_asm_thumb.py says w
 import micropython
 
 from .kernels_viper import pack  # noqa: F401
-from .program import ADD, BLEND, EMBED, LEAK, LIMIT, MEMORY, MIX, MUL, RELU, SCALE, SIGMOID, TANH
+from .program import ADD, BLEND, EMBED, FINE, LEAK, LIMIT, MEMORY, MIX, MUL, RELU, SCALE, SIGMOID, TANH
 from .tables import TANH as TABLE
 
 NAME = "viper"
-CODES = (SIGMOID, TANH, RELU, MUL, MIX, MEMORY, LEAK, BLEND, ADD, SCALE, EMBED, LIMIT)
+CODES = (SIGMOID, TANH, RELU, MUL, MIX, MEMORY, LEAK, BLEND, ADD, SCALE, EMBED, LIMIT, FINE)
 
 
 @micropython.viper
@@ -245,3 +245,12 @@ def run(m: ptr8, x: ptr32, box):
                 c[0] = (int(m) ^ int(x)) - int(x)
                 b = ptr32(int(b) + 4)
                 c = ptr32(int(c) + 4)
+        elif code == 28:  # FINE
+            q = ptr32(int(b) + far)
+            while int(b) - int(q):
+                t = ptr16(a)
+                m = ptr8(int(b[0]) << 7)
+                x = ptr32(int(c) + (int(t[0]) << 2))
+                x[0] = (int(x[0]) + int(m) << up >> up) >> int(t[1])
+                a = ptr32(int(a) + 4)
+                b = ptr32(int(b) + 4)

@@ -1,14 +1,15 @@
-"""Products that are more than a matrix: of low rank, W = A B, and with layer normalisation behind them.
+"""Products that are more than a matrix: of low rank, W = A B, with rows of finer weights, with layer normalisation.
 
 Section b"PART", u32 0, stands before the first cell that has one: it makes urnn.load() and deploy ask for this module.
 Where a cell has a product, u16 rows = 0 of the matrix gives way to: u16 0, u8 1 when normalised, u8 0, u16 rank K or 0,
-u16 0; matrix B (K x cols) when there is a rank; matrix (rows x K or cols); the table of scale() when it is normalised.
+u16 F; matrix B (K x cols) when there is a rank; matrix (rows + F x K or cols); when F > 0 the table of fine(), F times
+u16 row, u16 shift; the table of scale() when it is normalised.
 """
 
 from struct import unpack_from
 
 from .format import matrix
-from .program import LIMIT, MATVEC, SCALE
+from .program import FINE, LIMIT, MATVEC, SCALE
 
 
 def cell(data, start, stop, program):
@@ -18,8 +19,8 @@ def cell(data, start, stop, program):
 
 def product(data, at, stop, rows, cols, x, program):
     """What Program.product() does, for a product of this module."""
-    _, norm, rank, zero = unpack_from("<4H", data, at)
-    if norm > 1 or zero:
+    _, norm, rank, extra = unpack_from("<4H", data, at)
+    if norm > 1 or extra > rows:
         raise ValueError("product: update urnn")
     at += 8
     if rank:
@@ -29,9 +30,19 @@ def product(data, at, stop, rows, cols, x, program):
         program.add(LIMIT, None, y, y, rank)  # nothing to do for a file that keeps the law
         x = y
         cols = rank
-    m, at = matrix(data, at, stop, rows, cols)
-    y = program.vector(rows)
-    program.add(MATVEC, m, x, y, rows)
+    m, at = matrix(data, at, stop, rows + extra, cols)
+    y = program.vector(rows + extra)
+    program.add(MATVEC, m, x, y, rows + extra)
+    if extra:
+        end = at + 4 * extra
+        for i in range(at, end if end <= stop else at, 4):
+            row, shift = unpack_from("<HH", data, i)
+            if row >= rows or shift > 30:
+                end = stop + 1
+        if end > stop:
+            raise ValueError("product: out of range")
+        program.add(FINE, memoryview(data)[at:end], memoryview(y)[rows:], y, extra)
+        at = end
     if norm:
         t, at = table(data, at, stop, rows)
         program.add(SCALE, t, y, y, rows)

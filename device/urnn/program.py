@@ -25,6 +25,7 @@ ADD = 24
 SCALE = 25
 EMBED = 26
 LIMIT = 27
+FINE = 28
 
 # Modules FAMILY_SET hold the kernels of a family: codes 0..15, 16..31, and so on.
 FAMILIES = ("kernels", "gates")

@@ -81,7 +81,7 @@ def _named(network: Network) -> list[tuple[str, Matrix]]:
     for number, cell in enumerate(network.cells):
         kind = cell.tag.decode().strip()
         named += [(f"layer {number} {kind} {name}", matrix) for name, matrix in cell.matrices]
-    return [*named, ("head", network.head)]
+    return named + [(f"head{name}", matrix) for name, matrix in network.head.matrices]
 
 
 def _matrices(network: Network) -> list[dict[str, Any]]:

@@ -99,6 +99,7 @@ def from_dict(raw: Any, path: str | os.PathLike[str] = "model") -> FloatModel:
             **{name: _array(seen[name]) for name in ("minimum", "maximum", "sample")},
             integer=bool(seen["integer"]),
             reach=tuple(_build(Reach, reach) for reach in seen.get("reach", ())),
+            sequences=tuple(_array(sequence) for sequence in seen.get("sequences", ())),
         )
         given["heads"] = tuple(Head(_text(h["name"]), int(h["outputs"]), _text(h["task"])) for h in given.get("heads", ()))
         given["name"], given["info"] = _text(given["name"]), dict(given["info"])

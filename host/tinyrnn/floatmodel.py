@@ -73,6 +73,7 @@ class Calibration:
     integer: bool  # every value is a whole number: the sensor's own integers
     sample: np.ndarray  # (T, C) a short piece of the recording, for the vectors of selftest()
     reach: tuple[Reach, ...] = ()  # of each recurrent cell in order; () where nobody has measured: FloatModel.reach()
+    sequences: tuple[np.ndarray, ...] = ()  # (T, C) of the test recording, on which the integers are measured
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ class FloatModel:
                 f"model's calibration sample has {len(seen.sample)} steps; expected at most {MOST_SAMPLES}, each board replays "
                 "them in its self-test: keep the first few"
             )
+        for sequence in seen.sequences:
+            check_array("calibration sequence", sequence, (None, inputs))
         if seen.reach and len(seen.reach) != len(self.cells):
             raise ModelError(f"model's calibration has {len(seen.reach)} layers; expected {len(self.cells)}")
         for number, (cell, reach) in enumerate(zip(self.cells, seen.reach, strict=bool(seen.reach))):

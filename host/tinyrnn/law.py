@@ -129,6 +129,17 @@ def _scale(bounds: Bounds, step: Step) -> None:
     bounds.set(step.c, step.n, ACTIVATION_MAX)  # whatever comes in is saturated
 
 
+def _fine(bounds: Bounds, step: Step) -> None:
+    assert isinstance(step.a, memoryview)
+    rows, shift = np.frombuffer(step.a, "<u2").reshape(-1, 2).T.astype(np.int64)
+    vector = bounds.get(step.c, int(rows.max()) + 1)
+    high = bounds.get(step.b, step.n) << 7
+    bounds.check(high, step.section, "the high part of a fine row")
+    total = vector[rows] + high
+    bounds.check(total, step.section, "the sum of a fine row")
+    vector[rows] = (total >> shift) + 1
+
+
 RULES: dict[int, Callable[[Bounds, Step], None]] = {
     codes.NORMALISE: _normalise,
     codes.MATVEC: _matvec,
@@ -145,4 +156,5 @@ RULES: dict[int, Callable[[Bounds, Step], None]] = {
     codes.SCALE: _scale,
     codes.EMBED: _scale,
     codes.LIMIT: _scale,
+    codes.FINE: _fine,
 }

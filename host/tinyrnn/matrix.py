@@ -35,6 +35,10 @@ class Matrix:
         """What there is to prove, by name: the one matrix."""
         return (("", self),)
 
+    def real(self) -> np.ndarray:
+        """The weights (R, C) as numbers of the result's last bit: weight / 2^shift."""
+        return self.weight / 2.0 ** self.shift.astype(np.float64)[:, None]
+
     def bounds(self) -> np.ndarray:
         """The proven bound of every partial sum of each row, int64 (R,): |bias| + sum |w| * 32767 (equation 8)."""
         weight = np.abs(self.weight.astype(np.int64)).sum(axis=1)
@@ -107,17 +111,50 @@ class Norm:
 
 
 @dataclass(frozen=True)
+class Fine:
+    """Rows whose weights have 15 bits, 128 * high + low: docs/numerics.md, equation 36.
+
+    The matrix's own row holds the low parts and the bias, unshifted; F rows behind all others hold the high parts.
+    """
+
+    rows: np.ndarray  # uint16 (F,)
+    shift: np.ndarray  # uint16 (F,), 0..30, of the whole sum
+
+    def to_bytes(self) -> bytes:
+        return np.stack([self.rows, self.shift], axis=1).astype("<u2").tobytes()
+
+    @staticmethod
+    def from_bytes(data: memoryview, count: int) -> Fine:
+        return Fine(*np.frombuffer(data[: 4 * count], "<u2").reshape(-1, 2).T)
+
+
+@dataclass(frozen=True)
 class Product:
     """More than a matrix: ``matrix @ (low @ x)`` where there are two factors, and normalised where there is a norm."""
 
-    matrix: Matrix  # (R, C), or (R, K) behind low
+    matrix: Matrix  # (R + F, C), or (R + F, K) behind low
     low: Matrix | None = None  # (K, C), its results proven to have 16 bits
     norm: Norm | None = None  # of R numbers
+    fine: Fine | None = None  # the F rows of finer weights
 
     @property
     def shape(self) -> tuple[int, int]:
         """(R, C)"""
-        return self.matrix.shape[0], (self.low or self.matrix).shape[1]
+        return self.matrix.shape[0] - self.extra, (self.low or self.matrix).shape[1]
+
+    def real(self) -> np.ndarray:
+        """The weights (R, C), behind low (R, K), as numbers of the result's last bit."""
+        whole = self.matrix.real()
+        if self.fine is None:
+            return whole
+        rows, high = self.fine.rows, whole[self.shape[0] :]
+        whole[rows] = (whole[rows] + 128 * high) / 2.0 ** self.fine.shift.astype(np.float64)[:, None]
+        return whole[: self.shape[0]]
+
+    @property
+    def extra(self) -> int:
+        """F"""
+        return len(self.fine.rows) if self.fine else 0
 
     @property
     def matrices(self) -> tuple[tuple[str, Matrix], ...]:
@@ -126,8 +163,8 @@ class Product:
 
     def to_bytes(self) -> bytes:
         rank = self.low.shape[0] if self.low else 0
-        parts = [self.low, self.matrix, self.norm]
-        return struct.pack("<4H", 0, bool(self.norm), rank, 0) + b"".join(part.to_bytes() for part in parts if part)
+        parts = [self.low, self.matrix, self.fine, self.norm]
+        return struct.pack("<4H", 0, bool(self.norm), rank, self.extra) + b"".join(part.to_bytes() for part in parts if part)
 
 
 Part = Matrix | Product
@@ -135,7 +172,7 @@ Part = Matrix | Product
 
 def read_part(data: memoryview) -> tuple[Part, int]:
     """A matrix or a product at the start of data, as their ``to_bytes`` wrote them; and its length in bytes."""
-    rows, norm, rank, _ = struct.unpack_from("<4H", data)
+    rows, norm, rank, extra = struct.unpack_from("<4H", data)
     if rows:
         return Matrix.from_bytes(data)
     at = 8
@@ -145,8 +182,10 @@ def read_part(data: memoryview) -> tuple[Part, int]:
         at += size
     matrix, size = Matrix.from_bytes(data[at:])
     at += size
+    fine = Fine.from_bytes(data[at:], extra) if extra else None
+    at += 4 * extra
     table = None
     if norm:
-        table, size = Norm.from_bytes(data[at:], matrix.shape[0])
+        table, size = Norm.from_bytes(data[at:], matrix.shape[0] - extra)
         at += size
-    return Product(matrix, low, table), at
+    return Product(matrix, low, table, fine), at

@@ -10,6 +10,7 @@ import numpy as np
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.floatmodel import Calibration, FloatModel, Reach
 
+KEPT = 100_000  # numbers of the test recording that go into the model to measure the integers on
 SAMPLE_STEPS = 12  # steps of training data that go into the model for the vectors of selftest()
 
 
@@ -48,7 +49,12 @@ def predict(model: FloatModel, sequences: Sequences) -> np.ndarray:
 
 def measure_reach(model: FloatModel, sequences: Sequences) -> tuple[Reach, ...]:
     """FloatModel.reach() over all sequences; of a very long one each piece starts from the zero state."""
-    pieces = [x[start : start + 10_000] for x in sequences.x for start in range(0, len(x), 10_000)]
+    return reach_over(model, sequences.x)
+
+
+def reach_over(model: FloatModel, xs: Sequence[np.ndarray]) -> tuple[Reach, ...]:
+    """measure_reach() over sequences (T, C) in the user's unit."""
+    pieces = [x[start : start + 10_000] for x in xs for start in range(0, len(x), 10_000)]
     found = [model.reach(x, lengths) for _, x, lengths in _groups(pieces, 20_000)]
     return tuple(
         Reach(*(np.max([getattr(reach, part.name) for reach in cell], axis=0) for part in fields(Reach)))
@@ -88,4 +94,18 @@ def calibrate(recording: Recording) -> Calibration:
         first = int(spreads.argmax())
         if spreads[first] > best:
             best, sample = float(spreads[first]), x[first : first + steps]
-    return Calibration(recording.minimum, recording.maximum, recording.integer, sample.copy())
+    return Calibration(
+        recording.minimum, recording.maximum, recording.integer, sample.copy(), sequences=_kept(recording.test)
+    )
+
+
+def _kept(sequences: Sequences) -> tuple[np.ndarray, ...]:
+    """Whole sequences as they come, KEPT numbers in all; of a first one that is longer, its beginning."""
+    found: list[np.ndarray] = []
+    room = KEPT
+    for x in sequences.x:
+        if x.size > room and found:
+            break
+        found.append(x[: max(1, room // x.shape[1])].copy())
+        room -= found[-1].size
+    return tuple(found)

@@ -18,7 +18,7 @@ from tinyrnn.cells.base import Cell
 from tinyrnn.cells.gru import GRU
 from tinyrnn.errors import ModelError
 from tinyrnn.law import Bounds
-from tinyrnn.matrix import ACTIVATION_MAX, LIMIT, Matrix, Product
+from tinyrnn.matrix import ACTIVATION_MAX, LIMIT, Matrix, Part, Product, read_part
 from tinyrnn.steps import Steps
 
 __all__ = ["GRU", "Channels", "Head", "Matrix", "Network", "Vectors", "assemble", "pack", "unpack"]
@@ -69,7 +69,7 @@ class Network:
     when: str
     input: Channels
     cells: tuple[Cell, ...]
-    head: Matrix
+    head: Part
     exponents: np.ndarray  # int8 (O,): output i in the user's unit is output[i] * 2^exponents[i]
     labels: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
@@ -109,7 +109,8 @@ def _prove(network: Network, data: bytes) -> None:
     for number, cell in enumerate(network.cells):
         for name, matrix in cell.matrices:
             _prove_matrix(f"layer {number} {name}", matrix)
-    _prove_matrix("head", network.head)
+    for name, matrix in network.head.matrices:
+        _prove_matrix(f"head{name}", matrix)
     channel = network.input
     half = (1 << channel.shift.astype(np.int64)) >> 1
     for end in (channel.low, channel.high):
@@ -148,6 +149,7 @@ def pack(network: Network) -> bytes:
 def assemble(network: Network) -> bytes:
     """What pack() returns, without a proof. Raises ModelError when a dimension has no room."""
     matrices = [matrix for cell in network.cells for _, matrix in cell.matrices]
+    matrices += [matrix for _, matrix in network.head.matrices]
     if max([network.inputs, network.outputs, *(max(matrix.shape) for matrix in matrices)]) > 0xFFFF:
         raise ModelError("a layer has more than 65535 rows; expected fewer")
     if network.vectors and len(network.vectors.samples) > 0xFFFF:
@@ -157,9 +159,11 @@ def assemble(network: Network) -> bytes:
         (b"INPT", network.input.to_bytes()),
     ]
     for cell in network.cells:
-        if (b"PART", bytes(4)) not in sections and any(isinstance(part, Product) for _, part in cell.parts):
-            sections.append((b"PART", bytes(4)))
+        if any(isinstance(part, Product) for _, part in cell.parts):
+            _announce_products(sections)
         sections.append((cell.tag, cell.to_bytes()))
+    if isinstance(network.head, Product):
+        _announce_products(sections)
     exponents = network.exponents.astype(np.int8).tobytes()
     head = struct.pack("<HH", network.outputs, 0) + exponents + bytes(-len(exponents) & 3)
     sections.append((b"DENS", head + network.head.to_bytes()))
@@ -177,6 +181,11 @@ def assemble(network: Network) -> bytes:
     if network.vectors:
         sections.append((b"test", _pack_vectors(network.vectors)))
     return frame.seal(sections)
+
+
+def _announce_products(sections: list[tuple[bytes, bytes]]) -> None:
+    if (b"PART", bytes(4)) not in sections:
+        sections.append((b"PART", bytes(4)))
 
 
 def unpack(data: bytes) -> Network:
@@ -204,7 +213,7 @@ def parse(data: bytes) -> Network:
         elif tag == b"DENS":
             outputs = int.from_bytes(payload[:2], "little")
             values["exponents"] = np.frombuffer(payload[4 : 4 + outputs], np.int8)
-            values["head"] = Matrix.from_bytes(payload[4 + ((outputs + 3) & -4) :])[0]
+            values["head"] = read_part(payload[4 + ((outputs + 3) & -4) :])[0]
         elif tag == b"HEAD":
             values["heads"] = tuple(
                 Head(name, stop - start, payload[6 + 4 * i] == 1) for i, (name, start, stop) in enumerate(net.heads)

@@ -8,6 +8,9 @@ away goes into the first layer's weights and bias, so nothing is lost but the we
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,18 +19,34 @@ from tinyrnn.cells.base import Cell, Given
 from tinyrnn.errors import ModelError
 from tinyrnn.floatlayers import Embedding, dense
 from tinyrnn.floatmodel import FloatModel, Reach
-from tinyrnn.matrix import ACTIVATION_MAX, LIMIT, Matrix
+from tinyrnn.matrix import ACTIVATION_MAX, LIMIT, Part
 from tinyrnn.network import Channels, Head, Network, with_vectors
 from tinyrnn.randommodel import random_float_model
-from tinyrnn.rows import SHIFT_MAX, matrix, round_half_up, row
+from tinyrnn.rows import FINE_MAX, SHIFT_MAX, WEIGHT_MAX, fine_matrix, matrix, round_half_up, row
 
 __all__ = ["quantize", "random_float_model"]
 
 HEADROOM = 1.25  # of the input's format above what calibration saw
+STEPS_ENOUGH = 512  # of the raw integers in a channel's standard deviation, where it is a float
+STEPS_FEW = 64  # fewer lose the signal among the integers
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """The integer network, and what relates it to its float model."""
+
+    network: Network
+    model: FloatModel  # without BatchNorm layers: a layer for each of the network's
+    bits: tuple[int, ...]  # fraction bits of what each layer gives
 
 
 def quantize(model: FloatModel) -> Network:
     """The network, its law proven and its selftest vectors made. Raises ModelError, naming the layer and the row."""
+    return quantized(model).network
+
+
+def quantized(model: FloatModel, fine: Mapping[str, Collection[int]] = MappingProxyType({})) -> Quantized:
+    """quantize(), with finer weights in some rows of some products: "layer 0 U" -> rows; "head" -> any, which is all."""
     model = model.folded()
     reach = list(model.calibration.reach or _guessed(model))
     first = model.layers[0]
@@ -38,6 +57,7 @@ def quantize(model: FloatModel) -> Network:
         channels, bits, scale, shift, exponents = _input_format(model)
         given = Given("layer 0", bits, scale, shift)
     found: list[Cell] = []
+    formats: list[int] = []
     bits = given.bits
     for number, layer in enumerate(model.layers):
         where = f"layer {number}"
@@ -45,9 +65,10 @@ def quantize(model: FloatModel) -> Network:
             given = Given(where, bits)
         if isinstance(layer, floatmodel.Cell):
             given = Given(where, given.bits, given.scale, given.shift, reach.pop(0))
-        cell, bits = cells.for_layer(layer, where).quantize(layer, given)
+        cell, bits = cells.for_layer(layer, where).quantize(layer, replace(given, fine=fine))
         found.append(cell)
-    head, output_exponents = _head(model, bits)
+        formats.append(bits)
+    head, output_exponents = _head(model, bits, bool(fine.get("head")))
     network = Network(
         task=model.task,
         when=model.when,
@@ -61,7 +82,14 @@ def quantize(model: FloatModel) -> Network:
         name=model.name,
         heads=tuple(Head(each.name, each.outputs, each.task == "regression") for each in model.heads),
     )
-    return with_vectors(network, network.raw(model.calibration.sample))
+    network = with_vectors(network, network.raw(model.calibration.sample))
+    return Quantized(network, model, tuple(formats))
+
+
+def input_steps(model: FloatModel, network: Network) -> np.ndarray:
+    """How many steps of the raw integers one standard deviation of each channel is, (C,)."""
+    steps: np.ndarray = model.std * 2.0 ** network.input_exponents.astype(np.float64)
+    return steps
 
 
 def _guessed(model: FloatModel) -> tuple[Reach, ...]:
@@ -85,7 +113,11 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
     # Raw integers: the sensor's own, or floats spread over 15 bits with a bit of room above what was seen
     exponents = np.zeros(len(largest), np.int64)
     if not seen.integer:
-        exponents = np.clip(np.floor(np.log2((1 << 14) / np.maximum(largest, 1e-30))), -16, 24).astype(np.int64)
+        wide = np.floor(np.log2((1 << 14) / np.maximum(largest, 1e-30)))
+        # A small signal on a large offset needs more: enough steps in a deviation, as far as the integers have room
+        spread = np.ceil(np.log2(STEPS_ENOUGH / np.clip(model.std, 1e-30, 1e30)))
+        room = np.ceil(np.log2((1 << 24) / np.maximum(largest, 1e-30))) - 1
+        exponents = np.clip(np.maximum(wide, np.minimum(spread, room)), -16, 24).astype(np.int64)
     unit = 2.0**exponents
     if (largest * unit >= 1 << 24).any():
         c = int((largest * unit).argmax())
@@ -95,13 +127,14 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
         )
     reach = np.maximum(np.abs(seen.minimum - model.mean), np.abs(seen.maximum - model.mean)) / model.std
     bits = int(np.clip(math.floor(math.log2(ACTIVATION_MAX / (HEADROOM * max(reach.max(), 1e-6)))), 10, 14))
-    offset = round_half_up(model.mean * unit)
-    if (np.abs(offset) >= 1 << 29).any():
-        c = int(np.abs(offset).argmax())
+    middle = np.abs(model.mean * unit)
+    if not (middle < 1 << 29).all():
+        c = int(middle.argmax())
         raise ModelError(
             f"input channel {c} ({model.channels[c]}) has a mean of {model.mean[c]:g}, far outside what calibration saw; "
             "expected the statistics of the same recording"
         )
+    offset = round_half_up(model.mean * unit)
     # One raw step is `step` of the format's; factor / 2^shift is the nearest with a shift the law has room for
     step = 2.0**bits / (model.std * unit)
     shift = np.full(len(step), 14)
@@ -122,8 +155,9 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
     )
 
 
-def _head(model: FloatModel, bits: int) -> tuple[Matrix, np.ndarray]:
-    """The dense heads as one matrix, and its outputs' exponents (equation 16)."""
+def _head(model: FloatModel, bits: int, fine: bool) -> tuple[Part, np.ndarray]:
+    """The dense heads as one product, and its outputs' exponents (equation 16)."""
+    most = FINE_MAX if fine else WEIGHT_MAX
     weights: list[np.ndarray] = []
     biases: list[int] = []
     shifts: list[int] = []
@@ -134,14 +168,17 @@ def _head(model: FloatModel, bits: int) -> tuple[Matrix, np.ndarray]:
         bias = linear.bias * std + model.target_mean[part]
         names = [f"head row {r}" for r in range(part.start, part.stop)]
         rows = list(zip(names, weight, bias, strict=True))
-        parts = [row(name, w, b, bits, -60, 60, unit=None) for name, w, b in rows]
+        parts = [row(name, w, b, bits, -60, 60, None, most) for name, w, b in rows]
         common = min(exponent for _, _, exponent in parts)
         if head.task != "regression":  # one for all classes, so that they compare
-            parts = [row(name, w, b, bits, common, common + SHIFT_MAX, common) for name, w, b in rows]
+            parts = [row(name, w, b, bits, common, common + SHIFT_MAX, common, most) for name, w, b in rows]
         for w, b, exponent in parts:
             own = exponent if head.task == "regression" else common
             weights.append(w)
             biases.append(b)
             shifts.append(exponent - own)
             exponents.append(-(own + bits))
-    return matrix(weights, biases, np.array(shifts)), np.array(exponents)
+    shift = np.array(shifts)
+    if fine:
+        return fine_matrix(np.array(weights), np.array(biases), shift, np.arange(len(weights))), np.array(exponents)
+    return matrix(weights, biases, shift), np.array(exponents)

@@ -83,6 +83,23 @@ class Twin:
         Returns the outputs (B, T, O) and the states of all layers (B, T, S), int64, after every step. The
         network is causal: padding after a sequence's end does not change what comes before it.
         """
+        program = self.program
+        outputs, *states = self._follow(raw, [program.output, *program.states])
+        return outputs, np.concatenate(states, axis=2)
+
+    def layer_outputs(self, raw: np.ndarray) -> list[np.ndarray]:
+        """As run(): what each layer gives to the next or to the head after every step, (B, T, units) of each."""
+        steps = self.program.steps
+        # What a layer gives is what the first step of the next section reads
+        firsts = [step for before, step in zip(steps, steps[1:], strict=False) if before.section != step.section]
+        spans = []
+        for cell, step in zip(self.network.cells, firsts[-len(self.network.cells) :], strict=True):
+            assert isinstance(step.b, Span), "a layer begins with a product or a norm of what it is given"
+            spans.append(Span(step.b.vector, step.b.start, cell.units))
+        return self._follow(raw, spans)
+
+    def _follow(self, raw: np.ndarray, spans: list[Span]) -> list[np.ndarray]:
+        """The numbers of some vectors after every step, (B, T, length) of each."""
         x = normalise(self.network.input, raw)
         batch, steps = x.shape[:2]
         program = self.program
@@ -95,17 +112,15 @@ class Twin:
         entry, *rest = program.steps
         sample = part(entry.c, entry.n)
         kernels = [self._kernel(number, step, part) for number, step in enumerate(rest, 1)]
-        views = [part(state, state.length) for state in program.states]
-        output = part(program.output, program.output.length)
-        outputs = np.empty((batch, steps, self.network.outputs), np.int64)
-        states = np.empty((batch, steps, sum(view.shape[1] for view in views)), np.int64)
+        views = [part(span, span.length) for span in spans]
+        found = [np.empty((batch, steps, span.length), np.int64) for span in spans]
         for t in range(steps):
             sample[:] = x[:, t]
             for kernel in kernels:
                 kernel()
-            outputs[:, t] = output
-            np.concatenate(views, axis=1, out=states[:, t])
-        return outputs, states
+            for values, view in zip(found, views, strict=True):
+                values[:, t] = view
+        return found
 
     def _kernel(self, number: int, step: Step, part: Batch) -> Kernel:
         if step.code != codes.MATVEC:
@@ -259,6 +274,17 @@ def _limit(step: Step, part: Batch) -> Kernel:
     return kernel
 
 
+def _fine(step: Step, part: Batch) -> Kernel:
+    """Equation 36."""
+    rows, shift = _halves(step.a).reshape(-1, 2).T.astype(np.int64)
+    a, c = part(step.b, step.n), part(step.c, int(rows.max()) + 1)
+
+    def kernel() -> None:
+        c[:, rows] = (c[:, rows] + (a << 7)) >> shift
+
+    return kernel
+
+
 def _words(table: Operand) -> np.ndarray:
     assert isinstance(table, memoryview), "a kernel's definition names a table here"
     return np.frombuffer(table[: len(table) & -4], "<i4")
@@ -283,4 +309,5 @@ KERNELS: dict[int, Callable[[Step, Batch], Kernel]] = {
     codes.SCALE: _scale,
     codes.EMBED: _embed,
     codes.LIMIT: _limit,
+    codes.FINE: _fine,
 }

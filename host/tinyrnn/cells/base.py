@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -98,6 +99,7 @@ class Given:
     shift: np.ndarray | None = None
     reach: Reach | None = None  # of a recurrent layer
     out: int = GATE_BITS  # fraction bits of its products
+    fine: Mapping[str, Collection[int]] = field(default_factory=dict)  # product ("layer 0 U") -> rows of finer weights
 
     def w(self, cell: FloatCell, bias: np.ndarray) -> Part:
         """W x + bias on the layer's input, normalised before the bias is added where the cell has a norm."""
@@ -127,12 +129,12 @@ class Given:
     ) -> Part:
         what = f"{self.where} {name}"
         if gain is None or cell.norm is None:
-            return product(what, weight, bias + offset, self.bits, self.out)
+            return product(what, weight, bias + offset, self.bits, self.out, fine=self.fine.get(what, ()))
         if self.reach is None:
             raise ModelError(f"{what}: nothing is known of its range; expected a model with calibration")
         seen = (self.reach.ih if name == "W" else self.reach.hh)[part]
         reach = float((seen + np.abs(offset)).max())
-        return normalised(what, weight, offset, gain, bias, cell.norm.eps, self.bits, self.out, reach)
+        return normalised(what, weight, offset, gain, bias, cell.norm.eps, self.bits, self.out, reach, self.fine.get(what, ()))
 
     def extra(self, part: slice, most: int) -> int:
         """k: the states of this part of the reach get the range +-2^k, 0..most."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from tinyrnn.errors import DataError, ModelError
 from tinyrnn.floatlayers import BatchNorm, Embedding, LayerNorm, Linear
 from tinyrnn.floatmodel import Calibration, FloatModel
 from tinyrnn.importers.assemble import Parts, assemble
-from tinyrnn.importers.source import Affine, Source, Step
+from tinyrnn.importers.source import Activation, Affine, Source, Step
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -30,21 +31,26 @@ class Settings:
     when: str | None = None
     labels: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
-    range: tuple[float, float] | None = None  # of every channel, in the user's unit
+    ranges: tuple[tuple[float, float], ...] = ()  # one for all channels or one for each, in the user's unit
 
 
-def build(source: Source, settings: Settings, recording: Recording | None) -> FloatModel:
-    """The model, calibrated. Raises ModelError, or DataError where the recording does not fit it."""
+def build(
+    source: Source, settings: Settings, recording: Recording | None, notice: Callable[[str], None] = lambda text: None
+) -> FloatModel:
+    """The model, calibrated. Raises ModelError, or DataError where the recording does not fit it.
+
+    notice: told, in one line, what was taken for granted of the range of the inputs.
+    """
     parts = assemble(source.steps, source.inputs)
-    parts = _two_classes(parts) if "sigmoid" in source.tail else parts
+    task = settings.task or (recording.task if recording else None) or _guess(source, settings, len(parts.head.bias))
+    parts = _ending(source, parts, task)
     outputs = len(parts.head.bias)
     symbols = parts.layers[0].symbols if isinstance(parts.layers[0], Embedding) else 0
     _fits(source, outputs, symbols, settings, recording)
-    task = settings.task or (recording.task if recording else None) or _guess(source, settings, outputs)
     labels = settings.labels or (recording.labels if recording else ())
     if not labels:
         labels = tuple(f"{'class' if task == 'classification' else 'output'} {i}" for i in range(outputs))
-    calibration = _calibration(parts, symbols, settings, recording)
+    calibration = _calibration(parts, symbols, settings, recording, notice)
     parts = parts if symbols else _recentred(parts, calibration, recording)
     model = FloatModel(
         task=task,
@@ -60,7 +66,11 @@ def build(source: Source, settings: Settings, recording: Recording | None) -> Fl
         calibration=calibration,
         name=settings.name,
     )
-    return replace(model, calibration=replace(calibration, reach=_reach(model, recording, source.first_symbol)))
+    if recording is None:  # the quantizer probes the range itself
+        return model
+    from tinyrnn.measure import measure_reach
+
+    return replace(model, calibration=replace(calibration, reach=measure_reach(model, recording.train)))
 
 
 def _names(inputs: int, symbols: int) -> tuple[str, ...]:
@@ -68,17 +78,29 @@ def _names(inputs: int, symbols: int) -> tuple[str, ...]:
 
 
 def _guess(source: Source, settings: Settings, outputs: int) -> str:
-    """A softmax, names of classes or several outputs: a classification; one output: a regression."""
+    """A softmax, names of classes or several outputs: a classification; one output, or several sigmoids: a regression."""
+    if source.tail == ("sigmoid",):
+        return "classification" if outputs == 1 else "regression"
     return "classification" if source.tail or settings.labels or outputs > 1 else "regression"
+
+
+def _ending(source: Source, parts: Parts, task: str) -> Parts:
+    """The parts with what the source's tail means for the task. Raises ModelError where the board cannot compute that.
+
+    A classification needs no tail: the largest logit decides. Of one sigmoid it has two classes.
+    """
+    if task == "classification":
+        return _two_classes(parts) if source.tail == ("sigmoid",) and len(parts.head.bias) == 1 else parts
+    if source.tail == ("sigmoid",):
+        return assemble((*source.steps, Step("sigmoid", Activation("sigmoid"))), source.inputs)
+    if source.tail:
+        seen = f"the model ends in {source.tail[-1]}, which a regression would leave out"
+        raise ModelError(f"{seen}; expected --task classification, or the model exported without it")
+    return parts
 
 
 def _two_classes(parts: Parts) -> Parts:
     """One logit z under a sigmoid as the two logits 0 and z, whose softmax is the same pair of probabilities."""
-    if len(parts.head.bias) != 1:
-        raise ModelError(
-            f"the model ends in {len(parts.head.bias)} sigmoids, answers that do not exclude each other; "
-            "export it without the sigmoid and import it with --task regression: above 0 means yes"
-        )
     weight = np.asarray(parts.head.weight)
     return replace(parts, head=Linear(np.concatenate([0 * weight, weight]), np.array([0.0, parts.head.bias[0]])))
 
@@ -120,10 +142,12 @@ def _other_channels(source: Source, recording: Recording) -> DataError:
     return DataError(f"{recording.name}: has {seen}; expected {source.inputs}, as the model takes: choose with --drop")
 
 
-def _calibration(parts: Parts, symbols: int, settings: Settings, recording: Recording | None) -> Calibration:
+def _calibration(
+    parts: Parts, symbols: int, settings: Settings, recording: Recording | None, notice: Callable[[str], None]
+) -> Calibration:
     """Of the recording; or the range that is given or assumed, with random samples in it."""
     if recording is not None:
-        from tinyrnn.train import calibrate
+        from tinyrnn.measure import calibrate
 
         return calibrate(recording)
     rng = np.random.default_rng(12)
@@ -131,12 +155,51 @@ def _calibration(parts: Parts, symbols: int, settings: Settings, recording: Reco
     if symbols:
         sample = rng.integers(0, symbols, (SAMPLE_STEPS, 1)).astype(np.float64)
         return Calibration(np.zeros(1), np.full(1, symbols - 1.0), True, sample)
-    if settings.range is None:
-        low, high = (parts.mean + parts.std * end for end in ASSUMED)
-    else:
-        low, high = (np.full(inputs, end) for end in settings.range)
+    low, high = _range(parts, settings, notice)
     sample = low + (high - low) * rng.random((SAMPLE_STEPS, inputs))
     return Calibration(low, high, False, sample)
+
+
+def _range(parts: Parts, settings: Settings, notice: Callable[[str], None]) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest value of each channel (C,).
+
+    One range for channels of different units is far too wide for some: there the network's own normalisation tells
+    more, which its training has taken from the data.
+    """
+    inputs = len(parts.mean)
+    own_low, own_high = (parts.mean + parts.std * end for end in ASSUMED)
+    if not settings.ranges:
+        return own_low, own_high
+    if len(settings.ranges) not in (1, inputs):
+        given = f"--range gives {len(settings.ranges)} pairs"
+        raise ModelError(f"{given}; expected one LOW HIGH for all {inputs} inputs, or {inputs}, one for each")
+    low, high = (np.array(end, np.float64) for end in zip(*settings.ranges, strict=True))
+    if len(settings.ranges) == inputs:
+        return low, high
+    low, high = np.full(inputs, low[0]), np.full(inputs, high[0])
+    if _plain(parts):
+        return low, high
+    narrow_low, narrow_high = np.maximum(low, own_low), np.minimum(high, own_high)
+    use = (_reach(parts, low, high) > WIDE) & (narrow_low < narrow_high)
+    if use.any():
+        names = settings.channels or _names(inputs, 0)
+        taken = ", ".join(f"{names[c]} {narrow_low[c]:.4g} to {narrow_high[c]:.4g}" for c in np.flatnonzero(use))
+        notice(
+            f"one --range of {low[0]:g} to {high[0]:g} for all {inputs} inputs is more than {WIDE:g} deviations of the network's "
+            f"own normalisation; 4 are taken: {taken}; give a pair for each input to choose others"
+        )
+    return np.where(use, narrow_low, low), np.where(use, narrow_high, high)
+
+
+def _plain(parts: Parts) -> bool:
+    """Whether the network has no normalisation of its own."""
+    return bool(not parts.mean.any() and (parts.std == 1).all())
+
+
+def _reach(parts: Parts, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """How many deviations of the network's own normalisation the values of each channel reach, (C,)."""
+    far: np.ndarray = np.maximum(np.abs(low - parts.mean), np.abs(high - parts.mean)) / parts.std
+    return far
 
 
 def _recentred(parts: Parts, seen: Calibration, recording: Recording | None) -> Parts:
@@ -150,9 +213,8 @@ def _recentred(parts: Parts, seen: Calibration, recording: Recording | None) -> 
     else:
         mean = (seen.minimum + seen.maximum) / 2
         std = np.where(seen.maximum > seen.minimum, (seen.maximum - seen.minimum) / 4, 1.0)
-    far = np.maximum(np.abs(seen.minimum - parts.mean), np.abs(seen.maximum - parts.mean)) / parts.std
-    plain = not parts.mean.any() and (parts.std == 1).all()
-    if far.max() <= WIDE and not (plain and recording is not None):
+    far = _reach(parts, seen.minimum, seen.maximum)
+    if far.max() <= WIDE and not (_plain(parts) and recording is not None):
         return parts
     first = parts.layers[0]
     if isinstance(first, LayerNorm):  # a common factor goes through it, all but its eps
@@ -166,17 +228,3 @@ def _recentred(parts: Parts, seen: Calibration, recording: Recording | None) -> 
         moved = BatchNorm(own * scale, offset + own * shift, np.zeros(count), np.ones(count), 0.0)
         return Parts(mean, std, (moved, *parts.layers[1:]), parts.head)
     return Parts(mean, std, (first.with_input(scale, shift), *parts.layers[1:]), parts.head)
-
-
-def _reach(model: FloatModel, recording: Recording | None, first_symbol: int) -> Any:
-    """What the states reach on the recording, or on random sequences in the range."""
-    if recording is not None:
-        from tinyrnn.train import measure_reach
-
-        return measure_reach(model, recording.train)
-    rng = np.random.default_rng(13)
-    seen = model.calibration
-    shape = (16, 64, len(model.mean))
-    if isinstance(model.layers[0], Embedding):
-        return model.reach(rng.integers(first_symbol, model.layers[0].symbols, shape).astype(np.float64))
-    return model.reach(seen.minimum + (seen.maximum - seen.minimum) * rng.random(shape))

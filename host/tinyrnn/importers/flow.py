@@ -110,7 +110,8 @@ class Flow:
         if position != length - 1:
             raise refuse(name, f"takes step {position} of {length}", f"expected the last step, y[:, -1]; {UNROLLED}")
         left = ((),) if keep else ()
-        return replace(self, axes=self.axes[:axis] + left + self.axes[axis + 1 :], last=self.last or kind == ("T",))
+        last = self.last or (kind == ("T",) and length > 1)  # the only step of a file of one step ends no sequence
+        return replace(self, axes=self.axes[:axis] + left + self.axes[axis + 1 :], last=last)
 
     def cut(self, axis: int, start: int, stop: int, stride: int, name: str) -> Flow:
         """A slice of an axis: all of it, or its last step."""

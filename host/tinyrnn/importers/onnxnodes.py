@@ -16,7 +16,8 @@ from tinyrnn.importers.onnxfile import Node
 from tinyrnn.importers.onnxshapes import SHAPES
 from tinyrnn.importers.source import Activation, Affine, Dense, Step, refuse
 
-PASSING = ("Identity", "Cast", "Dropout", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split")
+PASSING = ("Identity", "Cast", "Dropout", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split",
+           "Expand", "Flatten")  # fmt: skip
 
 KNOWN = (
     "expected RNN, LSTM, GRU, Gemm, MatMul, Gather as an embedding, LayerNormalization, BatchNormalization and what lies "
@@ -37,6 +38,11 @@ CURES = {
     "Split": "expected one path through the layers, without loops over cells",
 }
 
+INSIDE = {
+    "Loop": "expected RNN, LSTM and GRU nodes: give the .keras or .h5 that tf2onnx converted, or a PyTorch model as .pt2",
+    "If": "the sizes decide its branch: name the axis in squeeze(), or give a PyTorch model as .pt2",
+}
+
 FUNCTIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 
 TAILS = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "ArgMax": "argmax"}
@@ -47,6 +53,8 @@ def apply(node: Node, given: list[Any], opset: int) -> list[Any]:
     kind, name = node.kind, f"{node.kind} {node.name}"
     if kind in GATES:
         return recurrent(node, given)
+    if any(value is None for value in node.attributes.values()):
+        raise refuse(name, "has a graph inside", INSIDE.get(kind, INSIDE["Loop"]))
     if all(value is None or isinstance(value, np.ndarray) for value in given):
         return list(onnxconst.evaluate(node, given, opset))
     if kind in PASSING and isinstance(given[0], (InitialState, Lengths, CellState)):
@@ -79,11 +87,13 @@ def _concat(node: Node, given: list[Any]) -> Any:
     name = f"{node.kind} {node.name}"
     if any(isinstance(value, CellState) for value in given):
         return CellState()
+    if all(isinstance(value, InitialState) for value in given):
+        return given[0]
     flows = [value for value in given if isinstance(value, Flow)]
     pair = _pair_of_classes(name, flows, node.attributes.get("axis")) if len(flows) == len(given) == 2 else None
     if pair is not None:
         return pair
-    if len(flows) < len(given) or node.attributes.get("axis") != 0 or any(f.axes[0] != () or not f.last for f in flows):
+    if len(flows) < len(given) or node.attributes.get("axis") != 0 or any(f.axes[0] != () or not f.is_last for f in flows):
         raise refuse(name, "joins several paths", CURES["Concat"])
     return Stack(tuple(flow.squeeze([0], name) for flow in flows))
 

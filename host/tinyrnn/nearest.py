@@ -1,0 +1,161 @@
+"""The integer network that is near enough to its float model: int8 first, finer weights and other ranges where it is not.
+
+Rows of finer weights (docs/numerics.md, equation 36) cost twice a row's bytes and multiplications, so only those stay
+that the error needs. Everything is decided by measuring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinyrnn.errors import ModelError
+from tinyrnn.floatmodel import FloatModel
+from tinyrnn.integer_error import BETTER, Evidence, IntegerError, Judge, at_fault
+from tinyrnn.quantize import Quantized, quantized
+
+HARDEST = 12  # sequences on which the search measures
+WORTH = 0.8  # a change stays when it leaves no more than this part of the error
+SLACK = 1.15  # of the error with all rows finer, that the chosen rows may leave
+NARROWEST = 3  # powers of two by which a state's range may be smaller than what calibration saw
+
+Fine = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An integer network and how near it is to its float model."""
+
+    quantized: Quantized
+    error: IntegerError
+    fault: str | None  # the layer at fault, where the error is above a warning's limit
+    finer: Fine  # product -> its rows of finer weights
+
+    def warning(self) -> str | None:
+        """One line where the error is above the limits: how much, where, and what helps."""
+        if self.fault is None:
+            return None
+        error = self.error
+        cure = (
+            "it may not matter for your inputs: give a recording of them with --data, which is then measured instead"
+            if error.source == "probing sequences"
+            else "expected less: try another cell or seed, or train with weight decay"
+        )
+        return f"the integers are off by {100 * error.largest_share:.3g} % of the range on '{error.worst}'; {self.fault} is at fault; {cure}"
+
+
+def measured(model: FloatModel) -> Measured:
+    """Quantize and measure on the recording that the model knows, or on probing sequences. Raises ModelError."""
+    evidence, reach = Evidence.of(model)
+    model = replace(model, calibration=replace(model.calibration, reach=reach)).folded()
+    judge = Judge(model, evidence)
+    best = quantized(model)
+    error = judge.measure(best.network)
+    finer: Fine = {}
+    if error.above(BETTER):
+        best, finer = _Search(judge.hardest(best.network, HARDEST)).run(best)
+        error = judge.measure(best.network)
+    fault = at_fault(judge, best.network, best.bits) if error.above() else None
+    return Measured(best, error, fault, finer)
+
+
+class _Search:
+    """Tries variants of the network on the sequences that matter."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+        self.narrower = [0] * len(judge.model.cells)
+
+    def run(self, first: Quantized) -> tuple[Quantized, Fine]:
+        """The nearest network found, and its finer rows."""
+        best, least = first, self.judge.measure(first.network).amount
+        best, least = self._ranges(best, least)
+        everything = {name: tuple(range(rows)) for name, rows in _products(best).items()}
+        finest = self._quantized(everything)
+        amount = self.judge.measure(finest.network).amount if finest else least
+        if finest is None or amount > WORTH * least:
+            return best, {}
+        fine = self._fewest(everything, amount)
+        return self._must(fine), fine
+
+    def _ranges(self, best: Quantized, least: float) -> tuple[Quantized, float]:
+        """Smaller ranges of states: a finer state against one that saturates now and then."""
+        for cell in range(len(self.narrower)):
+            for n in range(1, NARROWEST + 1):
+                before, self.narrower[cell] = self.narrower[cell], n
+                tried = self._quantized({})
+                amount = self.judge.measure(tried.network).amount if tried else least
+                if amount > WORTH * least:
+                    self.narrower[cell] = before
+                    break
+                best, least = self._must({}), amount
+        return best, least
+
+    def _fewest(self, fine: Fine, finest: float) -> Fine:
+        """As few rows as do: whole products first, the largest of all first, then rows by what rounding takes from them."""
+        for name in sorted(fine, key=lambda name: -len(fine[name])):
+            fewer = {other: rows for other, rows in fine.items() if other != name}
+            if self._enough(fewer, finest):
+                fine = fewer
+        for name in fine:
+            if name == "head":
+                continue
+            order = self._by_rounding(name, fine)
+            low, high = 0, len(order)  # high does
+            while high - low > 1:
+                middle = (low + high) // 2
+                if self._enough({**fine, name: tuple(sorted(order[:middle]))}, finest):
+                    high = middle
+                else:
+                    low = middle
+            fine = {**fine, name: tuple(sorted(order[:high]))}
+        return fine
+
+    def _enough(self, fine: Fine, finest: float) -> bool:
+        tried = self._quantized(fine)
+        if tried is None:
+            return False
+        error = self.judge.measure(tried.network)
+        return error.amount <= SLACK * finest or not error.above(BETTER)
+
+    def _by_rounding(self, name: str, fine: Fine) -> list[int]:
+        """The product's rows, those first that lose most with 8 bits."""
+        whole, coarse = (_weights(self._must(rows), name) for rows in (fine, {}))
+        lost = np.abs(whole - coarse).sum(axis=1)
+        return [int(r) for r in np.argsort(-lost, kind="stable") if lost[r] > 0] or [0]
+
+    def _must(self, fine: Fine) -> Quantized:
+        found = self._quantized(fine)
+        assert found is not None, "it was quantized before"
+        return found
+
+    def _quantized(self, fine: Fine) -> Quantized | None:
+        """None where rows have no room."""
+        model = self.judge.model
+        reach = tuple(
+            replace(each, state=each.state * 2.0**-n)
+            for each, n in zip(model.calibration.reach, self.narrower, strict=True)
+        )
+        try:
+            return quantized(replace(model, calibration=replace(model.calibration, reach=reach)), fine)
+        except ModelError:
+            return None
+
+
+def _products(found: Quantized) -> dict[str, int]:
+    """Every product that can have finer rows, and its rows."""
+    products = {
+        f"layer {number} {name}": part.shape[0]
+        for number, cell in enumerate(found.network.cells)
+        for name, part in cell.parts
+        if name != "R"
+    }
+    return {**products, "head": found.network.outputs}
+
+
+def _weights(found: Quantized, product: str) -> np.ndarray:
+    """The weights (R, C) that a product of the network has, in the unit of its results."""
+    layer, name = product.removeprefix("layer ").split()
+    return dict(found.network.cells[int(layer)].parts)[name].real()
