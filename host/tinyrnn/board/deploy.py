@@ -19,6 +19,7 @@ from tinyrnn.board import package
 from tinyrnn.board.identity import Identity
 from tinyrnn.board.link import Link
 from tinyrnn.errors import BoardError, LinkError, ModelError
+from tinyrnn.words import counted
 
 # Heap that is taken, in bytes; measured (docs/deploy.md), and rather too low: the trial on the board is the judge
 IMPORT_PER_MPY_BYTE = 1.0  # by the package's code, once imported
@@ -230,7 +231,7 @@ class _Deploy:
         free = self.identity.flash_blocks_free
         if need > free:
             raise BoardError(
-                f"{self.port}: flash has {free * block} bytes free; expected {need * block} ({len(sizes)} new files of "
+                f"{self.port}: flash has {free * block} bytes free; expected {need * block} ({counted(len(sizes), 'new file')} of "
                 f"{sum(sizes)} bytes, in blocks of {block}; the old ones stay until these work): remove files from the board"
             )
 
@@ -253,7 +254,7 @@ class _Deploy:
 
     def _stage(self, version: str, copies: dict[str, str], sends: dict[str, bytes]) -> None:
         total = sum(map(len, sends.values()))
-        self.notice(f"copying {len(sends)} files")
+        self.notice(f"copying {counted(len(sends), 'file')}")
         self.link.run_script("files.py", "copy", version, *((old, new) for new, old in copies.items()), timeout_s=60)
         sent = 0
 

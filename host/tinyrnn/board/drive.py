@@ -12,6 +12,7 @@ from tinyrnn import files
 from tinyrnn.board import package
 from tinyrnn.board.text import kilobytes
 from tinyrnn.errors import BoardError
+from tinyrnn.words import counted
 
 if TYPE_CHECKING:
     from tinyrnn.board.deploy import Model
@@ -58,7 +59,7 @@ def write_drive(folder: str, model: Model) -> list[str]:
         ) from None
     done = f"nothing to copy: {model.name} and urnn are there, whole"
     if sizes:
-        done = f"{len(sizes)} files, {kilobytes(sum(sizes))}"
+        done = f"{counted(len(sizes), 'file')}, {kilobytes(sum(sizes))}"
     return [
         f"board     {board}, CircuitPython {version} at {folder}",
         f"copied    {done}",

@@ -13,6 +13,7 @@ from tinyrnn.cli import screen
 from tinyrnn.data.arguments import add_arguments, from_args, natural, positive
 from tinyrnn.errors import ModelError, TinyrnnError
 from tinyrnn.plan import CELLS, Plan
+from tinyrnn.words import counted
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -121,16 +122,18 @@ def part_of(output: Path, seed: int) -> Path:
 
 def describe(recording: Recording) -> str:
     """What is trained on, in two lines."""
-    kind = "classes" if recording.task == "classification" else "targets"
+    count = len(recording.labels)
+    outputs = f"{count} classes" if recording.task == "classification" else counted(count, "target")
     when = "at the last step" if recording.when == "last" else "at every step"
     lengths = recording.train.lengths
-    steps = f"{lengths.min()}" if lengths.min() == lengths.max() else f"{lengths.min()} to {lengths.max()}"
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    steps = counted(longest, "step") if shortest == longest else f"{shortest} to {longest} steps"
     names = screen.shown(", ".join(recording.labels))
     names = names if len(names) <= 70 else names[:67] + "..."
     return (
-        f"{screen.shown(recording.name)}: {len(recording.train)} training and {len(recording.test)} test sequences "
-        f"of {steps} steps; split: {recording.split}\n"
-        f"{len(recording.channels)} channels -> {len(recording.labels)} {kind} {when}: {names}"
+        f"{screen.shown(recording.name)}: {len(recording.train)} training and {counted(len(recording.test), 'test sequence')} "
+        f"of {steps}; split: {recording.split}\n"
+        f"{counted(len(recording.channels), 'channel')} -> {outputs} {when}: {names}"
     )
 
 

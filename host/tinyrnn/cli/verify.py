@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from tinyrnn.data.arguments import add_arguments, from_args, given, natural
+from tinyrnn.words import counted
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -26,12 +29,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("model", metavar="MODEL.urnn")
     parser.add_argument(
-        "--data", metavar="DATA", help="replay this recording's test set: a name, folder, .csv or .npz that needs no options"
-    )
-    parser.add_argument(
         "--sequences", metavar="N", type=int, default=20, help="random sequences, without --data (default 20)"
     )
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the random sequences (default 0)")
+    parser.add_argument("--seed", metavar="N", type=natural, default=0, help="of the random sequences (default 0)")
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--runtime", metavar="NAME", action="append", help="only this one, may be repeated (default: all that are here)"
@@ -40,6 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--kernels", metavar="NAME", action="append", help="with --on: this kernel set (default: the board's best), or `all`"
     )
+    add_arguments(parser, optional=True)
     return parser
 
 
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         return _on_board(network, raw, args)
     found = [runtimes.get(name) for name in args.runtime] if args.runtime else runtimes.find()
     steps = sum(len(sequence) for sequence in raw)
-    print(f"{args.model}: {len(raw)} sequences, {steps} steps, {network.outputs + network.units} integers a step")
+    print(f"{args.model}: {counted(len(raw), 'sequence')}, {counted(steps, 'step')}, {network.outputs + network.units} integers a step")
     reports = replay_all(network, raw, found)
     show(reports)
     if not args.runtime:
@@ -78,7 +79,7 @@ def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace)
 
     steps = sum(len(sequence) for sequence in raw)
     print(
-        f"{args.model}: {len(raw)} sequences, {steps} steps, {network.outputs + network.units} integers a step", flush=True
+        f"{args.model}: {counted(len(raw), 'sequence')}, {counted(steps, 'step')}, {network.outputs + network.units} integers a step", flush=True
     )
     with Link(args.on) as link:
         client = Client(link)
@@ -91,7 +92,7 @@ def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace)
                     f"sequence): {done.first[0]}; report it with this file"
                 )
             print(
-                f"{args.on} {done.kernels}: {done.sequences} sequences, {done.steps} steps bit-exact in {done.seconds:.1f} s"
+                f"{args.on} {done.kernels}: {counted(done.sequences, 'sequence')}, {counted(done.steps, 'step')} bit-exact in {done.seconds:.1f} s"
             )
         client.quit()
     return 0
@@ -154,16 +155,17 @@ def _sequences(network: Network, args: argparse.Namespace) -> list[np.ndarray]:
     from tinyrnn.errors import DataError
 
     if args.data:
-        from tinyrnn import data
         from tinyrnn.score import raw_sequences
 
-        recording = data.load(args.data)
+        recording = from_args(args)
         if len(recording.channels) != network.inputs:
             raise DataError(
                 f"{args.data}: has {len(recording.channels)} channels, {args.model} takes {network.inputs}; "
                 "expected the recording it was trained on"
             )
         return raw_sequences(network, recording.test)
+    if needless := given(args):
+        raise DataError(f"{needless[0]} says something of a recording; name it with --data")
     if args.sequences < 1:
         raise DataError(f"--sequences {args.sequences}: expected 1 or more")
     rng = np.random.default_rng(args.seed)
