@@ -196,6 +196,7 @@ class Kind:
     """A kind of file that commands write."""
 
     words: str
+    example: str
     is_one: Callable[[BinaryIO], bool]
 
 
@@ -208,9 +209,9 @@ def _is_float(stream: BinaryIO) -> bool:
         return False
 
 
-FLOAT = Kind("a model.pt that tinyrnn wrote", _is_float)
-PACKED = Kind("a .urnn file", lambda stream: stream.read(4) == b"URNN")
-PART = Kind("a checkpoint", lambda stream: True)  # its name is tinyrnn's own; one that is damaged is replaced
+FLOAT = Kind("a model.pt that tinyrnn wrote", "model.pt", _is_float)
+PACKED = Kind("a .urnn file", "model.urnn", lambda stream: stream.read(4) == b"URNN")
+PART = Kind("a checkpoint", "model.part", lambda stream: True)  # its name is tinyrnn's own; one that is damaged is replaced
 
 
 def check_output(
@@ -226,7 +227,7 @@ def check_output(
         target = _target(output)
         there = target.exists()
     except IsADirectoryError:
-        raise ModelError(f"{output}: is a folder; expected the name of a file, such as {output / 'model.pt'}") from None
+        raise ModelError(f"{output}: is a folder; expected the name of a file, such as {output / kind.example}") from None
     except NotADirectoryError:
         raise _no_folder(output) from None
     except OSError as error:

@@ -218,8 +218,7 @@ def _decode(path: Path) -> str:
         raw = files.read(path, LARGEST_BYTES)
     except OSError as error:
         if error.errno == errno.EFBIG:
-            cure = "split it into several files in a folder, or save it as .npz"
-            raise DataError(f"{path}: {error.strerror}; expected a smaller CSV file: {cure}") from None
+            raise DataError(f"{path}: {error.strerror}; expected a smaller CSV file: save it as .npz") from None
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); expected a CSV file, check its permissions"
         ) from None
