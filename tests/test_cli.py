@@ -93,7 +93,7 @@ def test_verify_says_what_differs(folder, need_runtime, monkeypatch, capsys):
     [
         (("quantize", "absent.pt"), 4, "no such file; expected a model.pt made by `tinyrnn train`"),
         (("quantize", "text.pt"), 4, "cannot be read as a PyTorch file"),
-        (("quantize", "model.pt", "-o", "no/such/x.urnn"), 4, "the folder no/such does not exist; make it with: mkdir -p no/such"),
+        (("quantize", "model.pt", "-o", "no/such/x.urnn"), 4, "no/such does not exist; make it with: mkdir -p no/such"),
         (("info", "absent.urnn"), 4, "expected a .urnn file"),
         (("info", "text.pt"), 4, "not a .urnn file"),
         (("verify", "text.pt"), 4, "not a .urnn file"),

@@ -145,7 +145,7 @@ def test_read_is_limited(tmp_path: Path) -> None:
 @pytest.mark.parametrize("make", [lambda path: path.symlink_to("/dev/zero"), os.mkfifo, os.mkdir])
 def test_read_never_waits(tmp_path: Path, make) -> None:
     make(tmp_path / "odd")
-    with pytest.raises(OSError, match="is a (device|FIFO|folder)"):
+    with pytest.raises(OSError, match=r"is a (device|FIFO|folder)"):
         files.read(tmp_path / "odd", 100)
 
 
@@ -157,7 +157,7 @@ def test_what_may_be_written_over(tmp_path: Path) -> None:
             if kind in kinds:
                 files.check_output(path, kind)
             else:
-                with pytest.raises(ModelError, match="which alone is replaced; choose another name"):
+                with pytest.raises(ModelError, match=r"which alone is replaced; choose another name"):
                     files.check_output(path, kind)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -170,7 +170,7 @@ def test_a_state_dict_of_pytorch_is_not_written_over_but_our_own_model_is(tmp_pa
 
     path = tmp_path / "model.pt"
     torch.save(torch.nn.GRU(2, 3).state_dict(), path)
-    with pytest.raises(ModelError, match="not a model.pt that tinyrnn wrote"):
+    with pytest.raises(ModelError, match=r"not a model\.pt that tinyrnn wrote"):
         files.check_output(path, files.FLOAT)
     floatmodel.save(random_float_model(np.random.default_rng(0), 2, (3,), 2), path)
     files.check_output(path, files.FLOAT)

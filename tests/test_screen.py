@@ -16,16 +16,16 @@ import pytest
 
 pytest.importorskip("torch", reason="needs torch: pip install 'tinyrnn[train]'")
 
-from tinyrnn import cli, floatmodel, modelfile  # noqa: E402
-from tinyrnn.cli import screen  # noqa: E402
-from tinyrnn.data import load  # noqa: E402
-from tinyrnn.errors import DataError, ModelError  # noqa: E402
-from tinyrnn.network import pack, unpack  # noqa: E402
-from tinyrnn.quantize import quantize, random_float_model  # noqa: E402
-from urnn import format as frame  # noqa: E402
+from tinyrnn import cli, floatmodel, modelfile
+from tinyrnn.cli import screen
+from tinyrnn.data import load
+from tinyrnn.errors import DataError, ModelError
+from tinyrnn.network import pack, unpack
+from tinyrnn.quantize import quantize, random_float_model
+from urnn import format as frame
 
 # A title for the window, colour, rich's markup and emoji, a turn of the line's direction, a new line of its own
-EVIL = ("\x1b]0;evil\x07", "\x1b[31mred", "[b]x[/b]", "[/b]", ":smile:", "\u202eabc", "a\u2028b", "\x9b31m", "\x7f", "\x08\x08")
+EVIL = ("\x1b]0;evil\x07", "\x1b[31mred", "[b]x[/b]", "[/b]", ":smile:", "\u202eabc", "a\u2028b", "\x9b31m", "\x7f", "\x08")
 
 
 def printable(text: str) -> bool:
@@ -143,10 +143,16 @@ def test_any_encoding_of_the_terminal(evil: Path, encoding: str) -> None:
 @pytest.mark.parametrize(("where", "status"), [(">/dev/full", 1), (">&-", 0), ("2>&-", 0), ("| head -c 1", 0)])
 def test_an_output_that_takes_nothing(evil: Path, where: str, status: int) -> None:
     done = subprocess.run(
-        f"{sys.executable} -m tinyrnn info evil.urnn {where}", shell=True, capture_output=True, text=True, cwd=evil, check=False
+        f"{sys.executable} -m tinyrnn info evil.urnn {where}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        cwd=evil,
+        check=False,
     )
     assert done.returncode == status
-    assert done.stderr == ("" if status == 0 else "tinyrnn: error: No space left on device; expected to read and write here\n")
+    said = "tinyrnn: error: No space left on device; expected to read and write here\n"
+    assert done.stderr == (said if status else "")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX; run it on Linux or macOS")

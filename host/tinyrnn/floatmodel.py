@@ -112,8 +112,8 @@ class FloatModel:
         if (self.std < SMALLEST).any():
             c = int(self.std.argmin())
             raise ModelError(
-                f"model's channel {c} has a standard deviation of {self.std[c]:.3g}; expected {SMALLEST:g} or more: give it in "
-                "a smaller unit"
+                f"model's channel {c} has a standard deviation of {self.std[c]:.3g}; expected {SMALLEST:g} or more: give it "
+                "in a smaller unit"
             )
         if len(self.channels) != width:
             raise ModelError(f"model has {len(self.channels)} channel names; expected {width}, the inputs of its mean")
@@ -149,8 +149,8 @@ class FloatModel:
         check_array("calibration sample", seen.sample, (None, inputs))
         if len(seen.sample) > MOST_SAMPLES:
             raise ModelError(
-                f"model's calibration sample has {len(seen.sample)} steps; expected at most {MOST_SAMPLES}, each board replays "
-                "them in its self-test: keep the first few"
+                f"model's calibration sample has {len(seen.sample)} steps; expected at most {MOST_SAMPLES}, each board "
+                "replays them in its self-test: keep the first few"
             )
         for sequence in seen.sequences:
             check_array("calibration sequence", sequence, (None, inputs))

@@ -22,7 +22,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Network, bytes]:
     data = read_bytes(path)
     if data[:2] == b"PK":  # an archive, as torch.save() and Keras write it
         raise ModelError(
-            f"{path}: not a .urnn file but an archive; expected one that `tinyrnn quantize` or `tinyrnn import -o X.urnn` made"
+            f"{path}: not a .urnn file but an archive; expected what `tinyrnn quantize` or `tinyrnn import -o X.urnn` made"
         )
     try:
         return unpack(data), data
@@ -48,6 +48,6 @@ def write(network: Network, path: str | os.PathLike[str]) -> int:
         files.write(target, data)
     except OSError as error:
         raise ModelError(
-            f"{target}: {error.strerror}; expected a folder that exists, is writable and has room; the file there is as it was"
+            f"{target}: {error.strerror}; expected a folder that is there, writable, with room; the file there is as it was"
         ) from None
     return len(data)

@@ -231,8 +231,9 @@ class _Deploy:
         free = self.identity.flash_blocks_free
         if need > free:
             raise BoardError(
-                f"{self.port}: flash has {free * block} bytes free; expected {need * block} ({counted(len(sizes), 'new file')} of "
-                f"{sum(sizes)} bytes, in blocks of {block}; the old ones stay until these work): remove files from the board"
+                f"{self.port}: flash has {free * block} bytes free; expected {need * block} "
+                f"({counted(len(sizes), 'new file')} of {sum(sizes)} bytes, in blocks of {block}; the "
+                "old ones stay until these work): remove files from the board"
             )
 
     def _check_heap(self, built: package.Package) -> None:

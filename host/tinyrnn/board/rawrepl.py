@@ -207,7 +207,8 @@ class RawRepl:
         except struct.error:
             raise self._silent() from None
         except OSError as error:  # pyserial's SerialException among them
-            raise LinkError(f"{self.port}: the board went away ({_reason(error)}); expected it to stay connected: {CABLE}") from None
+            seen = f"the board went away ({_reason(error)})"
+            raise LinkError(f"{self.port}: {seen}; expected it to stay connected: {CABLE}") from None
 
     def _silent(self) -> LinkError:
         return LinkError(f"{self.port}: no answer within {self.timeout_s:g} s; expected a MicroPython REPL: {CABLE}")

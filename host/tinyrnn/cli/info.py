@@ -63,7 +63,10 @@ def run(args: argparse.Namespace) -> int:
     for c in facts["inputs"]:
         e = c["exponent"]
         inputs.add_row(
-            screen.shown(c["name"]), "as it is" if e == 0 else f"round(value * 2^{e})", f"{c['low']} .. {c['high']}", str(c["offset"])
+            screen.shown(c["name"]),
+            "as it is" if e == 0 else f"round(value * 2^{e})",
+            f"{c['low']} .. {c['high']}",
+            str(c["offset"]),
         )
     console.print(inputs)
     layers = Table(title="matrices: int8 weights, one power of two a row", title_justify="left")

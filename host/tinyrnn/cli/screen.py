@@ -65,7 +65,7 @@ def guarded() -> Iterator[None]:
     before = sys.stdout, sys.stderr
     errors = [getattr(stream, "errors", None) for stream in before]
     with open(os.devnull, "w") as nowhere:
-        sys.stdout, sys.stderr = (Shown(stream or nowhere) for stream in before)  # type: ignore[assignment]
+        sys.stdout, sys.stderr = (Shown(stream or nowhere) for stream in before)
         try:
             for stream in before:
                 _reconfigure(stream, "backslashreplace")
@@ -93,7 +93,7 @@ def console(stderr: bool = False, **options: Any) -> Console:
     raw: TextIO = stream.stream if isinstance(stream, Shown) else stream
 
     class Plain(Console):
-        def render_str(self, text: str, **how: Any) -> Text:  # type: ignore[override]
+        def render_str(self, text: str, **how: Any) -> Text:
             return super().render_str(shown(text, "\n\t"), **how)
 
     return Plain(file=raw, highlight=False, markup=False, emoji=False, **options)

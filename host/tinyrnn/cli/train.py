@@ -131,8 +131,8 @@ def describe(recording: Recording) -> str:
     names = screen.shown(", ".join(recording.labels))
     names = names if len(names) <= 70 else names[:67] + "..."
     return (
-        f"{screen.shown(recording.name)}: {len(recording.train)} training and {counted(len(recording.test), 'test sequence')} "
-        f"of {steps}; split: {recording.split}\n"
+        f"{screen.shown(recording.name)}: {len(recording.train)} training and "
+        f"{counted(len(recording.test), 'test sequence')} of {steps}; split: {recording.split}\n"
         f"{counted(len(recording.channels), 'channel')} -> {outputs} {when}: {names}"
     )
 

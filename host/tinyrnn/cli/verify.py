@@ -54,8 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.on:
         return _on_board(network, raw, args)
     found = [runtimes.get(name) for name in args.runtime] if args.runtime else runtimes.find()
-    steps = sum(len(sequence) for sequence in raw)
-    print(f"{args.model}: {counted(len(raw), 'sequence')}, {counted(steps, 'step')}, {network.outputs + network.units} integers a step")
+    print(_announced(network, raw, args.model))
     reports = replay_all(network, raw, found)
     show(reports)
     if not args.runtime:
@@ -71,16 +70,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _announced(network: Network, raw: list[np.ndarray], model: str) -> str:
+    """What is going to be compared."""
+    steps = counted(sum(len(sequence) for sequence in raw), "step")
+    return f"{model}: {counted(len(raw), 'sequence')}, {steps}, {network.outputs + network.units} integers a step"
+
+
 def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace) -> int:
     """Replay on the board with each kernel set that was asked for, a line for each."""
     from tinyrnn.board.link import Link
     from tinyrnn.board.protocol import Client
     from tinyrnn.errors import Mismatch
 
-    steps = sum(len(sequence) for sequence in raw)
-    print(
-        f"{args.model}: {counted(len(raw), 'sequence')}, {counted(steps, 'step')}, {network.outputs + network.units} integers a step", flush=True
-    )
+    print(_announced(network, raw, args.model), flush=True)
     with Link(args.on) as link:
         client = Client(link)
         names = args.kernels or [client.kernels[0]]
@@ -92,7 +94,8 @@ def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace)
                     f"sequence): {done.first[0]}; report it with this file"
                 )
             print(
-                f"{args.on} {done.kernels}: {counted(done.sequences, 'sequence')}, {counted(done.steps, 'step')} bit-exact in {done.seconds:.1f} s"
+                f"{args.on} {done.kernels}: {counted(done.sequences, 'sequence')}, {counted(done.steps, 'step')} bit-exact "
+                f"in {done.seconds:.1f} s"
             )
         client.quit()
     return 0

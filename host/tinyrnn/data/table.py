@@ -144,9 +144,8 @@ def read_table(path: Path) -> Table:
                 rows.append(row)
                 lines.append(reader.line_num)
                 if len(row) > MOST_CHANNELS:
-                    raise DataError(
-                        f"{path}:{lines[-1]}: {len(row)} columns; expected at most {MOST_CHANNELS}, one for each value of a sensor"
-                    )
+                    seen = f"{len(row)} columns; expected at most {MOST_CHANNELS}, one for each value of a sensor"
+                    raise DataError(f"{path}:{lines[-1]}: {seen}")
     except csv.Error as error:
         raise DataError(
             f"{path}:{reader.line_num}: not a CSV file ({error}); expected rows of numbers, look for a stray"
