@@ -395,6 +395,9 @@ def test_command_trains_other_cells(
         (("--projection", "3"), "expected an lstm: --cell lstm"),
         (("--layernorm-between",), "use --layers 2"),
         (("--rank", "6", "--units", "6"), "a rank of 6 saves nothing"),
+        (("--units", "2147483647"), "1 layer of 2147483647 units; expected at most 16 of 2048: no board holds more"),
+        (("--layers", "2147483647"), "--layers 2147483647; expected at most 16: no board holds more"),
+        (("--cells", ",".join(["rnn"] * 17)), "17 layers of 32 units; expected at most 16 of 2048"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -254,10 +254,15 @@ def check_output(
     os.unlink(temporary)
 
 
+def replaceable(path: Path, kind: Kind) -> bool:
+    """Whether the file there is empty or of that kind. Raises OSError where it is no file."""
+    with open_file(path) as stream:
+        return os.fstat(stream.fileno()).st_size == 0 or kind.is_one(stream)
+
+
 def _check_kind(output: Path, target: Path, kind: Kind) -> None:
     try:
-        with open_file(target) as stream:
-            ours = os.fstat(stream.fileno()).st_size == 0 or kind.is_one(stream)
+        ours = replaceable(target, kind)
     except OSError as error:
         raise ModelError(f"{output}: cannot be read ({error.strerror}); choose another name with -o") from None
     if not ours:

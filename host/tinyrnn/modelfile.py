@@ -21,9 +21,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Network, bytes]:
     """The network in a .urnn file, and the file's bytes: of one reading. Raises ModelError."""
     data = read_bytes(path)
     if data[:2] == b"PK":  # an archive, as torch.save() and Keras write it
-        raise ModelError(
-            f"{path}: not a .urnn file but an archive; expected what `tinyrnn quantize` or `tinyrnn import -o X.urnn` made"
-        )
+        cure = f"tinyrnn quantize {path}" if files.FLOAT_MARK in data else f"tinyrnn import {path} -o NEW.urnn"
+        raise ModelError(f"{path}: not a .urnn file but an archive, perhaps a float model; expected a .urnn file: {cure}")
     try:
         return unpack(data), data
     except ModelError as error:

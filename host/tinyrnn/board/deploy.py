@@ -70,6 +70,8 @@ def read_model(path: str | Path) -> Model:
     # A name that every file system has, and that needs no quoting at the REPL
     if not name.isascii() or len(name) > 60 or not name.isprintable() or set(name) & set("\"'\\/:*?<>|~"):
         raise ModelError(f"{path}: {name!r} cannot be its name on a board; expected at most 60 plain characters: rename it")
+    if name.lower().endswith((".py", ".mpy")):
+        raise ModelError(f"{path}: {name!r} would replace a program on the board; expected another name: rename it")
     try:
         urnn.load(bytearray(data), kernels="plain")
     except ValueError as error:

@@ -222,13 +222,10 @@ class RawRepl:
 
 def _reason(error: Exception) -> str:
     """What the system said, without pyserial's words and the port's name around it."""
-    number = getattr(error, "errno", None)
-    found = re.search(r"\((\d+), '([^']*)'\)|\[Errno \d+\] ([^:\[]+)", str(error))
-    if number:
-        return os.strerror(number)
-    if found:
-        return (found[2] or found[3]).strip()
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
+    text = (str(error).splitlines() or [""])[0]
+    said = [int(number) for pair in re.findall(r"\[Errno (\d+)\]|\((\d+), '", text) for number in pair if number]
+    number = getattr(error, "errno", None) or (said[-1] if said else None)
+    return os.strerror(number) if number else text or type(error).__name__
 
 
 def last_line(text: bytes) -> str:

@@ -12,7 +12,7 @@ from tinyrnn import files
 from tinyrnn.cli import screen
 from tinyrnn.data.arguments import add_arguments, from_args, natural, positive
 from tinyrnn.errors import ModelError, TinyrnnError
-from tinyrnn.plan import CELLS, Plan
+from tinyrnn.plan import CELLS, MOST_LAYERS, Plan
 from tinyrnn.words import counted
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
     if args.cells and (args.cell or args.layers):
         other = "--cell" if args.cell else "--layers"
         raise ModelError(f"--cells names every layer, and {other} as well; expected one of them")
+    if (args.layers or 1) > MOST_LAYERS:  # before there is a name for each
+        raise ModelError(f"--layers {args.layers}; expected at most {MOST_LAYERS}: no board holds more")
     return Plan(
         cells=args.cells or (args.cell or "gru",) * (args.layers or 1),
         units=args.units,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tinyrnn.runtimes import Runtime
     from tinyrnn.verify import Report
 
+MOST_SEQUENCES = 100_000  # random ones, of 50 steps each: hours on any runtime
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Add the command's parser and return it."""
@@ -169,8 +171,8 @@ def _sequences(network: Network, args: argparse.Namespace) -> list[np.ndarray]:
         return raw_sequences(network, recording.test)
     if needless := given(args):
         raise DataError(f"{needless[0]} says something of a recording; name it with --data")
-    if args.sequences < 1:
-        raise DataError(f"--sequences {args.sequences}: expected 1 or more")
+    if not 1 <= args.sequences <= MOST_SEQUENCES:
+        raise DataError(f"--sequences {args.sequences}: expected 1 or more, at most {MOST_SEQUENCES}")
     rng = np.random.default_rng(args.seed)
     low, high = network.input.low.astype(np.int64), network.input.high.astype(np.int64)
     # Mostly within the range that counts, sometimes at the ends of what a sample may be
