@@ -14,6 +14,7 @@ from tinyrnn.cells.norm import Normalisation
 from tinyrnn.cells.rnn import RNN
 from tinyrnn.matrix import LIMIT, Matrix, Norm, Part, Product
 from tinyrnn.network import Channels, Network, pack
+from tinyrnn.rows import FINE_MAX, fine_matrix
 
 KINDS = ("ordinary", "extreme", "sparse")
 # Cells with a state; each is a class of its own in the suite. "-" and an option: see random_cell()
@@ -59,10 +60,28 @@ def random_norm(rng: np.random.Generator, n: int, kind: str) -> Norm:
     return Norm(gain.astype(np.int16), (bias >> 3).astype(np.int16), int(rng.integers(1, 3000)), int(rng.integers(10, 16)))
 
 
+def random_fine(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Product:
+    """A matrix of which some rows have weights of 15 bits, their sums right at the bound where it is extreme."""
+    wild = random_matrix(rng, rows, cols, kind)
+    chosen = np.flatnonzero(rng.random(rows) < 0.5) if rows > 1 else np.zeros(1, np.int64)
+    chosen = chosen if len(chosen) else np.array([rows - 1])
+    weight = wild.weight.astype(np.int64)
+    most = min(FINE_MAX, 32000 // cols)
+    weight[chosen] = (
+        rng.choice([-most, most], (len(chosen), cols)) if kind == "extreme" else rng.integers(-most, most + 1, (len(chosen), cols))
+    )
+    shift = wild.shift.astype(np.int64)
+    bias = wild.bias.astype(np.int64) - ((1 << shift) >> 1)
+    room = LIMIT - 1 - np.abs(weight).sum(axis=1) * 32767 - (1 << shift)
+    return fine_matrix(weight, np.clip(bias, -room, room), shift, chosen)
+
+
 def random_part(rng: np.random.Generator, rows: int, cols: int, kind: str, plain: bool) -> Part:
-    """A matrix; or, unless it is to be plain, one time in two of low rank, normalised, or both."""
+    """A matrix; or, unless it is to be plain, two times in three of low rank, normalised, both, or with finer rows."""
     low = norm = None
     choice = 0 if plain else int(rng.integers(0, 6))
+    if choice == 4:
+        return random_fine(rng, rows, cols, kind)
     inner = cols
     if choice in (1, 3):
         inner = int(rng.integers(1, 9))

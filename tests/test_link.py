@@ -281,7 +281,7 @@ def test_what_the_system_says_of_a_port_is_said_once(error: OSError, want: str) 
     assert _reason(error) == want
 
 
-def test_a_port_that_is_none_is_one_clean_line(tmp_path: Path) -> None:
+def test_a_port_that_is_none_is_one_clean_line(tmp_path: object) -> None:
     for path, words in ((tmp_path, "Is a directory"), (tmp_path / "file", "Inappropriate ioctl for device")):
         if path != tmp_path:
             path.write_bytes(b"")

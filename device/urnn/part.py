@@ -3,7 +3,7 @@
 Section b"PART", u32 0, stands before the first cell that has one: it makes urnn.load() and deploy ask for this module.
 Where a cell has a product, u16 rows = 0 of the matrix gives way to: u16 0, u8 1 when normalised, u8 0, u16 rank K or 0,
 u16 F; matrix B (K x cols) when there is a rank; matrix (rows + F x K or cols); when F > 0 the table of fine(), F times
-u16 row, u16 shift; the table of scale() when it is normalised.
+u16 row, u16 shift, rows ascending; the table of scale() when it is normalised.
 """
 
 from struct import unpack_from
@@ -35,12 +35,12 @@ def product(data, at, stop, rows, cols, x, program):
     program.add(MATVEC, m, x, y, rows + extra)
     if extra:
         end = at + 4 * extra
-        for i in range(at, end if end <= stop else at, 4):
-            row, shift = unpack_from("<HH", data, i)
-            if row >= rows or shift > 30:
-                end = stop + 1
-        if end > stop:
-            raise ValueError("product: out of range")
+        last = -1
+        for i in range(at, end, 4):
+            row, shift = unpack_from("<HH", data, i) if end <= stop else (0, 31)
+            if not last < row < rows or shift > 30:
+                raise ValueError("product: out of range")
+            last = row
         program.add(FINE, memoryview(data)[at:end], memoryview(y)[rows:], y, extra)
         at = end
     if norm:

@@ -25,6 +25,7 @@ WARN_LOGIT_SHARE = 0.05  # largest difference of a logit
 WARN_DECISIONS = 0.01  # decisions that differ
 REFUSE_MEAN_SHARE = 0.1  # mean difference, of the range
 REFUSE_DECISIONS = 0.2
+RECORDING = "the recording"  # the source of sequences that the user has given
 BETTER = 0.5  # the quantizer looks for a nearer network above this part of a warning's limit
 
 
@@ -42,7 +43,7 @@ class Evidence:
         seen = model.calibration
         if seen.sequences:
             numbered = {f"sequence {i}": x for i, x in enumerate(seen.sequences)}
-            return Evidence(numbered, "the recording", False), seen.reach
+            return Evidence(numbered, RECORDING, False), seen.reach
         if seen.reach:  # calibrated on a recording of which it holds no more than this
             return Evidence({"the file's sample": seen.sample}, "the file's sample of the recording", True), seen.reach
         sequences, reach = probing.settled(model)
@@ -92,15 +93,14 @@ class IntegerError:
         )
         if self.equal_share is None:
             return text
-        ties = self.equal_share < 1 - self.wrong_share
-        return (
-            f"{text}, equal decisions {_percent(self.equal_share)}"
-            + f", all but {_percent(self.wrong_share)} of the others between classes within {_percent(TIE)}" * ties
-        )
+        text += f", equal decisions {_percent(self.equal_share)}"
+        if self.equal_share == 1 or self.wrong_share == 1 - self.equal_share:
+            return text
+        return f"{text}; {_percent(self.wrong_share)} differ between classes further apart than {_percent(TIE)} of the range"
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %" if share < 0.995 or share == 1 else f"{100 * share:.2f} %"
+    return f"{100 * share:.2f} %" if 0.1 <= share < 1 else f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
 class Judge:
@@ -184,7 +184,7 @@ class Judge:
     def by_layer(self, network: Network, bits: Sequence[int]) -> list[float]:
         """The mean share of the error with the layers from k on in float, k = 0 (all of them) .. number of layers (none).
 
-        bits: the fraction bits of what each layer gives. The model has a layer for each of the network's, so it is one of
+        For k = 0 only the inputs are integers. bits: the fraction bits of what each layer gives. The model has a layer for each of the network's, so it is one of
         FloatModel.folded(). Last of all comes the network itself, whose head is in integers too.
         """
         layers = self.model.layers
@@ -192,7 +192,7 @@ class Judge:
         found: list[list[np.ndarray]] = [[] for _ in range(len(layers) + 2)]
         for _, x, lengths in self.batches:
             raw = network.raw(x)
-            given = [(x - self.model.mean) / self.model.std]
+            given = [(raw * 2.0**-network.input_exponents.astype(np.float64) - self.model.mean) / self.model.std]
             given += [y * 2.0**-b for y, b in zip(twin.layer_outputs(raw), bits, strict=True)]
             values = []
             for k, y in enumerate(given):
@@ -206,11 +206,12 @@ class Judge:
 
 
 def at_fault(judge: Judge, network: Network, bits: Sequence[int]) -> str:
-    """The layer whose step from float to integers adds most to the error, in words."""
-    amounts = judge.by_layer(network, bits)
-    added = np.diff(amounts)
-    k = int(added.argmax())
-    return "the head" if k == len(network.cells) else f"layer {k}, {judge.model.layers[k].kind}"
+    """The layer whose step from float to integers adds most to the error, in words; or the inputs, or the head."""
+    added = np.diff([0.0, *judge.by_layer(network, bits)])
+    k = int(added.argmax()) - 1
+    if k < 0:
+        return "the rounding of the inputs"
+    return "the head" if k == len(network.cells) else f"layer {k}, {judge.model.layers[k].kind},"
 
 
 def counting(values: np.ndarray, lengths: np.ndarray, when: str) -> np.ndarray:

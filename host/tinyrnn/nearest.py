@@ -6,15 +6,17 @@ that the error needs. Everything is decided by measuring.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from tinyrnn.errors import ModelError
 from tinyrnn.floatmodel import FloatModel
-from tinyrnn.integer_error import BETTER, Evidence, IntegerError, Judge, at_fault
-from tinyrnn.quantize import Quantized, quantized
+from tinyrnn.integer_error import BETTER, RECORDING, Evidence, IntegerError, Judge, at_fault
+from tinyrnn.network import Nearness, Network
+from tinyrnn.quantize import STEPS_FEW, Quantized, input_steps, quantized
 
 HARDEST = 12  # sequences on which the search measures
 WORTH = 0.8  # a change stays when it leaves no more than this part of the error
@@ -32,6 +34,30 @@ class Measured:
     error: IntegerError
     fault: str | None  # the layer at fault, where the error is above a warning's limit
     finer: Fine  # product -> its rows of finer weights
+    FEW: ClassVar[int] = STEPS_FEW
+
+    @property
+    def network(self) -> Network:
+        """The network, with the error in it."""
+        error = self.error
+        nearness = Nearness(
+            error.largest_share, error.mean_share, error.equal_share, error.outputs, error.source == RECORDING
+        )
+        return replace(self.quantized.network, nearness=nearness)
+
+    @property
+    def input_steps(self) -> dict[str, float]:
+        """Steps of the integer input in one deviation of each channel that is a float in the user's unit."""
+        model = self.quantized.model
+        if model.calibration.integer:
+            return {}
+        steps = input_steps(model, self.quantized.network)
+        return dict(zip(model.channels, steps.tolist(), strict=True))
+
+    @property
+    def few_steps(self) -> list[str]:
+        """Channels whose signal is lost among the integers."""
+        return [name for name, steps in self.input_steps.items() if steps < STEPS_FEW]
 
     def warning(self) -> str | None:
         """One line where the error is above the limits: how much, where, and what helps."""
@@ -40,7 +66,7 @@ class Measured:
         error = self.error
         cure = (
             "it may not matter for your inputs: give a recording of them with --data, which is then measured instead"
-            if error.source == "probing sequences"
+            if error.source != RECORDING
             else "expected less: try another cell or seed, or train with weight decay"
         )
         return f"the integers are off by {100 * error.largest_share:.3g} % of the range on '{error.worst}'; {self.fault} is at fault; {cure}"
@@ -59,6 +85,22 @@ def measured(model: FloatModel) -> Measured:
         error = judge.measure(best.network)
     fault = at_fault(judge, best.network, best.bits) if error.above() else None
     return Measured(best, error, fault, finer)
+
+
+def measure(model: FloatModel, network: Network, sequences: Sequence[np.ndarray] = ()) -> IntegerError:
+    """The error of a network that was read from a file, on sequences (T, C), or on what the model knows.
+
+    Raises ModelError where the two do not belong together.
+    """
+    if (len(model.mean), len(model.labels)) != (network.inputs, network.outputs):
+        raise ModelError(
+            f"the float model has {len(model.mean)} inputs and {len(model.labels)} outputs; "
+            f"expected {network.inputs} and {network.outputs}, as the integer model has"
+        )
+    evidence, _ = Evidence.of(model)
+    if sequences:
+        evidence = Evidence({f"sequence {i}": x for i, x in enumerate(sequences)}, RECORDING, False)
+    return Judge(model, evidence).measure(network)
 
 
 class _Search:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -62,6 +63,35 @@ class Vectors:
 
 
 @dataclass(frozen=True)
+class Nearness:
+    """How near the network was to its float model when it was quantized: IntegerError's figures."""
+
+    largest_share: float  # difference of an output, of the range of the float model's
+    mean_share: float
+    equal_share: float | None  # decisions that are equal; None for a regression
+    outputs: int  # vectors of outputs that were compared
+    recorded: bool  # on the user's recording; else on probing sequences
+
+    def to_bytes(self) -> bytes:
+        equal = math.nan if self.equal_share is None else self.equal_share
+        return struct.pack("<3fI", self.largest_share, self.mean_share, equal, 2 * min(self.outputs, 0x7FFFFFFF) + self.recorded)
+
+    @staticmethod
+    def from_bytes(data: memoryview) -> Nearness | None:
+        """The inverse of ``to_bytes``; None for a section of another make."""
+        if len(data) != 16:
+            return None
+        largest, mean, equal, count = struct.unpack("<3fI", data)
+        return Nearness(largest, mean, None if math.isnan(equal) else equal, count >> 1, bool(count & 1))
+
+    def __str__(self) -> str:
+        source = "the recording" if self.recorded else "probing sequences"
+        text = f"largest difference {100 * self.largest_share:.3g} % of the range, mean {100 * self.mean_share:.3g} %"
+        equal = "" if self.equal_share is None else f", equal decisions {100 * self.equal_share:.5g} %"
+        return f"{text}{equal}, on {source} ({self.outputs} outputs)"
+
+
+@dataclass(frozen=True)
 class Network:
     """All that a .urnn file says."""
 
@@ -77,6 +107,7 @@ class Network:
     name: str = ""
     vectors: Vectors | None = None
     heads: tuple[Head, ...] = ()  # of several; () where all outputs are one
+    nearness: Nearness | None = None
 
     @property
     def inputs(self) -> int:
@@ -178,6 +209,8 @@ def assemble(network: Network) -> bytes:
         sections.append((b"unit", struct.pack("<H", len(exponents)) + exponents + _names(network.channels)))
     if network.name:
         sections.append((b"name", _utf8(network.name)))
+    if network.nearness:
+        sections.append((b"near", network.nearness.to_bytes()))
     if network.vectors:
         sections.append((b"test", _pack_vectors(network.vectors)))
     return frame.seal(sections)
@@ -225,6 +258,8 @@ def parse(data: bytes) -> Network:
             values["channels"] = names if len(names) == net.inputs and any(names) else ()
         elif tag == b"name":
             values["name"] = str(payload, "utf-8")
+        elif tag == b"near":
+            values["nearness"] = Nearness.from_bytes(payload)
         elif tag == b"test":
             values["vectors"] = _unpack_vectors(payload, net)
     if len(values.get("input_exponents", ())) != net.inputs:

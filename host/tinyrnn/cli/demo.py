@@ -31,10 +31,10 @@ def run(args: argparse.Namespace) -> int:
 
     from tinyrnn import data, files, floatmodel, modelfile, runtimes, train
     from tinyrnn.cli import screen
+    from tinyrnn.cli.quantizing import quantize
     from tinyrnn.cli.train import describe
     from tinyrnn.cli.verify import replay_all, show
     from tinyrnn.errors import Mismatch, ModelError
-    from tinyrnn.quantize import quantize
     from tinyrnn.score import compare, raw_sequences
 
     output = Path(args.output)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinyrnn.cli.quantizing import add_accept_error
 from tinyrnn.data.arguments import add_arguments, from_args, given
 from tinyrnn.errors import ModelError
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
     from tinyrnn.floatmodel import FloatModel
+    from tinyrnn.importers.finish import Settings
+    from tinyrnn.importers.source import Source
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -40,10 +44,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_argument("--channels", metavar="NAME,NAME,...", type=_names, default=(), help="names of the inputs")
     options.add_argument(
         "--range",
-        metavar=("LOW", "HIGH"),
-        nargs=2,
+        metavar="LOW HIGH",
+        nargs="+",
         type=float,
-        help="values that the inputs take, where there is no recording",
+        help="values that the inputs take, where there is no recording: LOW HIGH, or a pair for each input",
     )
     options.add_argument(
         "--normalise",
@@ -64,6 +68,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     asked.add_argument("--eps", type=float, help="of the norms in a state_dict (default 1e-5)")
     asked.add_argument("--output-name", metavar="NAME", help="of a graph with several outputs")
     asked.add_argument("--ignore-masking", action="store_true", help="masked steps of a Keras model are only padding")
+    add_accept_error(parser)
     add_arguments(parser, optional=True)
     return parser
 
@@ -79,8 +84,7 @@ def run(args: argparse.Namespace) -> int:
     path, output = Path(args.file), Path(args.output)
     packed = output.suffix.lower() == ".urnn"
     files.check_output(output, files.PACKED if packed else files.FLOAT, [path, args.data], "import")
-    if args.range and not args.range[0] < args.range[1]:
-        raise ModelError(f"--range is {args.range[0]:g} to {args.range[1]:g}; expected the lower end first")
+    ranges = _ranges(args.range)
     if not packed:
         guard.need("torch", "to write model.pt", "train")
     recording = _recording(args)
@@ -98,9 +102,9 @@ def run(args: argparse.Namespace) -> int:
         when=args.when,
         labels=args.labels,
         channels=args.channels,
-        range=tuple(args.range) if args.range else None,
+        ranges=ranges,
     )
-    model = finish.build(source, settings, recording)
+    model = finish.build(source, settings, recording, print)
     known = recording is not None or args.range or model.layers[0].kind == "embedding"
     if packed and not known:
         cure = "give a recording with --data, or the values that a sensor can give with --range LOW HIGH"
@@ -117,8 +121,45 @@ def run(args: argparse.Namespace) -> int:
         print(
             f"no --data and no --range: inputs are assumed to lie {-low:g} deviations around their mean, {low:g} to {high:g}"
         )
-    _write(model, output, packed)
+    try:
+        _write(model, output, packed, args.accept_error)
+    except ModelError as error:
+        works = _range_that_works(source, settings)
+        raise ModelError(f"{str(error).split('; expected')[0]}; {works}" if works else str(error)) from None
     return 0
+
+
+def _range_that_works(source: Source, settings: Settings) -> str:
+    """Where a network is refused with the ranges that were given: those of its own normalisation, if it fits with them."""
+    from dataclasses import replace
+
+    from tinyrnn.importers import finish
+    from tinyrnn.nearest import measured
+
+    if not settings.ranges:
+        return ""
+    try:
+        model = finish.build(source, replace(settings, ranges=()), None)
+        if measured(model).error.far:
+            return ""
+    except ModelError:
+        return ""
+    low, high = model.calibration.minimum, model.calibration.maximum
+    pairs = [f"{a:.6g} {b:.6g}" for a, b in zip(low, high, strict=True)]
+    works = f"--range {pairs[0] if len(set(pairs)) == 1 else ' '.join(pairs)}"
+    return f"the range that was given is too wide for the network; expected one such as {works}, which works"
+
+
+def _ranges(numbers: list[float] | None) -> tuple[tuple[float, float], ...]:
+    """The pairs of --range. Raises ModelError."""
+    given = numbers or []
+    if len(given) % 2:
+        raise ModelError(f"--range has {len(given)} numbers; expected LOW HIGH, or such a pair for each input")
+    pairs = tuple(zip(given[::2], given[1::2], strict=True))
+    for low, high in pairs:
+        if not (low < high and math.isfinite(low) and math.isfinite(high)):
+            raise ModelError(f"--range is {low:g} to {high:g}; expected two numbers, the lower end first")
+    return pairs
 
 
 def _recording(args: argparse.Namespace) -> Recording | None:
@@ -165,17 +206,22 @@ def _figures(model: FloatModel, recording: Recording | None) -> dict[str, float]
     return score.figures()
 
 
-def _write(model: FloatModel, output: Path, packed: bool) -> None:
+def _write(model: FloatModel, output: Path, packed: bool, accept_error: bool) -> None:
     from tinyrnn import floatmodel
+    from tinyrnn.cli import quantizing
+    from tinyrnn.nearest import measured
 
     if not packed:
+        try:
+            quantizing.show(model, measured(model))
+        except ModelError as error:
+            print(f"as it is, it cannot be quantized: {error}")
         floatmodel.save(model, output)
         print(f"wrote {output} ({output.stat().st_size} bytes); next: tinyrnn quantize {output}")
         return
     from tinyrnn import modelfile
-    from tinyrnn.quantize import quantize
 
-    size = modelfile.write(quantize(model), output)
+    size = modelfile.write(quantizing.quantize(model, accept_error), output)
     print(f"wrote {output} ({size} bytes), every bound proven; next: tinyrnn verify {output}")
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tinyrnn.cli.quantizing import add_accept_error
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Add the command's parser and return it."""
     parser = commands.add_parser(
         "quantize",
         help="turn a float model into fixed-point tables: model.pt -> model.urnn",
-        description="Quantize model.pt to int8 weights and 16-bit state, prove that no sum can overflow, and write "
-        "the .urnn file that `urnn.load()` reads.",
+        description="Quantize model.pt to int8 weights and 16-bit state, prove that no sum can overflow, measure "
+        "how near the integers are to the float model, and write the .urnn file that `urnn.load()` reads.",
     )
     parser.add_argument("model", metavar="MODEL.pt", help="made by `tinyrnn train`")
     parser.add_argument("-o", "--output", metavar="FILE", help="default: MODEL.urnn beside the model")
     parser.add_argument("--name", help="a name to keep in the file (default: the recording's)")
+    add_accept_error(parser)
     return parser
 
 
@@ -25,12 +28,12 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from tinyrnn import files, floatmodel, modelfile
-    from tinyrnn.quantize import quantize
+    from tinyrnn.cli.quantizing import quantize
 
     model = floatmodel.load(args.model)
     output = Path(args.output) if args.output else Path(args.model).with_suffix(".urnn")
     files.check_output(output, files.PACKED, [args.model], "quantize")
-    network = quantize(model)
+    network = quantize(model, args.accept_error)
     if args.name:
         network = replace(network, name=args.name)
     size = modelfile.write(network, output)

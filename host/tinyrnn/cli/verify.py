@@ -34,6 +34,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--sequences", metavar="N", type=int, default=20, help="random sequences, without --data (default 20)"
     )
     parser.add_argument("--seed", metavar="N", type=natural, default=0, help="of the random sequences (default 0)")
+    parser.add_argument(
+        "--float",
+        metavar="MODEL.pt",
+        help="the float model, to measure how near the integers are (default: MODEL.pt beside MODEL.urnn, where it is the source)",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--runtime", metavar="NAME", action="append", help="only this one, may be repeated (default: all that are here)"
@@ -53,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
     network = modelfile.read(args.model)
     raw = _sequences(network, args)
+    _show_nearness(network, args)
     if args.on:
         return _on_board(network, raw, args)
     found = [runtimes.get(name) for name in args.runtime] if args.runtime else runtimes.find()
@@ -76,6 +82,33 @@ def _announced(network: Network, raw: list[np.ndarray], model: str) -> str:
     """What is going to be compared."""
     steps = counted(sum(len(sequence) for sequence in raw), "step")
     return f"{model}: {counted(len(raw), 'sequence')}, {steps}, {network.outputs + network.units} integers a step"
+
+
+def _show_nearness(network: Network, args: argparse.Namespace) -> None:
+    """Print how near the integers are to the float model: measured, or else as the file says."""
+    from pathlib import Path
+
+    from tinyrnn import floatmodel
+    from tinyrnn.errors import ModelError
+    from tinyrnn.nearest import measure
+
+    beside = Path(args.model).with_suffix(".pt")
+    path = args.float or (beside if beside.is_file() else None)
+    if path is None:
+        said = network.nearness or f"not known; give the float model with --float, or put it beside the file as {beside.name}"
+        print(f"integers against float, when it was quantized: {said}" if network.nearness else f"integers against float: {said}")
+        return
+    try:
+        print(f"{path}: {measure(floatmodel.load(path), network, _test_set(args))}")
+    except ModelError:
+        if args.float:
+            raise
+        print(f"integers against float: {path} is no float model of this file; name it with --float")
+
+
+def _test_set(args: argparse.Namespace) -> list[np.ndarray]:
+    """The test sequences of --data; none without it."""
+    return from_args(args).test.x if args.data else []
 
 
 def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace) -> int:

@@ -1,0 +1,55 @@
+"""What `import`, `quantize` and `demo` share: quantize, measure against the float model, and say so."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tinyrnn.floatmodel import FloatModel
+    from tinyrnn.nearest import Measured
+    from tinyrnn.network import Network
+
+
+def add_accept_error(parser: argparse._ActionsContainer) -> None:
+    """Add --accept-error."""
+    parser.add_argument(
+        "--accept-error",
+        action="store_true",
+        help="write the .urnn file even where the integers are far from the float model",
+    )
+
+
+def quantize(model: FloatModel, accept_error: bool = False) -> Network:
+    """The integer network, its error printed. Raises ModelError where it is far off, unless that is accepted."""
+    from tinyrnn.errors import ModelError
+    from tinyrnn.nearest import measured
+
+    found = measured(model)
+    show(model, found)
+    if found.error.far and not accept_error:
+        raise ModelError(
+            f"the integers are far from the float model (mean difference {100 * found.error.mean_share:.3g} % of the "
+            "range), nothing is written; expected less, see the lines above, or accept it with --accept-error"
+        )
+    return found.network
+
+
+def show(model: FloatModel, found: Measured) -> None:
+    """Print how near the integers are, what was done about it, and a warning where that is not enough."""
+    steps = found.input_steps
+    if steps:
+        name, count = min(steps.items(), key=lambda item: item[1])
+        few = len(steps) > 1
+        print(f"inputs: one deviation{f' of {name}' if few else ''} is {f'{count:.0f}' if count >= 100 else f'{count:.3g}'} steps of the integer input" + ", the fewest" * few)
+        if found.few_steps:
+            print(
+                f"warning: {', '.join(found.few_steps)}: fewer than {found.FEW} steps in a deviation lose the signal; subtract "
+                "the offset from the values before they are recorded and before they are given to step()"
+            )
+    for product, rows in found.finer.items():
+        print(f"{product}: {len(rows)} of its rows have weights of 15 bits, for 8 were not enough")
+    print(found.error)
+    warning = found.warning()
+    if warning:
+        print(f"warning: {warning}")
