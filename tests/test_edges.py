@@ -287,3 +287,20 @@ def test_never_onto_an_input(
     before = contents(tmp_path)
     assert "choose another name" in refused(capsys, *command.split())
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("make", ["link to text", "folder", "fifo", "device", "hard link to the recording"])
+def test_what_stands_in_a_checkpoint_s_place(
+    make: str, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("d.npz").write_bytes((good / "d.npz").read_bytes())
+    path = tmp_path / "model.pt.seed1.part"
+    if make.startswith("hard"):
+        os.link("d.npz", path)
+    else:
+        OUTPUTS[make](path)
+    before = contents(tmp_path)
+    line = refused(capsys, "train", "d.npz", "--epochs", "1", "--units", "2", "--seeds", "2", "-o", "model.pt")
+    assert "model.pt.seed1.part: is " in line
+    assert contents(tmp_path) == before

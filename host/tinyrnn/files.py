@@ -214,9 +214,7 @@ PACKED = Kind("a .urnn file", "model.urnn", lambda stream: stream.read(4) == b"U
 PART = Kind("a checkpoint", "model.part", lambda stream: True)  # its name is tinyrnn's own; one that is damaged is replaced
 
 
-def check_output(
-    output: Path, kind: Kind, inputs: Iterable[str | os.PathLike[str] | None] = (), work: str = "read"
-) -> None:
+def check_output(output: Path, kind: Kind, inputs: Iterable[str | os.PathLike[str] | None] = (), work: str = "read") -> None:
     """Raises ModelError when a file of that kind cannot or must not be written there: called before any work.
 
     Refused: one of the inputs under whatever name, a folder, FIFO, socket or device, a file of another kind that is not
@@ -235,6 +233,8 @@ def check_output(
         raise ModelError(f"{output}: {what}; expected the name of a file: choose another with -o") from None
     if not target.parent.is_dir():
         raise _no_folder(output if target.parent == Path(os.path.realpath(output.parent)) else target)
+    if kind is PART and os.path.islink(output):
+        raise ModelError(f"{output}: is a link; expected a checkpoint or nothing there: remove it, or choose another -o")
     if there:
         for path in inputs:
             if path is not None and os.path.exists(path) and os.path.samefile(path, target):

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     files.check_output(output, files.FLOAT, [args.data], "train on")  # before the minutes of training, not after
     seeds = range(args.seed, args.seed + args.seeds)
     for seed in seeds[:100]:
-        files.check_output(part_of(output, seed), files.PART, [args.data], "train on")
+        _check_part(output, seed, args.data)
     plan = plan_of(args)
     try:
         import torch  # noqa: F401
@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     models: list[FloatModel] = []
     print(f"{'seed':>4}  {'epochs':>6}  {'training loss':>13}  {headings(recording)}", flush=True)
     for seed in seeds:
+        _check_part(output, seed, args.data)
         model = _fit(recording, plan, seed, output, args)
         models.append(model)
         info = model.info
@@ -120,6 +121,10 @@ def plan_of(args: argparse.Namespace) -> Plan:
 def part_of(output: Path, seed: int) -> Path:
     """The checkpoint of one seed, beside the model."""
     return files.beside(output, f".seed{seed}.part")
+
+
+def _check_part(output: Path, seed: int, data: str) -> None:
+    files.check_output(part_of(output, seed), files.PART, [data], "train on")
 
 
 def describe(recording: Recording) -> str:
