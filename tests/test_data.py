@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tinyrnn import data
 from tinyrnn.data import arguments, bundled, split
@@ -357,6 +357,7 @@ names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_si
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test depends on the machine's load
 @given(
     rows=tables,
     mark=st.sampled_from(",;\t"),
@@ -795,6 +796,107 @@ def test_stratified_split(strata: list[str], fraction: float, seed: int) -> None
 def test_sort_labels() -> None:
     assert sort_labels(["10", "9", "01", "1", "9"]) == ("01", "1", "9", "10")
     assert sort_labels(["b", "10", "9"]) == ("10", "9", "b")
+
+
+# ---- sizes: refused before anything is unpacked
+
+
+def packed(path: Path, **entries: Any) -> Path:
+    np.savez_compressed(path, **entries)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("x", "parts"),
+    [
+        (np.zeros((10_000, 100, 120), np.int8), ("unpack to 960", "as float64", "numpy.savez, not compressed")),
+        (np.zeros((2_000_000, 16), np.int8), ("unpack to 27", "numpy.savez, not compressed")),
+        (np.zeros((1_100_000, 1, 1), np.int8), ("x holds 1100000 sequences", "expected at most 1000000")),
+        (np.zeros((40, 2, 11_000), np.int8), ("x has shape (40, 2, 11000)", "expected at most 10000 channels")),
+        (np.zeros((4, 11_000), np.int8), ("x has shape (4, 11000)", "expected at most 10000 channels")),
+    ],
+    ids=lambda value: str(getattr(value, "shape", "")),
+)
+def test_npz_bombs(tmp_path: Path, x: np.ndarray, parts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = packed(tmp_path / "a.npz", x=x, y=np.arange(len(x)) % 2)
+    assert path.stat().st_size < 300_000
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("unpacked"))
+    has(complaint(path), path, *parts)
+
+
+def test_npz_that_compresses_well_is_read(tmp_path: Path) -> None:
+    """Events are mostly zeros: 1.5 million numbers in 3 kB, and 16 million that are not compressed."""
+    x = np.zeros((1000, 100, 15), np.int8)
+    x[:, ::50] = 1
+    path = packed(tmp_path / "a.npz", x=x, y=np.arange(1000) % 2)
+    assert path.stat().st_size * 1000 < 8 * x.size
+    r = data.load(str(path))
+    assert (len(r.train), len(r.test)) == (800, 200)
+    has(complaint(packed(tmp_path / "b.npz", x=np.zeros((200, 100, 900), np.int8), y=np.arange(200) % 2)), "not compressed")
+    whole = save(tmp_path / "b.npz", x=np.zeros((200, 100, 900), np.int8), y=np.arange(200) % 2)
+    assert len(data.load(str(whole)).test) == 40
+
+
+def test_npz_whose_headers_lie(tmp_path: Path) -> None:
+    import io
+    import zipfile
+
+    for shape in ((1 << 40, 1, 1), (-1, 4, 2), (5, 4, 2), (1 << 62, 1 << 62, 4)):
+        with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, array in (("x", X), ("y", np.arange(10) % 2)):
+                stream = io.BytesIO()
+                header = {"descr": array.dtype.str, "fortran_order": False, "shape": shape if name == "x" else array.shape}
+                np.lib.format.write_array_header_1_0(stream, header)
+                archive.writestr(f"{name}.npy", stream.getvalue() + array.tobytes())
+        has(complaint(tmp_path / "a.npz"), "damaged (x says", "expected an .npz file, save it again")
+
+
+def test_npz_with_an_entry_twice_or_in_another_format(tmp_path: Path) -> None:
+    import zipfile
+
+    path = save(tmp_path / "a.npz", x=X, y=np.arange(10) % 2)
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x.npy", b"again")
+    has(complaint(path), "damaged (an entry is there twice")
+    path = save(tmp_path / "b.npz", x=X, y=np.array([object()] * 10))
+    has(complaint(path), "y holds pickled objects", "give lengths")
+
+
+def test_csv_with_too_many_columns_is_refused_at_its_first_row(tmp_path: Path) -> None:
+    row = ",".join(map(str, range(66_000)))
+    path = write(tmp_path / "a.csv", f"{row}\n" * 50)
+    has(complaint(path, label="1"), f"{path}:1: 66000 columns; expected at most 10000")
+
+
+def test_csv_with_many_columns_is_read_and_named_briefly(tmp_path: Path) -> None:
+    names = [f"c{i}" for i in range(9_999)]
+    rows = [",".join(str((i * t) % 7) for i in range(10_000)) for t in range(40)]
+    path = write(tmp_path / "a.csv", ",".join([*names, "y"]) + "\n" + "\n".join(rows))
+    message = complaint(path, label="nosuch")
+    has(message, "expected one of c0, c1,", "c19, ... (10000 in all)")
+    assert len(message) < 600
+    r = data.load(str(path), target="y", window=10)
+    assert len(r.channels) == 9_999
+    path = write(tmp_path / "b.csv", ",".join(["c"] * 9_999) + "\n" + ",".join(["1"] * 9_999))
+    has(complaint(path, target="y"), "column 'c' is named twice")
+
+
+def test_many_classes_take_no_longer_than_few(tmp_path: Path) -> None:
+    """One draw for each class, not a search of all sequences for each."""
+    path = save(tmp_path / "a.npz", x=np.zeros((60_000, 1, 1)), y=np.arange(60_000) // 2)
+    assert len(data.load(str(path)).labels) == 30_000
+
+
+@pytest.mark.parametrize("value", [5e-324, 1e-200, 1e-31])
+def test_a_channel_that_hardly_varies_is_refused(value: float) -> None:
+    x = [np.array([[0.0, 1.0], [value, 2.0]])] * 4
+    y = np.array([0, 1, 0, 1])
+    try:
+        r = Recording("r", "classification", "last", ("a", "b"), ("p", "q"), Sequences(x, y), Sequences(x, y))
+    except DataError as error:
+        has(str(error), "channel 'a' varies by", "expected 1e-30 or more, give it in a smaller unit")
+    else:  # so little that the variance is 0: a constant
+        assert r.std[0] == 1
 
 
 # ---- the options

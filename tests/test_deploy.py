@@ -328,6 +328,23 @@ def test_not_a_drive_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     assert not (target / "lib").exists()
 
 
+def test_a_drive_keeps_what_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = drive(tmp_path / "drive")
+    made = model(tmp_path, 1)
+    (target / "gesture.urnn").write_text("my notes\n")
+    assert cli.main(["deploy", str(tmp_path / "gesture.urnn"), "--to", str(target)]) == BoardError.exit_code
+    assert "is there and not a .urnn file" in capsys.readouterr().err
+    assert (target / "gesture.urnn").read_text() == "my notes\n"
+    assert sorted(path.name for path in target.iterdir()) == ["boot_out.txt", "gesture.urnn"]
+    (tmp_path / "code.py").write_bytes(made.data)
+    assert cli.main(["deploy", str(tmp_path / "code.py"), "--to", str(target)]) == ModelError.exit_code
+    assert "'code.py' would replace a program on the board" in capsys.readouterr().err
+    (target / "boot_out.txt").unlink()
+    (target / "boot_out.txt").symlink_to("/dev/zero")
+    assert cli.main(["deploy", str(tmp_path / "gesture.urnn"), "--to", str(target)]) == BoardError.exit_code
+    assert "boot_out.txt: is a device" in capsys.readouterr().err
+
+
 def test_a_drive_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 

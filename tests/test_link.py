@@ -262,3 +262,29 @@ def test_an_answer_that_is_none(answer: str) -> None:
     with pytest.raises(LinkError, match="cannot be read") as error:
         parse("P", answer)
     one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "want"),
+    [
+        (OSError(2, "could not open port x: [Errno 2] No such file or directory: 'x'"), "No such file or directory"),
+        (OSError("Could not configure port: (25, 'Inappropriate ioctl for device')"), "Inappropriate ioctl for device"),
+        (OSError("[Errno 5] read failed: [Errno 5] Input/output error"), "Input/output error"),
+        (OSError("write failed: [Errno 5] Input/output error"), "Input/output error"),
+        (OSError("device disconnected"), "device disconnected"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_what_the_system_says_of_a_port_is_said_once(error: OSError, want: str) -> None:
+    from tinyrnn.board.rawrepl import _reason
+
+    assert _reason(error) == want
+
+
+def test_a_port_that_is_none_is_one_clean_line(tmp_path: object) -> None:
+    for path, words in ((tmp_path, "Is a directory"), (tmp_path / "file", "Inappropriate ioctl for device")):
+        if path != tmp_path:
+            path.write_bytes(b"")
+        with pytest.raises(LinkError) as caught:
+            Link(str(path))
+        assert str(caught.value) == f"{path}: cannot be opened ({words}); expected a serial port: see `tinyrnn devices`"

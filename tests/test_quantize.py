@@ -184,3 +184,25 @@ def test_too_large_values_are_refused():
         quantize(replace(model, calibration=seen))
 
 
+@pytest.mark.parametrize("mean", [2.0**29, 2.0**31, 2.0**32, 2.0**62, 2.0**63, 1.5 * 2.0**63, 2.0**64, 1e30, 1e300])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_mean_far_outside_is_refused_however_far(mean: float, sign: int):
+    """The magnitude of the smallest integer of 64 bits is negative: a mean of 2^63 once passed as an offset of 0."""
+    model = random_float_model(np.random.default_rng(9), 2, (4,), 2)
+    with pytest.raises(ModelError, match=r"input channel 1 \(c1\) has a mean of .*, far outside what calibration saw"):
+        quantize(replace(model, mean=model.mean + np.array([0.0, sign * mean])))
+
+
+@pytest.mark.parametrize("std", [5e-324, 1e-310, 1e-31])
+def test_a_deviation_that_cannot_be_divided_by_is_refused(std: float):
+    model = random_float_model(np.random.default_rng(9), 2, (4,), 2)
+    with pytest.raises(ModelError, match=r"channel 1 has a standard deviation of .*; expected 1e-30 or more"):
+        replace(model, std=np.array([1.0, std]))
+    quantize(replace(model, std=np.array([1.0, 1e3])))
+
+
+def test_a_long_calibration_sample_is_refused_before_it_is_run():
+    model = random_float_model(np.random.default_rng(9), 2, (4,), 2)
+    for steps in (4097, 70_000):
+        with pytest.raises(ModelError, match=f"calibration sample has {steps} steps; expected at most 4096"):
+            replace(model, calibration=replace(model.calibration, sample=np.zeros((steps, 2))))

@@ -395,6 +395,9 @@ def test_command_trains_other_cells(
         (("--projection", "3"), "expected an lstm: --cell lstm"),
         (("--layernorm-between",), "use --layers 2"),
         (("--rank", "6", "--units", "6"), "a rank of 6 saves nothing"),
+        (("--units", "2147483647"), "1 layer of 2147483647 units; expected at most 16 of 2048: no board holds more"),
+        (("--layers", "2147483647"), "--layers 2147483647; expected at most 16: no board holds more"),
+        (("--cells", ",".join(["rnn"] * 17)), "17 layers of 32 units; expected at most 16 of 2048"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -494,3 +497,122 @@ def cli_recording(folder: Path) -> Recording:
     from tinyrnn.data import load
 
     return load(str(folder))
+
+
+# --- checkpoints that somebody else made, and trainings side by side
+
+
+def _without(state: dict, *path: object) -> None:
+    for key in path[:-1]:
+        state = state[key]
+    del state[path[-1]]
+
+
+HOSTILE: dict[str, Callable[[dict], object]] = {
+    "no optimizer": lambda state: state.update(optimizer={}),
+    "an empty optimizer": lambda state: state.update(optimizer={"state": {}, "param_groups": []}),
+    "a short generator": lambda state: state.update(generator=state["generator"][:100]),
+    "a generator of zeros": lambda state: state["generator"].zero_(),
+    "a generator of floats": lambda state: state.update(generator=state["generator"].float()),
+    "an extra key": lambda state: state["network"].update(more=torch.zeros(3)),
+    "a missing key": lambda state: _without(state, "network", next(iter(state["network"]))),
+    "another shape": lambda state: state["network"].update({next(iter(state["network"])): torch.zeros(1)}),
+    "doubles": lambda state: state.update(network={key: value.double() for key, value in state["network"].items()}),
+    "no number": lambda state: next(iter(state["network"].values())).fill_(float("nan")),
+    "a moment of another shape": lambda state: state["optimizer"]["state"][0].update(exp_avg=torch.zeros(2)),
+    "a negative square": lambda state: state["optimizer"]["state"][0]["exp_avg_sq"].fill_(-1.0),
+    "one number for all": lambda state: state["optimizer"]["state"][0].update(
+        exp_avg=torch.zeros(1).expand(state["optimizer"]["state"][0]["exp_avg"].shape)
+    ),
+    "no step": lambda state: state["optimizer"]["state"][0]["step"].fill_(-3.0),
+    "one moment more": lambda state: state["optimizer"]["state"].update({99: state["optimizer"]["state"][0]}),
+    **{
+        f"epoch {value!r}": lambda state, value=value: state.update(epoch=value)
+        for value in (-5, 10**9, 0, 8, 2.5, True, "3", None, float("nan"))
+    },
+    "no epoch": lambda state: state.pop("epoch"),
+    "a list": lambda state: state.update(network=[1]),
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_checkpoint_is_said_and_not_used(tmp_path: Path, change: Callable[[dict], object]) -> None:
+    part = tmp_path / "model.pt.part"
+    settings = {"units": 4, "epochs": 7, "checkpoint": part}
+
+    def stop(state: train.Progress) -> None:
+        if state.epoch == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train.fit(tones(), **settings, checkpoint_every_s=0, progress=stop)
+    state = torch.load(part, weights_only=True)
+    change(state)
+    torch.save(state, part)
+    notes: list[str] = []
+    model = train.fit(tones(), **settings, notice=notes.append)
+    assert len(notes) == 1
+    assert "not used, starting anew" in notes[0]
+    assert "\n" not in notes[0]
+    assert same(model, train.fit(tones(), units=4, epochs=7))
+
+
+def test_rates_in_a_checkpoint_are_not_used(tmp_path: Path) -> None:
+    """Those that count are among the options, which are compared; the optimizer's own may say anything."""
+    part = tmp_path / "model.pt.part"
+
+    def stop(state: train.Progress) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        train.fit(tones(), **QUICK, checkpoint=part, checkpoint_every_s=0, progress=stop)
+    state = torch.load(part, weights_only=True)
+    for group in state["optimizer"]["param_groups"]:
+        group.update(lr=1e9, weight_decay=-1.0, betas=(2.0, 2.0), eps=float("nan"))
+    torch.save(state, part)
+    assert same(train.fit(tones(), **QUICK, checkpoint=part), train.fit(tones(), **QUICK))
+
+
+def test_two_identical_trainings_at_once(recording_file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "model.pt"
+    script = (
+        "import sys\nfrom tinyrnn import cli, train\nfit = train.fit\n"
+        "train.fit = lambda *a, **k: fit(*a, checkpoint_every_s=0, **k)\n"
+        "raise SystemExit(cli.main(['train', *sys.argv[1:]]))\n"
+    )
+    command = [sys.executable, "-c", script, str(recording_file), "-o", str(output), "--units", "4", "--epochs", "60"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    running = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for process in running:
+        _, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors
+        assert all("going on after epoch" in line for line in errors.splitlines())
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["model.pt"]
+    assert same(floatmodel.load(output), train.fit(cli_recording(recording_file), units=4, epochs=60))
+
+
+def test_the_longest_output_name(recording_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for length in (250, 255):
+        name = "m" * (length - 3) + ".pt"
+        command = ["train", str(recording_file), "-o", str(folder / name), "--units", "2", "--epochs", "1"]
+        assert cli.main(command) == 0, capsys.readouterr().err
+    assert sorted(len(path.name) for path in folder.iterdir()) == [250, 255]
+
+
+def test_a_disk_that_is_full_is_one_line(
+    recording_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out" / "model.pt"
+    output.parent.mkdir()
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    command = ["train", str(recording_file), "-o", str(output), "--units", "2", "--epochs", "1"]
+    assert cli.main(command) == ModelError.exit_code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot be written (No space left on device); make room there" in line
+    assert list(output.parent.iterdir()) == []

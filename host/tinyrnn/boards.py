@@ -73,6 +73,7 @@ class Fit:
 
     board: Board
     need: Need
+    kernels: tuple[str, ...]  # the sets that deploy would bring, best first
 
     def verdict(self, name: str) -> str:
         """Of one resource: FITS, TOO_SMALL or UNKNOWN."""
@@ -103,7 +104,8 @@ def fit(model: str | os.PathLike[str], board: Board) -> Fit:
     built = package.build(package.needed(found.data, board.emitters.value), mpy, arch)
     sizes = [len(data) for data in built.files.values()] + [len(built.pointer), len(found.data)]
     flash = deploy.flash_blocks(sizes, BLOCK_BYTES) * BLOCK_BYTES
-    return Fit(board, Need(flash, deploy.heap_bytes(built, found), len(found.data)))
+    need = Need(flash, deploy.heap_bytes(built, found), len(found.data))
+    return Fit(board, need, tuple(name for name in package.order() if name in built.kernels))
 
 
 @functools.cache

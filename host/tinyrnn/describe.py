@@ -12,13 +12,12 @@ from tinyrnn.matrix import Matrix
 from tinyrnn.network import Network, assemble
 from tinyrnn.steps import Steps
 
-KERNELS = ("viper", "plain")
-
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Everything about the file. Raises ModelError when it cannot be read."""
     network, data = modelfile.load(path)
     sections = [{"tag": tag.decode("latin-1"), "bytes": stop - start} for tag, start, stop in frame.unseal(data)]
+    needs = kernels()
     channel = network.input
     names = network.channels or tuple(f"channel {i}" for i in range(network.inputs))
     return {
@@ -51,9 +50,20 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "buffer_bytes": buffer_bytes(network),
         "macs": macs(network),
         "units": network.units,
-        "kernels": list(KERNELS),
+        "kernels": list(needs),
+        "kernels_need": needs,
         "vectors": len(network.vectors.samples) if network.vectors else 0,
     }
+
+
+def kernels() -> dict[str, list[str]]:
+    """The kernel sets of the device package, best first: name -> the emitters that it needs of the firmware.
+
+    Each of them runs every model: what a set has no machine code for, it takes from the plain one.
+    """
+    from tinyrnn.board import package
+
+    return {name: package.needs(name) for name in package.order()}
 
 
 def macs(network: Network) -> int:

@@ -68,6 +68,11 @@ def read(path: str | os.PathLike[str], largest: int) -> bytes:
     return data
 
 
+def title(name: str) -> str:
+    """A file's name as the name of what is in it: bytes that are no UTF-8 become question marks."""
+    return os.fsencode(name).decode("utf-8", "replace").replace("\ufffd", "?")
+
+
 def _require_file(status: os.stat_result, path: str | os.PathLike[str]) -> None:
     if not stat.S_ISREG(status.st_mode):
         what = next((words for test, words in _KINDS if test(status.st_mode)), "is no ordinary file")
@@ -191,6 +196,7 @@ class Kind:
     """A kind of file that commands write."""
 
     words: str
+    example: str
     is_one: Callable[[BinaryIO], bool]
 
 
@@ -203,14 +209,12 @@ def _is_float(stream: BinaryIO) -> bool:
         return False
 
 
-FLOAT = Kind("a model.pt that tinyrnn wrote", _is_float)
-PACKED = Kind("a .urnn file", lambda stream: stream.read(4) == b"URNN")
-PART = Kind("a checkpoint", lambda stream: True)  # its name is tinyrnn's own; one that is damaged is replaced
+FLOAT = Kind("a model.pt that tinyrnn wrote", "model.pt", _is_float)
+PACKED = Kind("a .urnn file", "model.urnn", lambda stream: stream.read(4) == b"URNN")
+PART = Kind("a checkpoint", "model.part", lambda stream: True)  # its name is tinyrnn's own; one that is damaged is replaced
 
 
-def check_output(
-    output: Path, kind: Kind, inputs: Iterable[str | os.PathLike[str] | None] = (), work: str = "read"
-) -> None:
+def check_output(output: Path, kind: Kind, inputs: Iterable[str | os.PathLike[str] | None] = (), work: str = "read") -> None:
     """Raises ModelError when a file of that kind cannot or must not be written there: called before any work.
 
     Refused: one of the inputs under whatever name, a folder, FIFO, socket or device, a file of another kind that is not
@@ -221,7 +225,7 @@ def check_output(
         target = _target(output)
         there = target.exists()
     except IsADirectoryError:
-        raise ModelError(f"{output}: is a folder; expected the name of a file, such as {output / 'model.pt'}") from None
+        raise ModelError(f"{output}: is a folder; expected the name of a file, such as {output / kind.example}") from None
     except NotADirectoryError:
         raise _no_folder(output) from None
     except OSError as error:
@@ -229,6 +233,8 @@ def check_output(
         raise ModelError(f"{output}: {what}; expected the name of a file: choose another with -o") from None
     if not target.parent.is_dir():
         raise _no_folder(output if target.parent == Path(os.path.realpath(output.parent)) else target)
+    if kind is PART and os.path.islink(output):
+        raise ModelError(f"{output}: is a link; expected a checkpoint or nothing there: remove it, or choose another -o")
     if there:
         for path in inputs:
             if path is not None and os.path.exists(path) and os.path.samefile(path, target):
@@ -248,10 +254,15 @@ def check_output(
     os.unlink(temporary)
 
 
+def replaceable(path: Path, kind: Kind) -> bool:
+    """Whether the file there is empty or of that kind. Raises OSError where it is no file."""
+    with open_file(path) as stream:
+        return os.fstat(stream.fileno()).st_size == 0 or kind.is_one(stream)
+
+
 def _check_kind(output: Path, target: Path, kind: Kind) -> None:
     try:
-        with open_file(target) as stream:
-            ours = os.fstat(stream.fileno()).st_size == 0 or kind.is_one(stream)
+        ours = replaceable(target, kind)
     except OSError as error:
         raise ModelError(f"{output}: cannot be read ({error.strerror}); choose another name with -o") from None
     if not ours:

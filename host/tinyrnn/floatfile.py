@@ -13,7 +13,6 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from urnn.format import MAGIC
 
 from tinyrnn import files

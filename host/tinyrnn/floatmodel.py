@@ -42,6 +42,8 @@ __all__ = [
 
 TASKS = ("classification", "regression")
 WHEN = ("last", "every")
+SMALLEST = 1e-30  # of a channel's deviation, by which is divided: recordings have none below it either
+MOST_SAMPLES = 4096  # of Calibration.sample; the trainer gives 12
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,12 @@ class FloatModel:
         check_array("std", self.std, (width,))
         if not (self.std > 0).all():
             raise ModelError("model has a channel whose standard deviation is not positive; expected > 0")
+        if (self.std < SMALLEST).any():
+            c = int(self.std.argmin())
+            raise ModelError(
+                f"model's channel {c} has a standard deviation of {self.std[c]:.3g}; expected {SMALLEST:g} or more: give it "
+                "in a smaller unit"
+            )
         if len(self.channels) != width:
             raise ModelError(f"model has {len(self.channels)} channel names; expected {width}, the inputs of its mean")
         for number, layer in enumerate(self.layers):
@@ -121,6 +129,8 @@ class FloatModel:
         check_array("head weight", self.head.weight, (outputs, width))
         for what, array in (("head bias", self.head.bias), *((w, getattr(self, w)) for w in ("target_mean", "target_std"))):
             check_array(what, array, (outputs,))
+        for name in (self.name, *self.channels, *self.labels, *(head.name for head in self.heads)):
+            _check_name(name)
         self._check_heads(outputs)
         self._check_calibration(len(self.mean))
 
@@ -137,6 +147,11 @@ class FloatModel:
         check_array("calibration minimum", seen.minimum, (inputs,))
         check_array("calibration maximum", seen.maximum, (inputs,))
         check_array("calibration sample", seen.sample, (None, inputs))
+        if len(seen.sample) > MOST_SAMPLES:
+            raise ModelError(
+                f"model's calibration sample has {len(seen.sample)} steps; expected at most {MOST_SAMPLES}, each board "
+                "replays them in its self-test: keep the first few"
+            )
         for sequence in seen.sequences:
             check_array("calibration sequence", sequence, (None, inputs))
         if seen.reach and len(seen.reach) != len(self.cells):
@@ -213,3 +228,10 @@ class FloatModel:
                 pending = None
         head = self.head if pending is None else self.head.with_input(*pending)
         return replace(self, layers=tuple(layers), head=head)
+
+
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ModelError(f"model has the name {name!r}, which is no valid text; expected UTF-8: rename it") from None

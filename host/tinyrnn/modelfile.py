@@ -20,6 +20,9 @@ def read(path: str | os.PathLike[str]) -> Network:
 def load(path: str | os.PathLike[str]) -> tuple[Network, bytes]:
     """The network in a .urnn file, and the file's bytes: of one reading. Raises ModelError."""
     data = read_bytes(path)
+    if data[:2] == b"PK":  # an archive, as torch.save() and Keras write it
+        cure = f"tinyrnn quantize {path}" if files.FLOAT_MARK in data else f"tinyrnn import {path} -o NEW.urnn"
+        raise ModelError(f"{path}: not a .urnn file but an archive, perhaps a float model; expected a .urnn file: {cure}")
     try:
         return unpack(data), data
     except ModelError as error:
@@ -44,6 +47,6 @@ def write(network: Network, path: str | os.PathLike[str]) -> int:
         files.write(target, data)
     except OSError as error:
         raise ModelError(
-            f"{target}: {error.strerror}; expected a folder that exists, is writable and has room; the file there is as it was"
+            f"{target}: {error.strerror}; expected a folder that is there, writable, with room; the file there is as it was"
         ) from None
     return len(data)

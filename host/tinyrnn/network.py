@@ -184,6 +184,8 @@ def assemble(network: Network) -> bytes:
     matrices += [matrix for _, matrix in network.head.matrices]
     if max([network.inputs, network.outputs, *(max(matrix.shape) for matrix in matrices)]) > 0xFFFF:
         raise ModelError("a layer has more than 65535 rows; expected fewer")
+    if network.vectors and len(network.vectors.samples) > 0xFFFF:
+        raise ModelError(f"the self-test has {len(network.vectors.samples)} steps; expected at most 65535")
     sections = [
         (b"TASK", bytes([network.task == "regression", network.when == "every", 0, 0])),
         (b"INPT", network.input.to_bytes()),
@@ -207,7 +209,7 @@ def assemble(network: Network) -> bytes:
         exponents = network.input_exponents.astype(np.int8).tobytes()
         sections.append((b"unit", struct.pack("<H", len(exponents)) + exponents + _names(network.channels)))
     if network.name:
-        sections.append((b"name", network.name.encode()))
+        sections.append((b"name", _utf8(network.name)))
     if network.nearness:
         sections.append((b"near", network.nearness.to_bytes()))
     if network.vectors:
@@ -253,7 +255,8 @@ def parse(data: bytes) -> Network:
         elif tag == b"unit":
             count = int.from_bytes(payload[:2], "little")
             values["input_exponents"] = np.frombuffer(payload[2 : 2 + count], np.int8)
-            values["channels"] = tuple(str(payload[2 + count :], "utf-8").split("\n"))
+            names = tuple(str(payload[2 + count :], "utf-8").split("\n"))
+            values["channels"] = names if len(names) == net.inputs and any(names) else ()
         elif tag == b"name":
             values["name"] = str(payload, "utf-8")
         elif tag == b"near":
@@ -282,7 +285,14 @@ def with_vectors(network: Network, samples: np.ndarray) -> Network:
 
 def _names(names: tuple[str, ...]) -> bytes:
     # One name a line; a name's own line break would make two of it
-    return "\n".join(name.replace("\n", " ") for name in names).encode()
+    return b"\n".join(_utf8(name.replace("\n", " ")) for name in names)
+
+
+def _utf8(name: str) -> bytes:
+    try:
+        return name.encode()
+    except UnicodeEncodeError:
+        raise ModelError(f"name {name!r} has half a character, which no file can hold; expected text: rename it") from None
 
 
 def _pack_vectors(vectors: Vectors) -> bytes:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinyrnn.errors import ModelError
+from tinyrnn.words import counted
 
 # The name on the command line, and the gates in W and U, in blocks of units
 CELLS = {"gru": 3, "gru-reset-before": 3, "lstm": 4, "rnn": 1, "rnn-relu": 1, "fastrnn": 1, "fastgrnn": 1}
+MOST_UNITS, MOST_LAYERS = 2048, 16  # a GRU of 2048 units has 12 MB of weights
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Plan:
                 raise ModelError(f"no cell is called {name!r:.40}; expected one of {', '.join(CELLS)}")
         if self.units < 1:
             raise ModelError(f"units is {self.units}; expected 1 or more")
+        if self.units > MOST_UNITS or len(self.cells) > MOST_LAYERS:
+            seen = f"{counted(len(self.cells), 'layer')} of {self.units} units"
+            raise ModelError(f"{seen}; expected at most {MOST_LAYERS} of {MOST_UNITS}: no board holds more")
         if self.projection and "lstm" not in self.cells:
             raise ModelError(f"a projection to {self.projection} outputs of a {self.title}; expected an lstm: --cell lstm")
         if self.projection < 0 or self.projection >= self.units:

@@ -19,6 +19,7 @@ from tinyrnn.board import package
 from tinyrnn.board.identity import Identity
 from tinyrnn.board.link import Link
 from tinyrnn.errors import BoardError, LinkError, ModelError
+from tinyrnn.words import counted
 
 # Heap that is taken, in bytes; measured (docs/deploy.md), and rather too low: the trial on the board is the judge
 IMPORT_PER_MPY_BYTE = 1.0  # by the package's code, once imported
@@ -69,6 +70,8 @@ def read_model(path: str | Path) -> Model:
     # A name that every file system has, and that needs no quoting at the REPL
     if not name.isascii() or len(name) > 60 or not name.isprintable() or set(name) & set("\"'\\/:*?<>|~"):
         raise ModelError(f"{path}: {name!r} cannot be its name on a board; expected at most 60 plain characters: rename it")
+    if name.lower().endswith((".py", ".mpy")):
+        raise ModelError(f"{path}: {name!r} would replace a program on the board; expected another name: rename it")
     try:
         urnn.load(bytearray(data), kernels="plain")
     except ValueError as error:
@@ -230,8 +233,9 @@ class _Deploy:
         free = self.identity.flash_blocks_free
         if need > free:
             raise BoardError(
-                f"{self.port}: flash has {free * block} bytes free; expected {need * block} ({len(sizes)} new files of "
-                f"{sum(sizes)} bytes, in blocks of {block}; the old ones stay until these work): remove files from the board"
+                f"{self.port}: flash has {free * block} bytes free; expected {need * block} "
+                f"({counted(len(sizes), 'new file')} of {sum(sizes)} bytes, in blocks of {block}; the "
+                "old ones stay until these work): remove files from the board"
             )
 
     def _check_heap(self, built: package.Package) -> None:
@@ -253,7 +257,7 @@ class _Deploy:
 
     def _stage(self, version: str, copies: dict[str, str], sends: dict[str, bytes]) -> None:
         total = sum(map(len, sends.values()))
-        self.notice(f"copying {len(sends)} files")
+        self.notice(f"copying {counted(len(sends), 'file')}")
         self.link.run_script("files.py", "copy", version, *((old, new) for new, old in copies.items()), timeout_s=60)
         sent = 0
 

@@ -12,11 +12,13 @@ from tinyrnn import files
 from tinyrnn.board import package
 from tinyrnn.board.text import kilobytes
 from tinyrnn.errors import BoardError
+from tinyrnn.words import counted
 
 if TYPE_CHECKING:
     from tinyrnn.board.deploy import Model
 
 BOOT = "boot_out.txt"  # CircuitPython writes it at each start
+BOOT_BYTES = 1 << 16  # of it at most
 OLDEST = 8  # language level of MicroPython 1.19
 CLUSTER_BYTES = 4096  # at most, on the small FAT volumes of these boards, where statvfs does not say
 
@@ -33,6 +35,8 @@ def write_drive(folder: str, model: Model) -> list[str]:
     target, fresh, old = (root / "lib" / name for name in ("urnn", "urnn.new", "urnn.old"))
     place = root / model.name
     try:
+        if place.exists() and not files.replaceable(place, files.PACKED):
+            raise BoardError(f"{place}: is there and not a .urnn file; expected one, or none: rename the model or that file")
         if old.is_dir() and not target.is_dir():
             old.rename(target)  # the drive was pulled between the two renames
         for left in (fresh, old):
@@ -58,7 +62,7 @@ def write_drive(folder: str, model: Model) -> list[str]:
         ) from None
     done = f"nothing to copy: {model.name} and urnn are there, whole"
     if sizes:
-        done = f"{len(sizes)} files, {kilobytes(sum(sizes))}"
+        done = f"{counted(len(sizes), 'file')}, {kilobytes(sum(sizes))}"
     return [
         f"board     {board}, CircuitPython {version} at {folder}",
         f"copied    {done}",
@@ -70,7 +74,7 @@ def write_drive(folder: str, model: Model) -> list[str]:
 def _identify(root: Path) -> tuple[str, str]:
     """(board, version) from boot_out.txt. Raises BoardError when this is no CircuitPython drive, or an old one."""
     try:
-        text = (root / BOOT).read_text(encoding="utf-8", errors="replace")
+        text = files.read(root / BOOT, BOOT_BYTES).decode("utf-8", "replace")
     except OSError as error:
         raise BoardError(
             f"{root}: {BOOT}: {error.strerror}; expected the drive of a CircuitPython board, which has that file: "

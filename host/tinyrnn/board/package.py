@@ -90,6 +90,16 @@ def kernel_set(name: str) -> str | None:
     return name.removeprefix(f"{family}_") if family else None
 
 
+def order() -> tuple[str, ...]:
+    """The kernel sets that load() takes by itself, best first."""
+    return tuple(urnn._SETS)
+
+
+def needs(kernels: str) -> list[str]:
+    """The emitters that a kernel set needs of the firmware, () for one that runs on any."""
+    return sorted(modules()[f"kernels_{kernels}"].emitters)
+
+
 def cell_module(tag: bytes) -> str | None:
     """The module of a section's cell, None for a section that is not a cell's: urnn.load()'s rule."""
     name = tag.decode("latin-1").strip().lower()

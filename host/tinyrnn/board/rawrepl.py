@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import time
 from collections.abc import Iterator
@@ -92,7 +93,7 @@ class RawRepl:
             elif "Permission denied" in text:
                 seen = "permission denied; expected a port you may open: add yourself to the group dialout, log in again"
             else:
-                seen = f"cannot be opened ({text.splitlines()[0]}); expected a serial port: see `tinyrnn devices`"
+                seen = f"cannot be opened ({_reason(error)}); expected a serial port: see `tinyrnn devices`"
         raise LinkError(f"{self.port}: {seen}") from None
 
     def _shut(self) -> None:
@@ -206,8 +207,8 @@ class RawRepl:
         except struct.error:
             raise self._silent() from None
         except OSError as error:  # pyserial's SerialException among them
-            seen = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise LinkError(f"{self.port}: the board went away ({seen}); expected it to stay connected: {CABLE}") from None
+            seen = f"the board went away ({_reason(error)})"
+            raise LinkError(f"{self.port}: {seen}; expected it to stay connected: {CABLE}") from None
 
     def _silent(self) -> LinkError:
         return LinkError(f"{self.port}: no answer within {self.timeout_s:g} s; expected a MicroPython REPL: {CABLE}")
@@ -217,6 +218,14 @@ class RawRepl:
             f"{self.port}: bytes were damaged on the line (a check differs); nothing further was done: "
             "use a shorter or better cable, then try again"
         )
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, without pyserial's words and the port's name around it."""
+    text = (str(error).splitlines() or [""])[0]
+    said = [int(number) for pair in re.findall(r"\[Errno (\d+)\]|\((\d+), '", text) for number in pair if number]
+    number = getattr(error, "errno", None) or (said[-1] if said else None)
+    return os.strerror(number) if number else text or type(error).__name__
 
 
 def last_line(text: bytes) -> str:

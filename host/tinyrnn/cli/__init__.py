@@ -27,13 +27,14 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="The usual order: train, quantize, verify, then copy the .urnn file and device/urnn to the board.",
     )
     parser.add_argument("--version", action="version", version=f"tinyrnn {__version__}")
-    parser.color = False  # Python 3.14 would send colours through screen.py, which shows them
+    # Python 3.14 would send colours through screen.py, which shows them
+    setattr(parser, "color", False)  # noqa: B010
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         module = importlib.import_module(f"tinyrnn.cli.{name}" + "_" * keyword.iskeyword(name))  # import_.py
         command = module.add_parser(commands)
         command.set_defaults(run=module.run)
-        command.color = False
+        setattr(command, "color", False)  # noqa: B010
     return parser
 
 

@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from tinyrnn.words import counted
+
 if TYPE_CHECKING:
     from tinyrnn.board.deploy import Model, Result
 
@@ -97,14 +99,15 @@ def _several(found: list[str], model: Model, cores: int) -> int:
             except TinyrnnError as error:
                 failed += 1
                 print(f"{error}", file=sys.stderr, flush=True)
-    print(f"{len(found) - failed} of {len(found)} boards have {model.name}")
+    have = "has" if len(found) == 1 else "have"
+    print(f"{len(found) - failed} of {counted(len(found), 'board')} {have} {model.name}")
     return 1 if failed else 0
 
 
 def _summary(result: Result) -> str:
     from tinyrnn.board.text import kilobytes
 
-    copied = f"{len(result.copied)} files, {kilobytes(result.sent_bytes)}" if result.copied else "nothing to copy"
+    copied = f"{counted(len(result.copied), 'file')}, {kilobytes(result.sent_bytes)}" if result.copied else "nothing to copy"
     heap = f", heap left {kilobytes(result.heap_left)}" if result.heap_left >= 0 else ""
     return f"{copied}; {result.selftest}{heap}; {result.seconds:.1f} s"
 
@@ -117,7 +120,7 @@ def _report(result: Result, model: Model, cores: int) -> None:
     print(f"board     {identity.board}, {identity.firmware}{arch} on {result.port}")
     if result.copied:
         names = ", ".join(path.removesuffix("~").rpartition("/")[2] for path in result.copied)
-        print(f"copied    {len(result.copied)} files, {kilobytes(result.sent_bytes)}: {names}")
+        print(f"copied    {counted(len(result.copied), 'file')}, {kilobytes(result.sent_bytes)}: {names}")
     else:
         print(f"copied    nothing to copy: {model.name} and urnn {result.version} are there, whole")
     print(f"self-test {result.selftest}")

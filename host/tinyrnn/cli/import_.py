@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinyrnn.cli.quantizing import add_accept_error
-from tinyrnn.data.arguments import add_arguments, from_args
+from tinyrnn.data.arguments import add_arguments, from_args, given
 from tinyrnn.errors import ModelError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     for note in source.notes:
         print(note, flush=True)
     settings = finish.Settings(
-        name=args.name or path.stem,
+        name=args.name or files.title(path.stem),
         task=args.task,
         when=args.when,
         labels=args.labels,
@@ -167,13 +167,9 @@ def _recording(args: argparse.Namespace) -> Recording | None:
     from tinyrnn.importers import guard
 
     if args.data is None:
-        given = [
-            f"--{name.replace('_', '-')}"
-            for name in ("label", "target", "group", "window", "drop", "keep")
-            if getattr(args, name)
-        ]
-        if given or args.normalise:
-            raise ModelError(f"{(given or ['--normalise'])[0]} says something of a recording; name it with --data")
+        needless = given(args)
+        if needless or args.normalise:
+            raise ModelError(f"{(needless or ['--normalise'])[0]} says something of a recording; name it with --data")
         return None
     if args.range:
         raise ModelError("--data and --range both say what values the inputs take; expected one of them")

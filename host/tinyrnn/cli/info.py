@@ -6,6 +6,8 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from tinyrnn.words import counted
+
 if TYPE_CHECKING:
     from tinyrnn.boards import Fit
     from tinyrnn.cost import Estimate
@@ -41,23 +43,30 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(facts, indent=2))
         return 0
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console(highlight=False)
+    from tinyrnn.cli import screen
+
+    console = screen.console()
     task = facts["task"]
-    console.print(
-        f"[bold]{facts['file']}[/bold]: {facts['name'] or 'unnamed'}, {task} at {facts['when']} step, "
+    said = (
+        f": {facts['name'] or 'unnamed'}, {task} at {facts['when']} step, "
         f"{facts['bytes']} bytes, arithmetic {facts['arithmetic']}"
     )
-    console.print(f"{'classes' if task == 'classification' else 'targets'}: {', '.join(facts['labels']) or '-'}")
+    console.print(Text.assemble((screen.shown(facts["file"]), "bold"), screen.shown(said)))
+    labels = ", ".join(screen.shown(label) for label in facts["labels"])
+    console.print(f"{'classes' if task == 'classification' else 'targets'}: {labels or '-'}")
     inputs = Table(title="inputs: what step() takes", title_justify="left")
     for heading in ("channel", "raw integer", "range that counts", "offset"):
         inputs.add_column(heading, justify="left" if heading == "channel" else "right")
     for c in facts["inputs"]:
         e = c["exponent"]
         inputs.add_row(
-            c["name"], "as it is" if e == 0 else f"round(value * 2^{e})", f"{c['low']} .. {c['high']}", str(c["offset"])
+            screen.shown(c["name"]),
+            "as it is" if e == 0 else f"round(value * 2^{e})",
+            f"{c['low']} .. {c['high']}",
+            str(c["offset"]),
         )
     console.print(inputs)
     layers = Table(title="matrices: int8 weights, one power of two a row", title_justify="left")
@@ -81,8 +90,15 @@ def run(args: argparse.Namespace) -> int:
         "them (`make sizes` measures it whole)"
     )
     console.print(f"work of a step: {facts['macs']} multiply-accumulates, {facts['units']} units")
-    console.print(f"kernels that run it: {', '.join(facts['kernels'])}; self-test: {facts['vectors']} steps in the file")
+    kernels = ", ".join(f"{name} ({_where(emitters)})" for name, emitters in facts["kernels_need"].items())
+    console.print(f"kernels that run it, best first: {kernels}")
+    console.print(f"self-test: {counted(facts['vectors'], 'step')} in the file")
     return 0
+
+
+def _where(emitters: list[str]) -> str:
+    """The firmware that has a kernel set."""
+    return f"firmware with {' and '.join(emitters)}" if emitters else "any firmware"
 
 
 def _run_boards(args: argparse.Namespace) -> int:
@@ -123,21 +139,23 @@ def _row(fit: Fit) -> dict[str, Any]:
 
 
 def _show_board(model: str, fit: Fit) -> None:
-    from rich.console import Console
+    from rich.text import Text
 
     from tinyrnn.boards import FITS
+    from tinyrnn.cli import screen
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen.console(soft_wrap=True)
     answer = fit.answer if fit.answer != "unknown" else "may or may not fit: a figure of the board is missing"
-    console.print(f"[bold]{model}[/bold] on a {fit.board.name}: [{'green' if fit.answer == FITS else 'red'}]{answer}[/]")
+    colour = "green" if fit.answer == FITS else "red"
+    console.print(Text.assemble((screen.shown(model), "bold"), f" on a {fit.board.name}: ", (answer, colour)))
     for name, words in _WORDS.items():
         row = _row(fit)[name]
         has = "unknown" if row["has"] is None else f"{'at least ' if row['at_least'] else ''}{row['has']} bytes"
         console.print(f"  {words}: needs {row['need']}, the board has {has}: {row['answer']}")
-        console.print(f"    {row['source']}", style="dim", markup=False)
-    kernels = ", ".join(fit.board.emitters.value) or "none: plain kernels"
+        console.print(f"    {row['source']}", style="dim")
+    emitters = ", ".join(fit.board.emitters.value) or f"none; kernels: {', '.join(fit.kernels)}"
     clock = fit.board.figure("clock_hz")
-    console.print(f"  clock: {f'{clock / 1e6:g} MHz' if clock else 'unknown'}; emitters: {kernels}")
+    console.print(f"  clock: {f'{clock / 1e6:g} MHz' if clock else 'unknown'}; emitters: {emitters}")
 
 
 def _step(cost: list[Estimate] | str) -> list[dict[str, Any]] | str:
@@ -146,16 +164,16 @@ def _step(cost: list[Estimate] | str) -> list[dict[str, Any]] | str:
 
 
 def _show_cost(cost: list[Estimate] | str) -> None:
-    from rich.console import Console
+    from tinyrnn.cli import screen
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen.console(soft_wrap=True)
     if isinstance(cost, str):
         console.print(f"  a step: {cost}")
         return
     steps = ", ".join(f"{_time(each.us)} with {each.kernels} (+-{each.error_pct:.0f} %)" for each in cost)
     console.print(f"  a step, estimated: {steps}")
     for source in dict.fromkeys(each.source for each in cost):
-        console.print(f"    {source}", style="dim", markup=False)
+        console.print(f"    {source}", style="dim")
 
 
 def _time(us: float) -> str:
@@ -164,8 +182,9 @@ def _time(us: float) -> str:
 
 def _show_table(model: str, fits: list[Fit], costs: list[list[Estimate] | str]) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
+
+    from tinyrnn.cli import screen
 
     print(f"{model}: bytes needed / there (>=: that much or more)")
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -180,7 +199,7 @@ def _show_table(model: str, fits: list[Fit], costs: list[list[Estimate] | str]) 
             cells.append(f"{row[name]['need']} / {there}")
         time = "not measured" if isinstance(cost, str) else f"{_time(cost[0].us)} ({cost[0].kernels})"
         table.add_row(fit.board.key, fit.answer, *cells, time)
-    Console(highlight=False, width=max(Console().width, 125)).print(table)  # whole numbers rather than a narrow table
+    screen.console(width=max(screen.console().width, 125)).print(table)  # whole numbers rather than a narrow table
 
 
 _WORDS = {"flash_bytes": "flash", "heap_bytes": "heap", "largest_block_bytes": "largest block"}

@@ -6,6 +6,7 @@ characters, and those that turn the direction of a line, are shown as escapes su
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ class Shown:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        self.stream.write(_encodable(shown(text, "\n\t"), self.stream))
+        self.stream.write(shown(text, "\n\t"))
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -55,24 +56,29 @@ class Shown:
         return getattr(self.stream, name)
 
 
-def _encodable(text: str, stream: TextIO) -> str:
-    """text in which what the stream's encoding lacks is escaped."""
-    encoding = getattr(stream, "encoding", None)
-    if text.isascii() or not encoding:
-        return text
-    return text.encode(encoding, "backslashreplace").decode(encoding)
-
-
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Standard output and errors show whatever is printed within the block. One that is closed takes it silently."""
+    """Standard output and errors show whatever is printed within the block. One that is closed takes it silently.
+
+    What the terminal's encoding lacks is escaped as well.
+    """
     before = sys.stdout, sys.stderr
+    errors = [getattr(stream, "errors", None) for stream in before]
     with open(os.devnull, "w") as nowhere:
-        sys.stdout, sys.stderr = (Shown(stream or nowhere) for stream in before)  # type: ignore[assignment]
+        sys.stdout, sys.stderr = (Shown(stream or nowhere) for stream in before)
         try:
+            for stream in before:
+                _reconfigure(stream, "backslashreplace")
             yield
         finally:
             sys.stdout, sys.stderr = before
+            for stream, how in zip(before, errors, strict=True):
+                _reconfigure(stream, how)
+
+
+def _reconfigure(stream: TextIO | None, errors: str | None) -> None:
+    if errors and isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors=errors)
 
 
 def console(stderr: bool = False, **options: Any) -> Console:
@@ -87,7 +93,7 @@ def console(stderr: bool = False, **options: Any) -> Console:
     raw: TextIO = stream.stream if isinstance(stream, Shown) else stream
 
     class Plain(Console):
-        def render_str(self, text: str, **how: Any) -> Text:  # type: ignore[override]
-            return super().render_str(_encodable(shown(text, "\n\t"), raw), **how)
+        def render_str(self, text: str, **how: Any) -> Text:
+            return super().render_str(shown(text, "\n\t"), **how)
 
     return Plain(file=raw, highlight=False, markup=False, emoji=False, **options)

@@ -12,7 +12,8 @@ from tinyrnn import files
 from tinyrnn.cli import screen
 from tinyrnn.data.arguments import add_arguments, from_args, natural, positive
 from tinyrnn.errors import ModelError, TinyrnnError
-from tinyrnn.plan import CELLS, Plan
+from tinyrnn.plan import CELLS, MOST_LAYERS, Plan
+from tinyrnn.words import counted
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     files.check_output(output, files.FLOAT, [args.data], "train on")  # before the minutes of training, not after
     seeds = range(args.seed, args.seed + args.seeds)
     for seed in seeds[:100]:
-        files.check_output(part_of(output, seed), files.PART, [args.data], "train on")
+        _check_part(output, seed, args.data)
     plan = plan_of(args)
     try:
         import torch  # noqa: F401
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     models: list[FloatModel] = []
     print(f"{'seed':>4}  {'epochs':>6}  {'training loss':>13}  {headings(recording)}", flush=True)
     for seed in seeds:
+        _check_part(output, seed, args.data)
         model = _fit(recording, plan, seed, output, args)
         models.append(model)
         info = model.info
@@ -104,6 +106,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
     if args.cells and (args.cell or args.layers):
         other = "--cell" if args.cell else "--layers"
         raise ModelError(f"--cells names every layer, and {other} as well; expected one of them")
+    if (args.layers or 1) > MOST_LAYERS:  # before there is a name for each
+        raise ModelError(f"--layers {args.layers}; expected at most {MOST_LAYERS}: no board holds more")
     return Plan(
         cells=args.cells or (args.cell or "gru",) * (args.layers or 1),
         units=args.units,
@@ -119,18 +123,24 @@ def part_of(output: Path, seed: int) -> Path:
     return files.beside(output, f".seed{seed}.part")
 
 
+def _check_part(output: Path, seed: int, data: str) -> None:
+    files.check_output(part_of(output, seed), files.PART, [data], "train on")
+
+
 def describe(recording: Recording) -> str:
     """What is trained on, in two lines."""
-    kind = "classes" if recording.task == "classification" else "targets"
+    count = len(recording.labels)
+    outputs = f"{count} classes" if recording.task == "classification" else counted(count, "target")
     when = "at the last step" if recording.when == "last" else "at every step"
     lengths = recording.train.lengths
-    steps = f"{lengths.min()}" if lengths.min() == lengths.max() else f"{lengths.min()} to {lengths.max()}"
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    steps = counted(longest, "step") if shortest == longest else f"{shortest} to {longest} steps"
     names = screen.shown(", ".join(recording.labels))
     names = names if len(names) <= 70 else names[:67] + "..."
     return (
-        f"{screen.shown(recording.name)}: {len(recording.train)} training and {len(recording.test)} test sequences "
-        f"of {steps} steps; split: {recording.split}\n"
-        f"{len(recording.channels)} channels -> {len(recording.labels)} {kind} {when}: {names}"
+        f"{screen.shown(recording.name)}: {len(recording.train)} training and "
+        f"{counted(len(recording.test), 'test sequence')} of {steps}; split: {recording.split}\n"
+        f"{counted(len(recording.channels), 'channel')} -> {outputs} {when}: {names}"
     )
 
 

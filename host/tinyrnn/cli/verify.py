@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from tinyrnn.data.arguments import add_arguments, from_args, given, natural
+from tinyrnn.words import counted
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from tinyrnn.network import Network
     from tinyrnn.runtimes import Runtime
     from tinyrnn.verify import Report
+
+MOST_SEQUENCES = 100_000  # random ones, of 50 steps each: hours on any runtime
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -26,12 +31,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("model", metavar="MODEL.urnn")
     parser.add_argument(
-        "--data", metavar="DATA", help="replay this recording's test set: a name, folder, .csv or .npz that needs no options"
-    )
-    parser.add_argument(
         "--sequences", metavar="N", type=int, default=20, help="random sequences, without --data (default 20)"
     )
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the random sequences (default 0)")
+    parser.add_argument("--seed", metavar="N", type=natural, default=0, help="of the random sequences (default 0)")
     parser.add_argument(
         "--float",
         metavar="MODEL.pt",
@@ -45,6 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--kernels", metavar="NAME", action="append", help="with --on: this kernel set (default: the board's best), or `all`"
     )
+    add_arguments(parser, optional=True)
     return parser
 
 
@@ -59,8 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if args.on:
         return _on_board(network, raw, args)
     found = [runtimes.get(name) for name in args.runtime] if args.runtime else runtimes.find()
-    steps = sum(len(sequence) for sequence in raw)
-    print(f"{args.model}: {len(raw)} sequences, {steps} steps, {network.outputs + network.units} integers a step")
+    print(_announced(network, raw, args.model))
     reports = replay_all(network, raw, found)
     show(reports)
     if not args.runtime:
@@ -74,6 +76,12 @@ def run(args: argparse.Namespace) -> int:
         )
     print("bit-exact on all of them")
     return 0
+
+
+def _announced(network: Network, raw: list[np.ndarray], model: str) -> str:
+    """What is going to be compared."""
+    steps = counted(sum(len(sequence) for sequence in raw), "step")
+    return f"{model}: {counted(len(raw), 'sequence')}, {steps}, {network.outputs + network.units} integers a step"
 
 
 def _show_nearness(network: Network, args: argparse.Namespace) -> None:
@@ -102,9 +110,7 @@ def _show_nearness(network: Network, args: argparse.Namespace) -> None:
 
 def _test_set(args: argparse.Namespace) -> list[np.ndarray]:
     """The test sequences of --data; none without it."""
-    from tinyrnn import data
-
-    return data.load(args.data).test.x if args.data else []
+    return from_args(args).test.x if args.data else []
 
 
 def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace) -> int:
@@ -113,10 +119,7 @@ def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace)
     from tinyrnn.board.protocol import Client
     from tinyrnn.errors import Mismatch
 
-    steps = sum(len(sequence) for sequence in raw)
-    print(
-        f"{args.model}: {len(raw)} sequences, {steps} steps, {network.outputs + network.units} integers a step", flush=True
-    )
+    print(_announced(network, raw, args.model), flush=True)
     with Link(args.on) as link:
         client = Client(link)
         names = args.kernels or [client.kernels[0]]
@@ -128,7 +131,8 @@ def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace)
                     f"sequence): {done.first[0]}; report it with this file"
                 )
             print(
-                f"{args.on} {done.kernels}: {done.sequences} sequences, {done.steps} steps bit-exact in {done.seconds:.1f} s"
+                f"{args.on} {done.kernels}: {counted(done.sequences, 'sequence')}, {counted(done.steps, 'step')} bit-exact "
+                f"in {done.seconds:.1f} s"
             )
         client.quit()
     return 0
@@ -145,7 +149,7 @@ def _replay_on(client: Client, network: Network, raw: list[np.ndarray], model: s
     console = screen.console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{client.port} {kernels}", total=sum(len(sequence) for sequence in raw))
+        task = bar.add_task(screen.shown(f"{client.port} {kernels}"), total=sum(len(sequence) for sequence in raw))
         return replay_on(client, loaded, network, raw, lambda steps: bar.advance(task, steps))
 
 
@@ -191,18 +195,19 @@ def _sequences(network: Network, args: argparse.Namespace) -> list[np.ndarray]:
     from tinyrnn.errors import DataError
 
     if args.data:
-        from tinyrnn import data
         from tinyrnn.score import raw_sequences
 
-        recording = data.load(args.data)
+        recording = from_args(args)
         if len(recording.channels) != network.inputs:
             raise DataError(
                 f"{args.data}: has {len(recording.channels)} channels, {args.model} takes {network.inputs}; "
                 "expected the recording it was trained on"
             )
         return raw_sequences(network, recording.test)
-    if args.sequences < 1:
-        raise DataError(f"--sequences {args.sequences}: expected 1 or more")
+    if needless := given(args):
+        raise DataError(f"{needless[0]} says something of a recording; name it with --data")
+    if not 1 <= args.sequences <= MOST_SEQUENCES:
+        raise DataError(f"--sequences {args.sequences}: expected 1 or more, at most {MOST_SEQUENCES}")
     rng = np.random.default_rng(args.seed)
     low, high = network.input.low.astype(np.int64), network.input.high.astype(np.int64)
     # Mostly within the range that counts, sometimes at the ends of what a sample may be

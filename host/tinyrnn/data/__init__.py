@@ -69,9 +69,9 @@ def load(
 
         return bundled.read(source)
     try:
-        is_folder, is_file = path.is_dir(), path.is_file()
+        is_folder, is_file, is_there = path.is_dir(), path.is_file(), path.exists()
     except (OSError, ValueError):  # a name too long, or with a zero byte
-        is_folder = is_file = False
+        is_folder = is_file = is_there = False
     if is_folder:
         only("window", "drop", "keep")
         from tinyrnn.data import folder
@@ -80,6 +80,8 @@ def load(
             path, window=window, drop=dropped, keep=kept, test_fraction=test_fraction, seed=seed
         )
     expected = f"expected {', '.join(BUNDLED)}, a folder of labels, a .csv, a .tsv or an .npz file"
+    if is_there and not is_file:
+        raise DataError(f"{source}: is a device, a FIFO or a socket; {expected}")
     if not is_file:
         raise DataError(f"{source}: no such data set, folder or file; {expected}")
     if path.suffix.lower() in (".csv", ".tsv"):

@@ -68,6 +68,12 @@ def from_args(args: argparse.Namespace) -> Recording:
     )
 
 
+def given(args: argparse.Namespace) -> list[str]:
+    """The options that were given and only say something of a recording, as they are typed."""
+    names = ("label", "target", "group", "window", "drop", "keep")
+    return [f"--{name}" for name in names if getattr(args, name)]
+
+
 def positive(text: str) -> int:
     """An argument that counts something: 1 or more."""
     return _whole(text, 1)

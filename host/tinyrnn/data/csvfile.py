@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyrnn import files
 from tinyrnn.data import steps
-from tinyrnn.data.recording import Recording, sort_labels
+from tinyrnn.data.recording import Recording, listed, sort_labels
 from tinyrnn.data.table import read_table
 from tinyrnn.errors import DataError
 
@@ -35,7 +36,7 @@ def read(
         seen = "both --label and --target" if label else "neither --label nor --target"
         raise DataError(
             f"{path}: {seen}; expected one: --label COLUMN for classes, --target COLUMN for numbers, "
-            f"of the columns {', '.join(table.names)}"
+            f"of the columns {listed(table.names)}"
         )
     answers = (
         [table.column(label, "--label")] if label else [table.column(name, "--target") for name in target]
@@ -61,7 +62,7 @@ def read(
             f"{path}: column {label!r} holds 1 class ({labels[0]}); expected at least 2, record another"
         )
     return steps.cut(
-        str(path.stem),
+        files.title(path.stem),
         "classification" if label else "regression",
         tuple(table.names[i] for i in columns),
         labels,

@@ -11,6 +11,7 @@ from tinyrnn.data import split
 from tinyrnn.data.recording import Recording, Sequences, sort_labels
 from tinyrnn.data.table import Table, read_table, same_columns
 from tinyrnn.errors import DataError
+from tinyrnn.files import title
 
 LAYOUT = "expected FOLDER/LABEL/*.csv, or FOLDER/train/LABEL/*.csv and FOLDER/test/LABEL/*.csv"
 
@@ -57,7 +58,7 @@ def read(
     train_sequences = reader.sequences(train, labels)
     test_sequences = reader.sequences(test, labels)
     return Recording(
-        name=path.resolve().name or "recording",
+        name=title(path.resolve().name) or "recording",
         task="classification",
         when="last",
         channels=reader.channels,

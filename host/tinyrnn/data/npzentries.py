@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tokenize
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tinyrnn.data.recording import LARGEST
+from tinyrnn import files
+from tinyrnn.data.recording import LARGEST, MOST_CHANNELS
 from tinyrnn.errors import DataError
 
 ENTRIES = ("x", "y", "lengths", "x_test", "y_test", "lengths_test", "labels", "channels", "when")
+FREE_BYTES = 128 << 20  # that a file of any size may unpack to, as float64: 16 million numbers
+RATIO = 64  # bytes in memory for a byte of a larger file: int8 that is not compressed takes 8
+MOST_BYTES = 4 << 30
+MOST_SEQUENCES = 1_000_000  # each is an object of its own
 # What numpy and zipfile raise for a damaged file, besides ValueError.
 UNREADABLE = (
     OSError,
@@ -24,40 +32,32 @@ UNREADABLE = (
     tokenize.TokenError,  # numpy's header is Python text
     SyntaxError,
     OverflowError,
-    AttributeError,  # np.load() gave an array: the file is an .npy
+    AttributeError,
     TypeError,
+    KeyError,
 )
 
 
 def read_entries(path: Path) -> dict[str, np.ndarray]:
-    """All entries. DataError when the file is no .npz, holds objects or unknown names, lacks x or y."""
+    """All entries. DataError when the file is no .npz, holds objects or unknown names, lacks x or y, or is a bomb.
+
+    What the entries will take is read from their headers before anything is unpacked.
+    """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            unknown = [name for name in file.files if name not in ENTRIES]
-            if unknown:
-                raise DataError(
-                    f"{path}: unknown entry {unknown[0]!r}; expected some of {', '.join(ENTRIES)}, rename it"
-                )
-            for name in ("x", "y"):
-                if name not in file.files:
-                    raise DataError(
-                        f"{path}: no entry {name!r} among {', '.join(file.files) or 'none'}; expected x and"
-                        " y, save it under that name"
-                    )
-            entries = {name: file[name] for name in file.files}
-            for name, value in entries.items():
-                if not isinstance(value, np.ndarray):  # numpy hands out the bytes of what is no array
-                    raise ValueError(f"{name} is no array")
+        with files.open_file(path) as file, zipfile.ZipFile(file) as archive:
+            size = os.fstat(file.fileno()).st_size
+            names = _names(path, archive)
+            _check_size(path, size, {name: _header(archive, name) for name in names})
+            entries = {}
+            for name in names:
+                with archive.open(f"{name}.npy") as stream:
+                    entries[name] = np.lib.format.read_array(stream, allow_pickle=False)
     except (ValueError, MemoryError) as error:
-        if "pickle" in str(error).lower() or "object" in str(error).lower():
-            raise DataError(
-                f"{path}: holds pickled objects, or is no .npz file; expected plain arrays, "
-                "pad sequences of different lengths and give lengths"
-            ) from None
         raise DataError(f"{path}: damaged ({_reason(error)}); expected an .npz file, save it again") from None
     except UNREADABLE as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else _reason(error)
         raise DataError(
-            f"{path}: cannot be read as .npz ({_reason(error)}); expected an .npz, write it with numpy.savez"
+            f"{path}: cannot be read as .npz ({reason}); expected an .npz, write it with numpy.savez"
         ) from None
     if entries["y"].dtype.kind not in "iubfU":
         raise DataError(
@@ -66,6 +66,77 @@ def read_entries(path: Path) -> dict[str, np.ndarray]:
     if entries["y"].ndim < 1:
         raise DataError(f"{path}: y is a single value; expected an answer for each sequence or step")
     return entries
+
+
+def _names(path: Path, archive: zipfile.ZipFile) -> list[str]:
+    """The entries' names without .npy."""
+    listed = archive.namelist()
+    names = [name.removesuffix(".npy") for name in listed]
+    unknown = [name for name in names if name not in ENTRIES]
+    if unknown:
+        raise DataError(
+            f"{path}: unknown entry {unknown[0]!r}; expected some of {', '.join(ENTRIES)}, rename it"
+        )
+    for name in ("x", "y"):
+        if name not in names:
+            raise DataError(
+                f"{path}: no entry {name!r} among {', '.join(names) or 'none'}; expected x and"
+                " y, save it under that name"
+            )
+    if len(set(names)) < len(names) or not all(name.endswith(".npy") for name in listed):
+        raise ValueError("an entry is there twice or is no array")
+    return names
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What an entry will take."""
+
+    shape: tuple[int, ...]
+    bytes: int  # in memory, numbers as float64
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> _Header:
+    """Of one entry, unpacked no further than that. Raises ValueError."""
+    entry = archive.getinfo(f"{name}.npy")
+    with archive.open(entry) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }.get(version)
+        if read is None:
+            raise ValueError(f"{name} is of the format {version}")
+        shape, _, kind = read(stream)
+        start = stream.tell()
+    if kind.hasobject:
+        raise DataError(
+            f"{archive.filename}: {name} holds pickled objects; expected plain arrays, pad sequences of different lengths"
+            " and give lengths"
+        )
+    count = math.prod(shape)
+    if min(shape, default=0) < 0 or start + count * kind.itemsize != entry.file_size:
+        raise ValueError(f"{name} says {shape} of {kind} in {entry.file_size} bytes")
+    return _Header(shape, count * (8 if kind.kind in "iubf" else kind.itemsize))
+
+
+def _check_size(path: Path, size: int, headers: dict[str, _Header]) -> None:
+    """Raises DataError for what would take too much memory, in all or for the bytes of the file."""
+    total = sum(header.bytes for header in headers.values())
+    if total > MOST_BYTES:
+        raise DataError(
+            f"{path}: takes {total} bytes as float64; expected at most {MOST_BYTES}, keep a part of it or a lower rate"
+        )
+    if total > max(FREE_BYTES, RATIO * size):
+        raise DataError(
+            f"{path}: {size} bytes that unpack to {total} as float64; expected no archive bomb: if it is a recording,"
+            " save it with numpy.savez, not compressed"
+        )
+    for name, header in headers.items():
+        if header.shape and header.shape[0] > MOST_SEQUENCES and (len(header.shape) > 2 or name == "lengths"):
+            raise DataError(f"{path}: {name} holds {header.shape[0]} sequences; expected at most {MOST_SEQUENCES}")
+        if name.startswith("x") and header.shape and header.shape[-1] > MOST_CHANNELS:
+            raise DataError(f"{path}: {name} has shape {header.shape}; expected at most {MOST_CHANNELS} channels")
 
 
 def strings(path: Path, entry: str, entries: dict[str, np.ndarray], count: int | None) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ from tinyrnn.errors import DataError
 
 TASKS = ("classification", "regression")
 WHEN = ("last", "every")
+MOST_CHANNELS = 10_000  # a board has no room for the weights of a hundredth
+SMALLEST = 1e-30  # of a deviation: what is divided by it must stay finite in float32
 LARGEST = 1e30  # float32, in which the trainer works, ends at 3.4e38; a square must not get near
 
 
@@ -93,6 +95,15 @@ class Recording:
             if len(set(names)) != len(names):
                 twice = next(name for name in names if names.count(name) > 1)
                 raise DataError(f"{self.name}: {what} {twice!r} is named twice; expected different names")
+            for name in names:
+                try:
+                    name.encode()
+                except UnicodeEncodeError:
+                    raise DataError(
+                        f"{self.name}: {what} {name!r} is no valid text; expected UTF-8, rename the folder or column"
+                    ) from None
+        if len(self.channels) > MOST_CHANNELS:
+            raise DataError(f"{self.name}: {len(self.channels)} channels; expected at most {MOST_CHANNELS}")
         if self.task == "classification" and len(self.labels) < 2:
             seen = f"1 class ({self.labels[0]})" if self.labels else "no class"
             raise DataError(
@@ -112,6 +123,14 @@ class Recording:
                         " --window"
                     )
 
+        for what, names, std in (("channel", self.channels, self.std), ("target", self.labels, self.target_std)):
+            if (std < SMALLEST).any():
+                name = names[int(std.argmin())]
+                raise DataError(
+                    f"{self.name}: {what} {name!r} varies by {std.min():.3g} only; expected {SMALLEST:g} or more, give it"
+                    " in a smaller unit"
+                )
+
     def _check_part(self, part: str, sequences: Sequences) -> None:
         if not len(sequences):
             raise DataError(f"{self.name}: no {part} sequence; expected at least one, record more")
@@ -119,7 +138,7 @@ class Recording:
         if columns != len(self.channels):
             raise DataError(
                 f"{self.name}: {part} sequences have {columns} channels, expected {len(self.channels)} "
-                f"({', '.join(self.channels)})"
+                f"({listed(self.channels)})"
             )
         every = not isinstance(sequences.y, np.ndarray)
         if every != (self.when == "every"):
@@ -189,6 +208,13 @@ class Recording:
             return np.ones(len(self.labels))
         y = self.train.all_y()
         return _positive(y.std(axis=0), y.max(axis=0) == y.min(axis=0))
+
+
+def listed(names: Iterable[str], comma: str = ", ") -> str:
+    """Names for a message, of many only the first."""
+    found = list(names)
+    text = comma.join(found[:20])
+    return text if len(found) <= 20 else f"{text}{comma}... ({len(found)} in all)"
 
 
 def sort_labels(names: Iterable[str]) -> tuple[str, ...]:

@@ -21,8 +21,10 @@ def stratified(
     rng = np.random.Generator(np.random.PCG64(seed))
     train: list[int] = []
     test: list[int] = []
-    for stratum in sorted(set(strata)):
-        members = [number for number, name in enumerate(strata) if name == stratum]
+    of: dict[str, list[int]] = {}
+    for number, name in enumerate(strata):
+        of.setdefault(name, []).append(number)
+    for stratum, members in sorted(of.items()):
         if len(members) < 2:
             if strict:
                 raise DataError(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tinyrnn.data.recording import LARGEST
+from tinyrnn import files
+from tinyrnn.data.recording import LARGEST, MOST_CHANNELS, listed
 from tinyrnn.errors import DataError
 
+LARGEST_BYTES = 256 << 20  # of a file; its cells take ten times as much memory
 SEPARATORS = "\t;,"  # tried in this order: a comma in a file with semicolons is a decimal comma
 # Names of columns that count time or rows, with or without a unit: t, time_ms, Timestamp [us].
 CLOCK = re.compile(
@@ -41,7 +45,7 @@ class Table:
         except ValueError:
             kind = "" if self.header else " (no header row, columns are called by their number)"
             raise DataError(
-                f"{self.path}: no column {name!r} for {option}; expected one of {', '.join(self.names)}{kind}"
+                f"{self.path}: no column {name!r} for {option}; expected one of {listed(self.names)}{kind}"
             ) from None
 
     def features(self, drop: Sequence[str], keep: Sequence[str], taken: Sequence[int] = ()) -> list[int]:
@@ -58,7 +62,8 @@ class Table:
                 f"{self.path}: column {name!r} is asked for in two ways; expected one of --drop, --keep,"
                 " --label, --target, --group"
             )
-        found = [i for i in range(len(self.names)) if i not in dropped and i not in taken]
+        used = dropped.union(taken)
+        found = [i for i in range(len(self.names)) if i not in used]
         for i in found:
             name = self.names[i]
             if i not in kept and CLOCK.fullmatch(name.casefold()):
@@ -69,7 +74,7 @@ class Table:
                 )
         if not found:
             raise DataError(
-                f"{self.path}: no column is left as input of {', '.join(self.names)}; expected at least one"
+                f"{self.path}: no column is left as input of {listed(self.names)}; expected at least one"
             )
         return found
 
@@ -138,6 +143,9 @@ def read_table(path: Path) -> Table:
             if row and row != [""]:
                 rows.append(row)
                 lines.append(reader.line_num)
+                if len(row) > MOST_CHANNELS:
+                    seen = f"{len(row)} columns; expected at most {MOST_CHANNELS}, one for each value of a sensor"
+                    raise DataError(f"{path}:{lines[-1]}: {seen}")
     except csv.Error as error:
         raise DataError(
             f"{path}:{reader.line_num}: not a CSV file ({error}); expected rows of numbers, look for a stray"
@@ -161,11 +169,9 @@ def read_table(path: Path) -> Table:
         header = tuple(rows.pop(0))
         line = lines.pop(0)
         names = tuple(cell or f"unnamed {number + 1}" for number, cell in enumerate(header))
-        for name in names:
-            if names.count(name) > 1:
-                raise DataError(
-                    f"{path}:{line}: column {name!r} is named twice; expected different names, rename one"
-                )
+        name, count = Counter(names).most_common(1)[0]
+        if count > 1:
+            raise DataError(f"{path}:{line}: column {name!r} is named twice; expected different names, rename one")
         if not rows:
             raise DataError(
                 f"{path}:{line}: a header but no row of numbers; expected at least one, record again or"
@@ -183,7 +189,7 @@ def same_columns(first: Table, other: Table) -> None:
         )
     if first.header != other.header:
         seen, wanted = (
-            f"header {','.join(table.header)!r}" if table.header else "no header" for table in (other, first)
+            f"header {listed(table.header, ',')!r}" if table.header else "no header" for table in (other, first)
         )
         raise DataError(
             f"{other.path}:1: {seen}, expected {wanted} as in {first.path}; give all files the same"
@@ -208,8 +214,10 @@ def _columns(count: int) -> str:
 
 def _decode(path: Path) -> str:
     try:
-        raw = path.read_bytes()
+        raw = files.read(path, LARGEST_BYTES)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise DataError(f"{path}: {error.strerror}; expected a smaller CSV file: save it as .npz") from None
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); expected a CSV file, check its permissions"
         ) from None
