@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -54,7 +54,21 @@ def _model(path: Path, config: Any) -> Mapping[str, Any]:
     if config.get("class_name") not in ("Sequential", "Functional", "Model"):
         cure = "expected a Sequential or functional model: build one from its layers and save that"
         raise ModelError(f"{path}: is a model of the class {config.get('class_name')!s:.60}; {cure}")
-    return config
+    return cast("Mapping[str, Any]", _plain(config))
+
+
+def _plain(value: Any) -> Any:
+    """The description with one spelling of lists: Keras writes tuples and TensorFlow's wrappers as objects."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        kind = value.get("class_name")
+        if kind in ("__tuple__", "ListWrapper", "TrackedList") and isinstance(value.get("items", value.get("config")), list):
+            return _plain(value.get("items", value.get("config")))
+        if kind in ("__numpy__", "__tensor__") and isinstance(value.get("config"), dict) and "value" in value["config"]:
+            return value["config"]["value"]
+        return {key: _plain(item) for key, item in value.items()}
+    return value
 
 
 def open_h5(data: bytes) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinyrnn.floatcells import GRU, LSTM, RNN
 from tinyrnn.floatlayers import BatchNorm, Embedding, LayerNorm
-from tinyrnn.importers.keraschain import LayerConfig
+from tinyrnn.importers.keraschain import RECURRENT, LayerConfig
 from tinyrnn.importers.source import ACTIVATIONS, TAILS, Activation, Affine, Dense, Options, as_float, refuse
 
 # What a layer's description may say to Keras: everything else (initializers, regularizers, ...) is left out
@@ -32,9 +32,9 @@ KEPT: dict[str, tuple[str, ...]] = {
     "Masking": ("mask_value",),
 }
 
-PASSING = ("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout")
+FUNCTION_MODULES = ("builtins", "keras.activations", "keras.src.activations", "keras.src.activations.activations")
 
-RECURRENT = ("SimpleRNN", "GRU", "LSTM")
+PASSING = ("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout")
 
 CURES = {
     "Bidirectional": "a stream has no future: train it in the forward direction",
@@ -104,7 +104,8 @@ def activation_of(layer: LayerConfig, key: str) -> str:
     value = layer.config.get(key, "linear")
     if (
         isinstance(value, dict)
-        and value.get("module") in ("builtins", "keras.activations")
+        and str(value.get("module") or "builtins") in FUNCTION_MODULES
+        and ">" not in str(value.get("registered_name"))
         and isinstance(value.get("config"), str)
     ):
         value = value["config"]  # Keras 3.0's spelling of a function
@@ -114,7 +115,7 @@ def activation_of(layer: LayerConfig, key: str) -> str:
     return value or "linear"
 
 
-def parts_of(layer: LayerConfig, weights: list[np.ndarray], width: int, last: bool) -> tuple[list[Any], list[str]]:
+def parts_of(layer: LayerConfig, weights: list[np.ndarray], width: int, form: str) -> tuple[list[Any], list[str]]:
     """What the layer is made of, and what it adds to the tail."""
     w = [as_float(a) for a in weights]
     config, kind, where = layer.config, layer.kind, layer.where
@@ -142,7 +143,7 @@ def parts_of(layer: LayerConfig, weights: list[np.ndarray], width: int, last: bo
             np.broadcast_to(np.asarray(config.get(k, d), np.float64), width).copy() for k, d in (("scale", 1), ("offset", 0))
         )
         return [Affine(scale, offset)], []
-    _last_axis(layer, last)
+    _last_axis(layer, form)
     if kind == "Normalization":
         return [_normalization(layer, w, width)], []
     count = bool(config.get("scale", True)) + bool(config.get("center", True))
@@ -155,11 +156,16 @@ def parts_of(layer: LayerConfig, weights: list[np.ndarray], width: int, last: bo
     return [BatchNorm(gain, shift, many[0], many[1], eps)], []
 
 
-def _last_axis(layer: LayerConfig, last: bool) -> None:
-    """-1, or as Keras saves it once it is built: 2 of (batch, time, features), 1 of (batch, features)."""
+def one_axis(layer: LayerConfig) -> Any:
+    """The axis of a norm, which Keras 2 saves as a list of one."""
     axis = layer.config.get("axis", -1)
-    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
-    if axis not in (-1, 1 if last else 2):
+    return axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+
+
+def _last_axis(layer: LayerConfig, form: str) -> None:
+    """-1, or as Keras saves it once it is built: 2 of (batch, time, features), 1 of (batch, features)."""
+    axis = one_axis(layer)
+    if axis not in (-1, len(form) - 1):
         raise refuse(layer.where, f"normalises over axis {axis}", "expected the features alone, axis=-1")
 
 
