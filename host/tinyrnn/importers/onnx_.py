@@ -55,7 +55,11 @@ def read(path: Path, options: Options) -> Source:
         values |= {name: InitialState(name) for name in states} | {name: Lengths(name) for name in lengths}
         values = _walk(graph, values)
         traced = onnxstates.trace(graph, given, values, start.batch, start.time)
-        handed = {o for o in graph.outputs for state in states if traced.returned(state, o)}
+        handed = {o for state in states for o in graph.outputs if traced.returned(state, o)}
+        handed |= {
+            o for state in states for o in graph.outputs
+            if isinstance(values.get(o), Refused) and onnxstates.changed(graph, traced, state, o, start.time == 1)
+        }  # fmt: skip
         answer, flow = _answer(graph, values, handed, options, path)
         links = onnxstates.links(graph, traced, answer, start.time == 1) if states else {}
         inside = {name: value for name, value in values.items() if isinstance(value, Flow) and not value.tail}

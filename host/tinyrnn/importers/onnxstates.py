@@ -66,8 +66,9 @@ class States:
                 continue
             fed, after = slot.fed.reshape(-1), slot.ids.reshape(-1)
             mine = (fed >= own[0]) & (fed <= own[-1])
-            for place, identity in zip(fed[mine] - own[0], after[mine], strict=True):
-                found[place] = identity if found[place] in (UNKNOWN, identity) else -2
+            places, new = fed[mine] - own[0], after[mine]
+            found[places] = np.where((found[places] == UNKNOWN) | (found[places] == new), new, -2)
+            found[places[found[places] != new]] = -2
         return found
 
     def returned(self, state: str, output: str) -> bool:
@@ -85,12 +86,21 @@ class States:
             if slot.fed is not None and ((slot.fed >= own[0]) & (slot.fed <= own[-1])).any()
         }  # fmt: skip
 
+    def fed_by_any(self, output: str, ids: np.ndarray) -> bool:
+        """Whether the numbers of an output are those that one of the state inputs wants, at other places."""
+        return any(
+            not self.returned(state, output) and np.array_equal(np.sort(ids.reshape(-1)), np.sort(self.wanted(state)))
+            for state in self.inputs
+        )
+
     def what(self, output: str) -> str:
         """What an output is that is not the state which it should be, for messages."""
         ids = self.env.get(output)
         if ids is not None:
             names = [slot.name for slot in self.slots if np.isin(ids, slot.ids).any()]
             old = [name for name, own in self.inputs.items() if np.isin(ids, own).any()]
+            if self.fed_by_any(output, ids):
+                return f"{output} has the numbers of {' and '.join(names)} in another order"
             parts = names + [f"the state of the step before, {name}" for name in old]
             return f"{output} is {' and '.join(parts)}" if parts else f"{output} is another step's"
         node = self.makers.get(output)
@@ -108,7 +118,7 @@ def trace(graph: Graph, states: Sequence[Input], values: Mapping[str, Any], batc
     def numbered(name: str, shape: Sequence[int]) -> np.ndarray:
         nonlocal count
         size = int(np.prod(list(shape), dtype=object))
-        if size > LARGEST:
+        if count + size > LARGEST:
             raise refuse(name, f"is an initial state of shape {list(shape)}", f"expected at most {LARGEST} numbers")
         count += size
         return np.arange(count - size, count, dtype=np.int64).reshape(shape)
@@ -140,11 +150,12 @@ def _cell(found: States, node: Node, numbered: Any, values: Mapping[str, Any], b
         found.slots.append(_Slot(node, part, numbered(node.name, shape), fed))
         if len(node.outputs) > 1 + at and node.outputs[1 + at]:
             found.env[node.outputs[1 + at]] = found.slots[-1].ids
+    if batch * time * hidden > LARGEST // 64:  # the state is an output of its own as well
+        return set(range(first, len(found.slots)))
     y = np.full((batch, time, 1, hidden) if layout else (time, 1, batch, hidden), UNKNOWN, np.int64)
-    if y.size <= LARGEST:
-        y[(slice(None), -1) if layout else -1] = found.slots[first].ids
-        if node.outputs[0]:
-            found.env[node.outputs[0]] = y
+    y[(slice(None), -1) if layout else -1] = found.slots[first].ids
+    if node.outputs[0]:
+        found.env[node.outputs[0]] = y
     return set(range(first, len(found.slots)))
 
 
@@ -189,18 +200,18 @@ def links(graph: Graph, found: States, answer: str, one_step: bool) -> dict[str,
     Of a file for whole sequences, which gives no state back, nothing.
     """
     pairs = {state: [o for o in graph.outputs if found.returned(state, o)] for state in found.inputs}
-    pairs = {state: [o for o in outputs if o != answer] or outputs for state, outputs in pairs.items()}
+    pairs = {
+        state: sorted([o for o in outputs if o != answer] or outputs, key=lambda o: -_alike(state, o))
+        for state, outputs in pairs.items()
+    }
+    given = {outputs[0] for outputs in pairs.values() if outputs}
     for state, outputs in pairs.items():
         slots = found.fed_by(state)
         if outputs or not slots:
             continue
         name = " and ".join(found.slots[i].name for i in sorted(slots))
-        own = found.inputs[state]
-        held = [o for o in graph.outputs if o in found.env and np.isin(found.env[o], own).any()]
-        made = [o for o in graph.outputs if o != answer and slots & found.depends.get(o, set())]
-        sizes = (True, None) if one_step else (True,)
-        changed = [o for o in {*held, *made} if _same_size(graph, found, state, o) in sizes]
-        alike = sorted(changed, key=lambda o: -_alike(state, o))
+        others = [o for o in graph.outputs if o not in (answer, *given) and changed(graph, found, state, o, one_step)]
+        alike = sorted(others, key=lambda o: -_alike(state, o))
         cure = "return the state as the layer gives it, and train the network that way"
         if alike:
             cure = cure if one_step else f"{cure}, or export it for whole sequences, without the input {state}"
@@ -212,6 +223,14 @@ def links(graph: Graph, found: States, answer: str, one_step: bool) -> dict[str,
         return {}
     _in_order(graph, found, chosen)
     return chosen
+
+
+def changed(graph: Graph, found: States, state: str, output: str, one_step: bool) -> bool:
+    """Whether an output is made from a state and may be meant as its next value: it has the size."""
+    ids = found.env.get(output)
+    held = ids is not None and np.isin(ids, found.inputs[state]).any()
+    made = found.fed_by(state) & found.depends.get(output, set())
+    return bool((held or made) and _same_size(graph, found, state, output) in ((True, None) if one_step else (True,)))
 
 
 def _same_size(graph: Graph, found: States, state: str, output: str) -> bool | None:
