@@ -16,7 +16,7 @@ from tinyrnn.errors import ModelError
 from tinyrnn.importers import kerasfile
 from tinyrnn.importers.keraschain import RECURRENT, LayerConfig, chain_of
 from tinyrnn.importers.keraslast import SHAPING, shaped
-from tinyrnn.importers.keraslayers import PASSING, check_config, parts_of
+from tinyrnn.importers.keraslayers import PASSING, check_config, parts_of, policy_of
 from tinyrnn.importers.kerasrun import Runner
 from tinyrnn.importers.source import Activation, Affine, Dense, Options, Source, Step, refuse
 
@@ -91,6 +91,8 @@ def _source(path: Path, file: kerasfile.KerasFile, layers: Sequence[LayerConfig]
     one_step = stateful and time == 1
     if time == 1 and not stateful:
         notes.append("warning: the file runs a single step, always from the zero state; here the state goes on to reset()")
+    half = sorted({policy for layer in layers if "float16" in (policy := policy_of(layer))})
+    notes += [f"{policy}: taken and compared as float32" for policy in half]
     runner = Runner(file, built, shape, embedded, form, one_step)
     return Source(
         framework="Keras on torch",

@@ -107,7 +107,14 @@ def _linear(path: Path, config: Mapping[str, Any], raw: Sequence[Mapping[str, An
     outputs = _history(config["output_layers"])
     inputs = _history(config["input_layers"])
     if len(outputs) != 1 or len(inputs) != 1:
-        cure = "expected one of each: build keras.Model(input, output) of them and save that"
+        started = [item for item in raw if item["class_name"] in RECURRENT and len(_calls(item)) > 1]
+        if started:
+            seen = f"{path}: {started[0]['class_name']} {started[0]['config'].get('name')} takes its state as an input"
+            cure = "build the same layers with stateful=True and without it, set_weights(model.get_weights()) and save that"
+            raise ModelError(f"{seen}; {cure}")
+        cure = (
+            "expected one of each: a network of one sequence, keras.Model(model.input, model.outputs[0]) of several outputs"
+        )
         raise ModelError(f"{path}: has {len(inputs)} inputs and {len(outputs)} outputs; {cure}")
     chain: list[Mapping[str, Any]] = []
     name, index = outputs[0]
@@ -123,7 +130,7 @@ def _linear(path: Path, config: Mapping[str, Any], raw: Sequence[Mapping[str, An
         nodes = item.get("inbound_nodes") or []
         if item["class_name"] == "InputLayer":
             break
-        before = _history_of_node(nodes[0]) if len(nodes) == 1 else []
+        before = _calls(item)
         if len(before) != 1:
             seen = f"is called {len(nodes)} times" if len(nodes) != 1 else f"takes {len(before)} tensors"
             cure = "expected one path through the layers, no residual, no attention, no initial_state"
@@ -144,6 +151,12 @@ def _history(raw: Any) -> list[tuple[str, int]]:
     if raw and isinstance(raw[0], str):
         raw = [raw]
     return [(str(item[0]), int(item[2])) for item in raw]
+
+
+def _calls(item: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """The tensors that a layer's only call takes; none where there are several calls."""
+    nodes = item.get("inbound_nodes") or []
+    return _history_of_node(nodes[0]) if len(nodes) == 1 else []
 
 
 WHOLE = {"start": None, "stop": None, "step": None}

@@ -40,7 +40,7 @@ CURES = {
     "Bidirectional": "a stream has no future: train it in the forward direction",
     "Conv": "expected a network of recurrent layers without convolution",
     "Attention": "expected a network of recurrent layers without attention",
-    "Lambda": "code in a file is never run; expected layers that Keras has",
+    "Lambda": "code in a file is never run; expected layers that Keras has, or x[:, -1] without a Lambda",
     "Pooling": "expected the last step, return_sequences=False, instead of pooling",
     "Flatten": "expected the last step, return_sequences=False",
     "RepeatVector": "expected a network that answers as the data come",
@@ -69,8 +69,7 @@ def check_config(layer: LayerConfig, options: Options) -> None:
     }.items():
         if config.get(key):
             raise refuse(where, f"has {key}={config[key]!s:.30}", cure)
-    dtype = config.get("dtype")
-    policy = str(dtype.get("config", {}).get("name", "") if isinstance(dtype, dict) else dtype or "")
+    policy = policy_of(layer)
     if "int8" in policy or "int4" in policy or "float8" in policy:
         raise refuse(where, f"has the dtype {policy:.40}", "save the float model, tinyrnn quantizes it itself")
     if (layer.kind == "Masking" or config.get("mask_zero")) and not options.ignore_masking:
@@ -80,6 +79,15 @@ def check_config(layer: LayerConfig, options: Options) -> None:
     for key in ("mean", "variance", "scale", "offset", "rate", "stddev", "mask_value", "axis"):
         if not _plain(config.get(key)):
             raise refuse(where, f"has {key} of an unusual kind", "save the model again with plain numbers")
+
+
+def policy_of(layer: LayerConfig) -> str:
+    """The layer's dtype, which newer versions describe as an object."""
+    dtype = layer.config.get("dtype")
+    if isinstance(dtype, dict):
+        inside = dtype.get("config")
+        dtype = inside.get("name") if isinstance(inside, dict) else inside
+    return str(dtype or "")
 
 
 def _plain(value: Any) -> bool:
