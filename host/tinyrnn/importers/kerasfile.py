@@ -129,6 +129,9 @@ def _dataset(path: Path, item: Any, where: str, size: int) -> int:
     bytes_said = int(np.prod(item.shape or (), dtype=object)) * item.dtype.itemsize if item.shape is not None else 0
     if item.is_virtual or plan.get_external_count():
         raise ModelError(f"{path}: {where:.80} has its numbers in another file; expected weights in the file itself")
+    if item.dtype == np.dtype("V2"):
+        cure = "expected float32: build the model in float32, load its weights and save that"
+        raise ModelError(f"{path}: {where:.80} is of type bfloat16; {cure}")
     if item.dtype.kind not in "fiubSO" or (item.dtype.kind == "O" and bytes_said > 4096):
         raise ModelError(f"{path}: {where:.80} is of type {item.dtype}; expected plain float weights")
     if bytes_said > size or (item.dtype.kind != "O" and item.id.get_storage_size() < bytes_said):
