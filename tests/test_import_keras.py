@@ -442,6 +442,23 @@ def test_axes_as_lists_and_other_spellings(last: bool, tmp_path: Path) -> None:
     refused(tmp_path / "m.h5", r"BatchNormalization .*normalises over axis \[1, 2\]; expected the features alone")
 
 
+def test_groups_of_tensorflow_2_12(tmp_path: Path) -> None:
+    """A .keras file whose groups of weights have the name of before TensorFlow 2.14."""
+    net = shaken(keras.Sequential([L.Input((7, 3)), L.GRU(4, return_sequences=True), L.GRU(4), L.Dense(2)]))
+    path = tmp_path / "m.keras"
+    net.save(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        file.move("layers", "_layer_checkpoint_dependencies")
+    parts["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    agree(net, imported(path))
+
+
 def test_functions_of_tensorflow(tmp_path: Path) -> None:
     """SlicingOpLambda and TFOpLambda, as Keras 2 writes x[:, -1], tf.nn.relu and tf.squeeze; another function is named."""
     x = L.Input((7, 3), name="x")

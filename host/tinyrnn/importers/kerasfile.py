@@ -18,6 +18,7 @@ from tinyrnn.errors import ModelError
 from tinyrnn.importers import guard
 
 DEEPEST = 40
+GROUPS = ("layers", "_layer_checkpoint_dependencies")  # of a .keras file; the latter of TensorFlow 2.12 and 2.13
 MOST = 10_000  # objects of an HDF5 file
 
 
@@ -170,7 +171,8 @@ def arrays(file: KerasFile, layers: Mapping[str, str]) -> dict[str, list[np.ndar
             base = snake(kind)
             number = counts.get(base, 0)
             counts[base] = number + 1
-            group = root["layers"].get(f"{base}_{number}" if number else base) if "layers" in root else None
+            numbered: Any = next((root[key] for key in GROUPS if key in root), {})
+            group = numbered.get(f"{base}_{number}" if number else base)
             found[name] = _variables(group) if group is not None else []
     return found
 
