@@ -350,7 +350,7 @@ def forward(function: Any, inputs: int = 3) -> nn.Module:
         (lambda m, x: m.head(m.rnn(x)[0].mean(1)), "is torch's mean.* instead of an average"),
         (lambda m, x: m.head(m.rnn(x)[0] + m.rnn(x)[0]), "combines two paths"),
         (lambda m, x: m.head(m.rnn(x, m.h0)[0]), "initial state that is not zero"),
-        (lambda m, x: m.head(m.rnn(x.flip(1))[0]), "is torch's flip"),
+        (lambda m, x: m.head(m.rnn(x.flip(1))[0]), "flips axis 1 of .*a stream has no future"),
         (lambda m, x: m.head(m.rnn(x)[0][:, 2]), "takes step 2 of 6; expected the last step"),
         (lambda m, x: m.head(m.rnn(x)[0][:, ::2]), "slices steps"),
         (lambda m, x: m.head(nn.functional.gelu(m.rnn(x)[0])), "gelu.*expected relu, tanh or sigmoid"),

@@ -15,7 +15,7 @@ from tinyrnn.importers.exportedcall import FROM_SHAPE, RANDOM, Folder, tensor_of
 from tinyrnn.importers.exportedcells import Layers, StepOf, cell_step, flow_of, recurrent_layers, stacked
 from tinyrnn.importers.exportedfile import Name, Node
 from tinyrnn.importers.exportedshapes import SHAPES, pieces, take
-from tinyrnn.importers.exportedterms import Term, all_steps, function, lifted, plus, reshaped, scaled, settled, through, times
+from tinyrnn.importers.exportedterms import Term, all_steps, beside, function, lifted, plus, reshaped, scaled, settled, through, times
 from tinyrnn.importers.flow import Flow, InitialState, LayoutError
 from tinyrnn.importers.source import Activation, Dense, Step, refuse
 
@@ -331,11 +331,24 @@ def _joined(name: str, operator: str, given: dict[str, Any]) -> Any:
         if any(step.flow.shape[dim] != 1 for step in steps):
             raise refuse(name, "joins pieces of other lengths", "expected torch.stack(steps, dim=1)")
         return stacked(name, [replace(s, flow=s.flow.squeeze([dim], name)) for s in steps], dim)
+    if loop and dim == rank - 1 and [p.index for p in parts] == list(range(_form(parts[0], name).time)):
+        try:  # torch.stack(steps, dim=1), as run_decompositions() writes it
+            whole = stacked(name, all_steps(parts, name), rank - 1)
+            return replace(whole, axes=(*whole.axes[:-2], ("T", "F")))
+        except ModelError:
+            pass  # not one step after the other
+    if operator != "stack" and any(isinstance(p, (StepOf, Term)) for p in parts) and (
+        any(isinstance(p, (Term, np.ndarray)) for p in parts) or len({p.index for p in parts if isinstance(p, StepOf)}) > 1
+    ) and dim == rank - 1 and not any(isinstance(p, (Flow, Layers)) for p in parts):  # fmt: skip
+        return beside(name, [lifted(p, name) if isinstance(p, StepOf) else p for p in parts], dim)
     if any(not isinstance(p, (Flow, StepOf, Layers, Term)) for p in parts):
         raise refuse(name, "joins the data with constants", "expected one path through the layers")
     steps = [settled(p, name) if isinstance(p, Term) else p for p in parts]
     one = steps[0] if isinstance(steps[0], StepOf) and all(
         isinstance(s, StepOf) and s.index == steps[0].index for s in steps) else None  # fmt: skip
+    ends = _last_states(steps, operator, dim, name)
+    if ends is not None:
+        return ends
     flows = [s.flow for s in steps] if one is not None else [flow_of(s, name) for s in steps]
     if operator == "stack":
         flows = [flow.unsqueeze([dim], name) for flow in flows]
@@ -345,6 +358,19 @@ def _joined(name: str, operator: str, given: dict[str, Any]) -> Any:
         raise refuse(name, "joins several paths", "expected one path through the layers")
     made = joined(name, [replace(f, axes=(*f.axes[:dim], ("F",))) for f in flows])
     return made if one is None else replace(one, flow=made)
+
+
+def _last_states(steps: list[Any], operator: str, dim: int, name: str) -> Layers | None:
+    """Several layers' last states one upon the other, as h_n has them; None for anything else."""
+    flows = [s for s in steps if isinstance(s, Flow) and s.last]
+    flows = [flow_of(s, name) for s in steps if isinstance(s, StepOf) and s.index == s.flow.time - 1] or flows
+    if len(flows) != len(steps) or dim or len({f.axes for f in flows}) > 1 or len({len(f.steps) for f in flows}) == 1:
+        return None
+    first = flows[0]
+    axes = (("T",), *first.axes) if operator == "stack" else (("T", *first.axes[0]), *first.axes[1:])
+    if first.axes[:1] == (("F",),) and operator != "stack":
+        return None
+    return Layers(tuple(flows), Flow(axes, first.batch, len(flows), first.features), None)
 
 
 def _form(value: Any, name: str) -> Flow:

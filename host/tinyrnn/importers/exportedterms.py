@@ -15,6 +15,7 @@ import numpy as np
 
 from tinyrnn.floatcells import GRU, LSTM, RNN, Cell
 from tinyrnn.floatlayers import sigmoid
+from tinyrnn.importers.exportedaffine import vector_of
 from tinyrnn.importers.exportedcells import StepOf, same_path
 from tinyrnn.importers.flow import Flow
 from tinyrnn.importers.source import Activation, Affine, Dense, Step, refuse
@@ -183,6 +184,33 @@ def times(name: str, a: Term, b: Term) -> Term:
     return result
 
 
+def beside(name: str, parts: list[Any], axis: int) -> Term:
+    """Terms and constants one beside the other, along the features."""
+    terms = [part.frozen() for part in parts if isinstance(part, Term)]
+    form = terms[0].form
+    if axis != len(form.axes) - 1 or any(np.ndim(p) not in (0, len(form.axes)) for p in parts if not isinstance(p, Term)):
+        raise refuse(name, "joins steps along another axis than the features", "expected torch.cat((x, h), dim=-1)")
+    widths = [len(p.shift) if isinstance(p, Term) else p.shape[-1] for p in parts]
+    total = sum(widths)
+    atoms: dict[tuple[Any, ...], tuple[Atom, np.ndarray]] = {}
+    shift = np.zeros(total)
+    start = 0
+    for part, width in zip(parts, widths, strict=True):
+        rows = slice(start, start + width)
+        start += width
+        if not isinstance(part, Term):
+            shift[rows] = vector_of(replace(form, features=width), part, name)
+            continue
+        part = part.frozen()
+        shift[rows] = part.shift
+        for key, (atom, matrix) in part.parts.items():
+            full = _matrix(matrix)
+            wide = atoms[key][1] if key in atoms else np.zeros((total, full.shape[1]))
+            wide[rows] += full
+            atoms[key] = (atom, wide)
+    return Term(replace(form, features=total), max(t.index for t in terms), atoms, shift)
+
+
 class _Reading:
     """Weights read off the terms of one step; the leaf and the state are the same in all of them."""
 
@@ -331,10 +359,14 @@ def _gru(term: Term) -> tuple[Cell, _Reading] | None:
     return GRU(w, u, b, c, after), reading
 
 
+def _product_of_now(atom: Atom, index: int) -> bool:
+    """A value of this step that is no layer's output: the state behind its reset gate."""
+    return isinstance(atom, Value) and atom.term.index == index and not atom.term.simple and resolved(atom.term) is None
+
+
 def _candidate(reading: _Reading, term: Term) -> tuple[Any, Any, np.ndarray, bool] | None:
     """The new value's gates: (reset gate, (W, U, b), c, whether the reset comes after the matrix)."""
-    gated = [(a, m) for a, m in term.parts.values() if isinstance(a, Product)
-             or (isinstance(a, Value) and a.term.index == reading.index and not a.term.simple)]  # fmt: skip
+    gated = [(a, m) for a, m in term.parts.values() if isinstance(a, Product) or _product_of_now(a, reading.index)]
     if len(gated) != 1:
         return None
     atom, matrix = gated[0]
@@ -377,16 +409,16 @@ def resolved(term: Term) -> StepOf | None:
         if read is None:
             break
         made, reading = read
-        assert reading.leaf is not None and reading.state is not None
+        assert reading.leaf is not None
+        assert reading.state is not None
         source = reading.leaf.source
         at.found = StepOf(source.flow.then(Step("cell", made), made.units), at.index, source.base)
         chain.append(at)
         before = reading.state.term
         if before.index == 0 and before.found is None:
-            if not _starts(before, made):
+            if not _starts(before, at.found):
                 break
-            first = source.flow.then(Step("cell", made), made.units)
-            before.found = StepOf(first, 0, source.base)
+            before.found = replace(at.found, index=0)
         at = before
     if at.found is None:
         for done in chain:
@@ -433,9 +465,8 @@ def all_steps(parts: list[StepOf | Term], name: str) -> list[StepOf]:
     first = parts[0]
     if isinstance(first, Term) and resolved(first) is not None:
         return [settled(first, name), *rest]
-    made = rest[0].flow.steps[-1].what if rest[0].flow.steps else None
     start = first if isinstance(first, Term) else lifted(first, name)
-    if not isinstance(made, Cell) or not _starts(start, made):
+    if not _starts(start, rest[0]):
         return [settled(first, name) if isinstance(first, Term) else first, *rest]
     return [StepOf(replace(rest[0].flow, axes=start.form.axes), first.index, rest[0].base), *rest]
 
@@ -446,23 +477,34 @@ def reshaped(term: Term, form: Flow) -> Term:
     return replace(term, form=replace(form, steps=()))
 
 
-def _starts(term: Term, made: Cell) -> bool:
-    """The first step computes what the cell does from a state of zero."""
-    rng = np.random.default_rng(3)
-    leaves: dict[tuple[Any, ...], np.ndarray] = {}
+def _starts(term: Term, after: StepOf) -> bool:
+    """The first step computes what the layers do from states of zero."""
+    leaves: dict[tuple[Any, ...], Leaf] = {}
     stack: list[Term] = [term]
     while stack:
-        for atom, _ in stack.pop().parts.values():
-            for one in (atom.a, atom.b) if isinstance(atom, Product) else (atom,):
-                if isinstance(one, Leaf):
-                    leaves[one.key] = rng.standard_normal(one.source.flow.features)
-                elif isinstance(one, (Value, Function)):
-                    stack.append(one.term)
-    if len(leaves) != 1 or next(iter(leaves.values())).shape != (made.inputs,):
+        atoms = [atom for atom, _ in stack.pop().parts.values()]
+        while atoms:
+            atom = atoms.pop()
+            if isinstance(atom, Product):
+                atoms += [atom.a, atom.b]
+            elif isinstance(atom, Leaf):
+                leaves[atom.key] = atom
+            else:
+                stack.append(atom.term)
+    if len(leaves) != 1:
         return False
-    x = next(iter(leaves.values()))[None]
-    want = made.output(made.step(x, np.zeros((1, made.state_size))))[0]
-    return bool(np.allclose(_computed(term, leaves), want, rtol=1e-9, atol=1e-9))
+    ((key, leaf),) = leaves.items()
+    x = np.random.default_rng(3).standard_normal(leaf.source.flow.features)
+    y = x[None]
+    for step in after.flow.steps[leaf.source.base :]:
+        what = step.what
+        if isinstance(what, Cell):
+            y = what.output(what.step(y, np.zeros((1, what.state_size)))) if what.inputs == y.shape[1] else y[:, :0]
+        elif isinstance(what, Dense):
+            y = y @ what.weight.T + what.bias if what.weight.shape[1] == y.shape[1] else y[:, :0]
+        else:
+            return False
+    return y.shape[1] == len(term.shift) and bool(np.allclose(_computed(term, {key: x}), y[0], rtol=1e-9, atol=1e-9))
 
 
 def _computed(term: Term, leaves: dict[tuple[Any, ...], np.ndarray]) -> np.ndarray:
