@@ -315,7 +315,10 @@ class Other(nn.Module):
         (lambda: Other(nn.Conv1d(4, 4, 3)), r"other: is a convolution, weight \(4, 4, 3\)"),
         (lambda: Other(nn.RMSNorm(4)), "other: has a weight .* not RMSNorm or PReLU"),
         (lambda: Other(nn.Linear(4, 4)), "other: is a Linear that is not the last module; .*--activation"),
-        (lambda: Other(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))), "weight_norm"),
+        (
+            lambda: Other(nn.utils.parametrizations.orthogonal(nn.Linear(4, 4))),
+            r'other.weight: is parametrized by something else .*remove_parametrizations\(model.other, "weight"\)',
+        ),
         (lambda: nn.Linear(3, 2), "has no weights of nn.RNN, nn.LSTM or nn.GRU"),
         (lambda: nn.RNN(3, 2), "is an nn.RNN, tanh or relu; a state_dict does not say which: give --nonlinearity"),
     ],

@@ -17,9 +17,11 @@ from tinyrnn.errors import ModelError
 from tinyrnn.importers import guard
 from tinyrnn.importers.exportedcells import Layers, StepOf, flow_of
 from tinyrnn.importers.exportedfile import FLOATS, Name, Node, argument_of, arrays_of, nodes_of
-from tinyrnn.importers.exportedops import CELLS, LAYERED, Unusable, names_in, walk
+from tinyrnn.importers.exportedlayers import Unusable
+from tinyrnn.importers.exportedops import CELLS, LAYERED, names_in, walk
+from tinyrnn.importers.exportedread import settled
 from tinyrnn.importers.exportedrun import Runner
-from tinyrnn.importers.exportedterms import Term, settled
+from tinyrnn.importers.exportedterms import Term
 from tinyrnn.importers.flow import ANY_BATCH, ANY_TIME, Flow, InitialState, choose, first_reading
 from tinyrnn.importers.source import Options, Source
 
@@ -29,6 +31,9 @@ def read(path: Path, options: Options) -> Source:
     with guard.open_zip(path) as archive:
         names = archive.namelist()
         models = [n for n in names if "/models/" in f"/{n}" and n.endswith(".json")]
+        if not models and any(n.endswith("data.pkl") for n in names):
+            raise ModelError(f"{path}: is an archive of torch.save or torch.jit.save, no torch.export program; "
+                             "expected a name that ends in .pt")  # fmt: skip
         if len(models) != 1:
             cure = "expected torch.export.save() of a recent PyTorch (2.13 is tested), one program"
             raise ModelError(f"{path}: has {len(models)} entries models/*.json; {cure}")
@@ -92,7 +97,7 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
 
     readings = {
         3: ("BTF", "TBF"),
-        2: ("BT", "TB") if whole else ("TF", "BF"),
+        2: ("BT", "TB") if whole else ("TF", "BF", "BT", "TB"),
         1: ("T", "B") if whole else ("F",),
     }.get(len(shape), ())
     otherwise = ModelError(f"{path}: its input has shape {shape}; expected (batch, time, features)")
@@ -228,18 +233,24 @@ def _feeds(
 ) -> dict[str, str]:
     """The output that goes back into each state: the layer's own last state, else the next one of its shape."""
     tags = {name: getattr(value, "tag", None) for name, value in reading.outputs.items()}
-    feeds = {state: next((n for n, tag in tags.items() if tag is not None and tag == starts.get(state)), None) for state in states}
+    feeds = {
+        state: next((n for n, tag in tags.items() if tag is not None and tag == starts.get(state)), None) for state in states
+    }
     left = [n for n in reading.outputs if n != reading.answer and n not in feeds.values() and n in meta]
     for state in states:
         if feeds[state] is None:
-            fits = [name for name in left if len(_sizes(meta[name])) == len(states[state]) and all(
-                a is None or b is None or a == b for a, b in zip(_sizes(meta[name]), states[state], strict=True))]  # fmt: skip
+            fits = [name for name in left if _fits(_sizes(meta[name]), states[state])]
             if not fits:
-                raise ModelError(f"{path}: takes the state {state} and gives back no state of its shape; expected each layer's "
-                                 "last state among the outputs, return y, h_n")  # fmt: skip
+                cure = "expected each layer's last state among the outputs: return y, h_n"
+                raise ModelError(f"{path}: takes the state {state} and gives back none of its shape; {cure}")
             feeds[state] = fits[0]
             left.remove(fits[0])
     return {state: output for state, output in feeds.items() if output is not None}
+
+
+def _fits(a: list[int | None], b: list[int | None]) -> bool:
+    """Two shapes that may be one, None for any size."""
+    return len(a) == len(b) and all(m is None or n is None or m == n for m, n in zip(a, b, strict=True))
 
 
 def _input_shape(path: Path, graph: dict[str, Any], name: str) -> tuple[list[int | None], bool]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyrnn.importers.exportedcall import LARGEST, Folder, call, tensor_of
-from tinyrnn.importers.exportedfile import FLOATS, Name, Node
+from tinyrnn.importers.exportedfile import Name, Node
 from tinyrnn.importers.flow import Flow
 from tinyrnn.importers.source import refuse
 

@@ -5,6 +5,7 @@ An index or a slice of the features is a matrix of zeros and ones; of the time a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -40,7 +41,7 @@ def take(flow: Flow, axis: int, indices: Sequence[int], keep: bool, name: str) -
             after = replace(after, axes=(*after.axes[:axis], *after.axes[axis + 1 :]))
         return after
     if len(places) != 1:
-        return flow.cut(axis, min(places, default=0), max(places, default=-1) + 1, 1 if len(places) else 1, name)
+        return flow.cut(axis, min(places, default=0), max(places, default=-1) + 1, 1, name)
     return flow.pick(axis, places[0], name, keep)
 
 
@@ -60,10 +61,17 @@ def _moved(flow: Flow, given: Given, name: str) -> Flow:
     return flow.transpose(order, name)
 
 
+def span_of(flow: Flow, given: Given, name: str) -> range:
+    """The indices that slice() takes of its axis."""
+    length = flow.shape[flow.axis(given.get("dim", 0), name)]
+    stop = given.get("end")
+    return range(*slice(given.get("start") or 0, length if stop is None else stop, given.get("step", 1)).indices(length))
+
+
 def _sliced(flow: Flow, given: Given, name: str) -> Flow:
     axis = flow.axis(given.get("dim", 0), name)
     start, stop = given.get("start"), given.get("end")
-    span = range(*slice(start or 0, 2**31 if stop is None else stop, given.get("step", 1)).indices(flow.shape[axis]))
+    span = span_of(flow, given, name)
     if flow.axes[axis] == ("F",) or len(span) == 1:
         return take(flow, axis, span, True, name)
     return flow.cut(axis, start or 0, 2**31 if stop is None else stop, given.get("step", 1), name)
@@ -143,7 +151,8 @@ def _indexed(flow: Flow, given: Given, name: str) -> Flow:
     whole = [axis for axis, i in places.items() if i.ndim == 1 and i.tolist() == list(range(flow.shape[axis]))]
     whole = [axis for axis in whole if axis not in fixed or flow.shape[axis] > 1] or whole[:1]
     axes = sorted(axis for axis in places if axis not in whole)
-    if len(whole) != 1 or any(axis not in fixed for axis in axes) or list(chosen) != list(range(min(chosen), max(chosen) + 1)):
+    apart = list(chosen) != list(range(min(chosen), max(chosen) + 1))
+    if len(whole) != 1 or apart or any(axis not in fixed for axis in axes):
         raise refuse(name, "takes places by several indices", "expected the last step, y[:, -1]")
     for axis in reversed(axes):
         flow = take(flow, axis, [fixed[axis]], False, name)
@@ -212,4 +221,4 @@ def pieces(flow: Flow, axis: int, operator: str, given: Given, name: str) -> lis
     if sum(sizes) != length or min(sizes, default=0) < 0:
         raise refuse(name, f"splits {length} into {sizes}", "export the model again")
     starts = np.cumsum([0, *sizes]).tolist()
-    return [range(a, b) for a, b in zip(starts, starts[1:], strict=False)]
+    return [range(a, b) for a, b in itertools.pairwise(starts)]

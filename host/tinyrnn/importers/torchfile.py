@@ -38,7 +38,9 @@ def load(path: Path) -> Any:
         names = archive.namelist()
         if any("/code/" in f"/{name}" for name in names):
             cure = f"torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pt')"
-            raise ModelError(f"{path}: is a TorchScript program (torch.jit.save), code and weights; expected the weights: {cure}")
+            raise ModelError(f"{path}: is a TorchScript program (torch.jit.save), with code; expected its weights: {cure}")
+        if any("/models/" in f"/{name}" and name.endswith(".json") for name in names):
+            raise ModelError(f"{path}: is a torch.export program; expected a name that ends in .pt2")
         if any(entry.compress_type for entry in archive.infolist()):
             raise ModelError(
                 f"{path}: its archive is compressed, which PyTorch never does; expected torch.save's archive: {CURE}"

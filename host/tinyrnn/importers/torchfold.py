@@ -71,8 +71,8 @@ def _parametrized(state: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], 
             module, _, own = name.rpartition(".")
             where = f"model.{module}" if module else "model"
             cure = f'before saving: torch.nn.utils.parametrize.remove_parametrizations({where}, "{own}")'
-            raise refuse(name, f"is parametrized by something else than weight_norm or spectral_norm ({', '.join(parts):.40})",
-                         f"remove it {cure}")  # fmt: skip
+            seen = f"is parametrized by something else than weight_norm or spectral_norm ({', '.join(parts):.40})"
+            raise refuse(name, seen, f"remove it {cure}")
         prefix = name[: len(name) - len(name.rpartition(".")[2])]
         keys = {f"{prefix}parametrizations.{name[len(prefix) :]}.{part}" for part in parts}
         state = _replaced(state, name, weight, keys)
@@ -96,7 +96,8 @@ def spectral_norm(name: str, weight: np.ndarray, u: np.ndarray, v: np.ndarray | 
     axis = next((i for i, n in enumerate(weight.shape) if u.shape == (n,)), None)
     matrix = None if axis is None else np.moveaxis(weight, axis, 0).reshape(len(u), -1)
     if matrix is None or v is None or v.shape != (matrix.shape[1],):
-        raise refuse(name, f"has no vectors of its spectral norm that fit {weight.shape}", "save it with PyTorch 1.2 or later")
+        seen = f"has no vectors of its spectral norm that fit {weight.shape}"
+        raise refuse(name, seen, "save it with PyTorch 1.2 or later")
     sigma = float(u @ matrix @ v)
     if not sigma:
         raise refuse(name, "has a spectral norm of zero", "train it further")
