@@ -16,9 +16,9 @@ import numpy as np
 from tinyrnn.errors import ModelError
 from tinyrnn.importers import guard
 from tinyrnn.importers.exportedcells import Layers, StepOf, flow_of
-from tinyrnn.importers.exportedfile import FLOATS, Name, Node, argument_of, arrays_of, nodes_of
+from tinyrnn.importers.exportedfile import FLOATS, Name, Node, argument_of, arrays_of, names_in, nodes_of
 from tinyrnn.importers.exportedlayers import Unusable
-from tinyrnn.importers.exportedops import CELLS, LAYERED, names_in, walk
+from tinyrnn.importers.exportedops import CELLS, LAYERED, walk
 from tinyrnn.importers.exportedread import settled
 from tinyrnn.importers.exportedrun import Runner
 from tinyrnn.importers.exportedterms import Term
@@ -72,7 +72,9 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
     ]
     nodes, notes = _apart(nodes, users, meta)
     states = _states(nodes, users)
-    wanted = [name for name in outputs if name == options.output] if options.output else outputs
+    sizes = {name: _sizes(meta[name]) for name in sorted(states)}
+    plain = [n for n in outputs if n not in meta or not any(_fits(_sizes(meta[n]), shape) for shape in sizes.values())]
+    wanted = [name for name in outputs if name == options.output] if options.output else plain or outputs
     needed = _needed(nodes, wanted)
     kept = _needed(nodes, outputs)
     nodes = [node for node in nodes if node.mutates or kept.intersection(node.outputs)]
@@ -90,10 +92,11 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
     def attempt(letters: str) -> _Reading:
         start = _start(shape, letters)
         starts.clear()
-        found, constant = walk(nodes, values | {data[0]: start}, needed, starts)
+        found, bounded = walk(nodes, values | {data[0]: start}, needed, starts)
         named = {name: found[name] for name in outputs}
-        answer, flow = choose(_answers(named, wanted), options.output, str(path))
-        return _Reading(start, answer, flow, named, frozenset(constant))
+        feeds = _feeds(path, sizes, starts, named, wanted, meta)
+        answer, flow = choose(_answers(named, wanted, feeds), options.output, str(path))
+        return _Reading(start, answer, flow, feeds, frozenset(bounded))
 
     readings = {
         3: ("BTF", "TBF"),
@@ -103,7 +106,6 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
     otherwise = ModelError(f"{path}: its input has shape {shape}; expected (batch, time, features)")
     letters, reading = first_reading(readings, attempt, otherwise)
     start, flow = reading.start, reading.flow
-    sizes = {name: _sizes(meta[name]) for name in states}
     time = start.time if "T" not in letters or isinstance(shape[letters.index("T")], int) else None
     every = not flow.is_last or (bool(states) and time == 1)
     runner = Runner(
@@ -114,9 +116,9 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
         start=start,
         flow=flow,
         states=sizes,
-        feeds=_feeds(path, sizes, starts, reading, meta) if states else {},
+        feeds=reading.feeds,
         whole=whole,
-        constant=reading.constant,
+        bounded=reading.bounded,
         every=every,
         piece=time or (4 if every else 1),
     )
@@ -142,16 +144,18 @@ class _Reading:
     start: Flow
     answer: str
     flow: Flow
-    outputs: dict[str, Any]
-    constant: frozenset[str]
+    feeds: dict[str, str]
+    bounded: frozenset[str]
 
 
 def _float(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
-def _answers(outputs: dict[str, Any], wanted: Sequence[str]) -> dict[str, object]:
+def _answers(outputs: dict[str, Any], wanted: Sequence[str], feeds: dict[str, str]) -> dict[str, object]:
     """The outputs as data on their way; last states only where there is nothing else. Raises what makes one unusable."""
+    rest = {name: value for name, value in outputs.items() if name in wanted and name not in feeds.values()}
+    outputs = rest or outputs
     found: dict[str, object] = {}
     for name, value in outputs.items():
         if isinstance(value, Unusable):
@@ -229,23 +233,34 @@ def _sizes(meta: dict[str, Any]) -> list[int | None]:
 
 
 def _feeds(
-    path: Path, states: dict[str, list[int | None]], starts: dict[str, object], reading: _Reading, meta: dict[str, Any]
+    path: Path,
+    states: dict[str, list[int | None]],
+    starts: dict[str, object],
+    outputs: dict[str, Any],
+    wanted: Sequence[str],
+    meta: dict[str, Any],
 ) -> dict[str, str]:
-    """The output that goes back into each state: the layer's own last state, else the next one of its shape."""
-    tags = {name: getattr(value, "tag", None) for name, value in reading.outputs.items()}
-    feeds = {
-        state: next((n for n, tag in tags.items() if tag is not None and tag == starts.get(state)), None) for state in states
-    }
-    left = [n for n in reading.outputs if n != reading.answer and n not in feeds.values() and n in meta]
+    """The output that goes back into each state: the layer's own last state, else the next one of its shape.
+
+    Whether it is right is found by running the program as a stream.
+    """
+    tags = {name: getattr(value, "tag", None) for name, value in outputs.items()}
+    feeds: dict[str, str] = {}
     for state in states:
-        if feeds[state] is None:
-            fits = [name for name in left if _fits(_sizes(meta[name]), states[state])]
-            if not fits:
-                cure = "expected each layer's last state among the outputs: return y, h_n"
-                raise ModelError(f"{path}: takes the state {state} and gives back none of its shape; {cure}")
-            feeds[state] = fits[0]
-            left.remove(fits[0])
-    return {state: output for state, output in feeds.items() if output is not None}
+        own = [name for name, tag in tags.items() if tag is not None and tag == starts.get(state)]
+        feeds |= {state: own[-1]} if own else {}
+    left = [name for name in outputs if name not in feeds.values() and name in meta]
+    left.sort(key=lambda name: name in wanted)  # what cannot be the answer comes first
+    for state, sizes in states.items():
+        if state in feeds:
+            continue
+        fits = [name for name in left if _fits(_sizes(meta[name]), sizes)]
+        if not fits:
+            cure = "expected each layer's last state among the outputs: return y, h_n"
+            raise ModelError(f"{path}: takes the state {state} and gives back none of its shape; {cure}")
+        feeds[state] = fits[0]
+        left.remove(fits[0])
+    return feeds
 
 
 def _fits(a: list[int | None], b: list[int | None]) -> bool:

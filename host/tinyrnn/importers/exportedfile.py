@@ -93,6 +93,12 @@ def arrays_of(path: Path, archive: Any, config: str) -> dict[str, np.ndarray]:
     return found
 
 
+def names_in(argument: Any) -> list[str]:
+    """The values of the graph that an argument names."""
+    many = argument if isinstance(argument, list) else [argument]
+    return [item.name for item in many if isinstance(item, Name)]
+
+
 def argument_of(raw: dict[str, Any]) -> tuple[str, Any]:
     """(kind, value) of an argument; tensors and symbolic numbers as Name."""
     ((kind, value),) = raw.items()

@@ -27,6 +27,9 @@ CURES = {
     "gelu": "expected relu, tanh or sigmoid",
     "silu": "expected relu, tanh or sigmoid",
     "elu": "expected relu, tanh or sigmoid",
+    "gt": "expected the probability itself, which becomes two classes",
+    "ge": "expected the probability itself, which becomes two classes",
+    "round": "expected the probability itself, which becomes two classes",
 }
 
 @dataclass(frozen=True)
@@ -54,8 +57,9 @@ def flow_results(node: Node, operator: str, flow: Flow, given: dict[str, Any]) -
         return [replace(flow, tail=(*flow.tail[:-1], "log_softmax"))]
     if operator == "exp" and flow.tail[-1:] == ("log_softmax",):
         return [replace(flow, tail=(*flow.tail[:-1], "softmax"))]
-    cure = next((text for word, text in CURES.items() if word in operator), "expected RNN, LSTM, GRU, their cells, Linear, "
-                "Embedding, LayerNorm, BatchNorm1d and what lies between them")  # fmt: skip
+    fits = (text for word, text in CURES.items() if word == operator or (len(word) > 2 and word in operator))
+    known = "expected RNN, LSTM, GRU, their cells, Linear, Embedding, LayerNorm, BatchNorm1d and what lies between them"
+    cure = next(fits, known)
     raise refuse(name, f"is torch's {operator}, which cannot be imported", cure)
 
 

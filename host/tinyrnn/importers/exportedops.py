@@ -11,7 +11,7 @@ import numpy as np
 from tinyrnn.errors import ModelError
 from tinyrnn.importers.exportedcall import FROM_SHAPE, RANDOM, Folder, tensor_of, value_of
 from tinyrnn.importers.exportedcells import Layers, StepOf, cell_step, flow_of, recurrent_layers
-from tinyrnn.importers.exportedfile import Name, Node
+from tinyrnn.importers.exportedfile import Name, Node, names_in
 from tinyrnn.importers.exportedjoin import arithmetic, form_of, is_constant, joined_of
 from tinyrnn.importers.exportedlayers import BENT, WEIGHTED, Unusable, flow_results
 from tinyrnn.importers.exportedread import settled
@@ -31,7 +31,7 @@ CELLS = {
 
 # what leaves the data as they are: copies, conversions of the type, dropout
 SAME = {"clone", "contiguous", "alias", "detach", "to", "_to_copy", "type_as", "dropout", "feature_dropout", "alpha_dropout",
-        "native_dropout", "lift_fresh_copy", "lift_fresh", "requires_grad", "positive", "copy"}  # fmt: skip
+        "native_dropout", "lift_fresh_copy", "lift_fresh", "requires_grad", "positive"}  # fmt: skip
 SPLITS = {"split", "split_with_sizes", "chunk", "unsafe_chunk", "unsafe_split", "tensor_split"}
 ARITHMETIC = ("add", "sub", "mul", "div", "rsub", "neg", "true_divide", "multiply", "subtract", "divide", "negative")
 PLAINLY = {"true_divide": "div", "multiply": "mul", "subtract": "sub", "divide": "div", "negative": "neg",
@@ -42,20 +42,26 @@ PLAINLY = {"true_divide": "div", "multiply": "mul", "subtract": "sub", "divide":
 def walk(
     nodes: Sequence[Node], values: dict[str, Any], needed: Collection[str], starts: dict[str, object]
 ) -> tuple[dict[str, Any], set[str]]:
-    """Every node's results in terms of the input, and the names of those that are constants.
+    """Every node's results in terms of the input, and the names of those that torch may only compute within bounds.
 
-    needed: the values that must be found; others that cannot be imported are Unusable. starts: gets for each initial
-    state that is an input the tag of the last state that belongs to it.
+    These are constants, and what cannot be imported. needed: the values that must be found; others that cannot be imported
+    are Unusable. starts: gets for each initial state that is an input the tag of the last state that belongs to it.
     """
     values = dict(values)
-    constant = {name for name, value in values.items() if isinstance(value, np.ndarray)}
+    bounded: set[str] = set()
     fold = Folder()
+    used = set(needed).union(*(names_in(item) for node in nodes for _, item in node.inputs.values()))
     for node in nodes:
         try:
             names = {name for _, item in node.inputs.values() for name in names_in(item)}
             if all(is_constant(values[name]) for name in names):
                 results = _folded(node, values, names, fold)
-                constant |= set(node.outputs)
+                bounded |= set(node.outputs)
+                if node.mutates:  # who names it by its old name sees the change
+                    values.update((name, results[0]) for name in names_in(node.inputs["self"][1]))
+            elif node.mutates and not used.intersection(node.outputs):
+                cure = "expected a new tensor, torch.cat or torch.stack of the parts"
+                raise refuse(node.name, f"changes a part of the data in place (torch's {node.operator})", cure)
             else:
                 results = _apply(node, {key: value_of(values, item[1]) for key, item in node.inputs.items()}, fold, starts)
         except ModelError as error:
@@ -64,16 +70,11 @@ def walk(
                 error = type(error)(f"{node.name}{node.where}{text[len(node.name) :]}")
             if not node.mutates and not any(output in needed for output in node.outputs):
                 results = [Unusable(error)] * len(node.outputs)
+                bounded |= set(node.outputs)
             else:
                 raise error from None
         values.update(zip(node.outputs, results, strict=False))
-    return values, constant
-
-
-def names_in(argument: Any) -> list[str]:
-    """The values of the graph that an argument names."""
-    many = argument if isinstance(argument, list) else [argument]
-    return [item.name for item in many if isinstance(item, Name)]
+    return values, bounded
 
 
 def _folded(node: Node, values: dict[str, Any], names: set[str], fold: Folder) -> list[Any]:
@@ -118,7 +119,11 @@ def _apply(node: Node, given: dict[str, Any], fold: Folder, starts: dict[str, ob
         return [x] * len(node.outputs)
     if operator in ("select", "unbind", *SPLITS):
         return _cut(node, operator, x, given)
-    if operator in ("max", "min") and "dim" in given and operator == "max":
+    if operator == "topk" and given.get("k") == 1 and given.get("largest", True):
+        chosen = given | {"keepdim": True, "dim": given.get("dim", -1)}
+        return [Unusable(refuse(name, "takes the largest value of all classes", "expected the class, topk(1)[1]")),
+                *_apply(replace(node, target="argmax.default"), chosen, fold, starts)]  # fmt: skip
+    if operator == "max" and "dim" in given:
         cure = "expected the class, torch.max(y, 1)[1], or the values of all classes"
         largest = Unusable(refuse(name, "takes the largest value of all classes", cure))
         return [largest, *_apply(replace(node, target="argmax.default"), given, fold, starts)]
@@ -146,8 +151,9 @@ def _on_flow(node: Node, operator: str, key: str, x: Any, given: dict[str, Any])
     if isinstance(x, StepOf) and not x.memory:
         results = flow_results(node, operator, x.flow, given | {key: x.flow})
         return [replace(x, flow=r) if isinstance(r, Flow) else r for r in results]
-    flow = flow_of(x, name)
-    return flow_results(node, operator, flow, given)
+    if isinstance(x, list):
+        x = next((item for item in x if isinstance(item, (Flow, StepOf, Layers))), None)
+    return flow_results(node, operator, flow_of(x, name), given)
 
 
 def _sizes(node: Node, operator: str, x: Any, given: dict[str, Any], fold: Folder) -> list[Any]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tinyrnn.errors import TinyrnnError
 from tinyrnn.importers.exportedcall import LARGEST, Folder, call, tensor_of
-from tinyrnn.importers.exportedfile import Name, Node
+from tinyrnn.importers.exportedfile import Node, names_in
 from tinyrnn.importers.flow import Flow
 from tinyrnn.importers.source import refuse
 
@@ -27,7 +28,7 @@ class Runner:
     states: dict[str, list[int | None]]  # initial states that are inputs: their sizes, None for the batch
     feeds: dict[str, str]  # the output that goes back into each of them
     whole: bool  # the input holds whole numbers
-    constant: frozenset[str]  # values that depend on constants only
+    bounded: frozenset[str]  # values that are computed within bounds: constants, and what cannot be imported
     every: bool  # the answer is one for each step
     piece: int  # steps of one run within a stream
 
@@ -41,7 +42,11 @@ class Runner:
         for start in range(0, x.shape[1], self.piece):
             y, values = self._answer(x[:, start : start + self.piece], states)
             answers.append(y if y.ndim == 3 else y[:, None])
-            states = {name: values[output].reshape(states[name].shape) for name, output in self.feeds.items()}
+            for name, output in self.feeds.items():
+                if output not in values:
+                    raise refuse(name, f"is handed back as {output}, which cannot be computed here",
+                                 "expected each layer's last state as it is: return y, h_n")  # fmt: skip
+                states[name] = values[output].reshape(states[name].shape)
         return np.concatenate(answers, axis=1)
 
     def _zeros(self, batch: int) -> dict[str, Any]:
@@ -63,10 +68,16 @@ class Runner:
         values[self.data] = torch.from_numpy(moved.astype(np.int64) if self.whole else moved.copy())
         fold = Folder()
         for node in self.nodes:
-            if node.outputs and self.constant.issuperset(node.outputs):
-                names = {i.name for _, item in node.inputs.values() for i in (item if isinstance(item, list) else [item])
-                         if isinstance(i, Name)}  # fmt: skip
-                results = fold(node, {name: values[name] for name in names})
+            if node.outputs and self.bounded.issuperset(node.outputs):
+                names = {name for _, item in node.inputs.values() for name in names_in(item)}
+                if not names <= set(values):
+                    continue
+                try:
+                    results = fold(node, {name: values[name] for name in names})
+                except TinyrnnError:  # an operator that is not run here, or too much: nothing that the answer needs
+                    continue
+                if node.mutates:
+                    values.update((name, results[0]) for name in names_in(node.inputs["self"][1]))
             else:
                 results = call(node, values)
             values.update(zip(node.outputs, results, strict=False))
