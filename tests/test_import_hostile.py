@@ -232,7 +232,7 @@ def test_programs(program: Path, tmp_path: Path, canary: Path) -> None:
 
     for target in ("os.system", "torch.ops.aten.from_file.default", "builtins.eval"):
         edit(fresh(), "models/model.json", node(0, lambda n, t=target: n.update(target=t)))  # type: ignore[misc]
-        refused(path, "expected operators of torch.ops.aten only|cannot be imported|takes NoneType|is damaged")
+        refused(path, "expected operators of torch.ops.aten only|computes constants by")
     edit(fresh(), "models/model.json", node(0, lambda n: n["inputs"][0].update(arg={"as_ints": [HUGE, 10, 4]})))
     refused(path, "makes zeros of shape")
     edit(fresh(), "weights_config.json", lambda c: first_weight(c, sizes=[HUGE, 3]))
