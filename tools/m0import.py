@@ -47,7 +47,7 @@ class Loader(importlib.abc.Loader):
 
     def exec_module(self, module: types.ModuleType) -> None:
         board = self.board
-        compiled = mpyfile.compile_module(self.file)
+        compiled = self._compiled()
         namespace = module.__dict__
 
         def machine_code(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -74,6 +74,17 @@ class Loader(importlib.abc.Loader):
                 sys.modules.pop(name)
                 if before is not None:
                     sys.modules[name] = before
+
+    def _compiled(self) -> mpyfile.Module:
+        """The module's machine code. What the compiler raises is raised here too: the package has its ways around that."""
+        board = self.board
+        try:
+            return mpyfile.compile_module(self.file, board.machine.arch, board.compiler)
+        except mpyfile.MpyError as error:
+            for kind in (SyntaxError, NotImplementedError):
+                if f"mpy-cross: {kind.__name__}: " in str(error):
+                    raise kind(str(error)) from None
+            raise
 
 
 def _same(x: Any) -> Any:

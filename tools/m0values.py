@@ -1,4 +1,4 @@
-"""Python's values as MicroPython's words, and where they lie in the memory of m0plus.Machine.
+"""Python's values as MicroPython's words, and where they lie in a machine's memory.
 
 A word is 2 n + 1 for a small integer n, a constant, or the address of an object. Tuples, lists and arrays lie in the memory
 as MicroPython has them, for kernels that read them there; of others there is only the type.
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from m0plus import Machine, MachineFault
+from memory import MachineFault, Memory
 
 CONSTANTS = {None: 6, False: 14, True: 30}  # py/obj.h
 TYPES = {tuple: 0x10000100, list: 0x10000200, array: 0x10000300, bytearray: 0x10000400}  # in the flash; any will do
@@ -24,7 +24,7 @@ OTHER_TYPE = 0x10000500
 class Values:
     """The values that a machine's code has seen. namespaces: of the modules with machine code."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Memory) -> None:
         self.machine = machine
         self.namespaces: list[dict[str, Any]] = []
         self._buffers: dict[int, tuple[Any, memoryview, int]] = {}  # by id of the owner: owner, its bytes, address

@@ -71,10 +71,11 @@ def run(m: ptr8, x: ptr32, box):
     home = int(x)
     here = home
     tanh = int(ptr16(TANH))
-    code = 1
-    while code:
+    while True:
         x = ptr32(here)
         code = x[0]
+        if not code:
+            break
         a = ptr32(home + (x[1] << up >> up))
         b = ptr32(home + (x[2] << up >> up))
         c = ptr32(home + (x[3] << up >> up))
@@ -174,10 +175,13 @@ def run(m: ptr8, x: ptr32, box):
                 m = ptr8(int(a) + 16)
                 x = c
                 x[0] = (a0 - (a1 << 8) + a[0] << up >> up) >> m[0]
-                x[1] = (a1 + a[1] << up >> up) >> m[1]
-                x[2] = (a2 - (a3 << 8) + a[2] << up >> up) >> m[2]
-                x[3] = (a3 + a[3] << up >> up) >> m[3]
-                c = ptr32(int(x) + 16)
+                x = ptr32(int(x) + 4)
+                x[0] = (a1 + a[1] << up >> up) >> m[1]
+                x = ptr32(int(x) + 4)
+                x[0] = (a2 - (a3 << 8) + a[2] << up >> up) >> m[2]
+                x = ptr32(int(x) + 4)
+                x[0] = (a3 + a[3] << up >> up) >> m[3]
+                c = ptr32(int(x) + 4)
                 a = ptr32(int(w))
                 n -= 4
         elif code == 1:  # NORMALISE
