@@ -5,6 +5,7 @@ Each code stands for one kernel; its definition in plain Python has the argument
 b is None where a kernel takes the sample.
 """
 
+import sys
 from array import array
 
 from .format import matrix
@@ -83,6 +84,7 @@ def module(name):
             family = name.split("_")[0]
             if family in FAMILIES and found.NAME != "plain":
                 _import("proof_" + family).prove(found)
+                _forget(".proof_")
         except MemoryError:
             raise
         except Exception as error:
@@ -93,6 +95,16 @@ def module(name):
 
 def _import(name):
     return __import__(__name__[:-7] + name, None, None, ("NAME",))
+
+
+def _forget(part):
+    # A kilobyte of the heap is free again
+    for name in [name for name in sys.modules if part in name]:
+        del sys.modules[name]
+        try:
+            delattr(sys.modules[__name__[:-8]], name[len(__name__) - 7 :])
+        except (KeyError, AttributeError):
+            pass
 
 
 def link(steps, sets):
