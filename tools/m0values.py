@@ -9,8 +9,9 @@ before each call all are copied there, and after it back.
 
 from __future__ import annotations
 
+import contextlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,16 @@ class Values:
             self._buffers[id(owner)] = owner, whole, self.machine.place(whole)
         _, whole, place = self._buffers[id(owner)]
         return place + (_host_address(buffer) - _host_address(whole))
+
+    @contextlib.contextmanager
+    def passing(self) -> Iterator[None]:
+        """What is placed meanwhile is forgotten, its memory free again."""
+        seen = self.machine.mark(), dict(self._buffers), dict(self._objects), list(self._kept)
+        try:
+            yield
+        finally:
+            mark, self._buffers, self._objects, self._kept = seen
+            self.machine.release(mark)
 
     def copy_in(self) -> None:
         for _, whole, place in self._buffers.values():

@@ -105,6 +105,14 @@ class Memory(ABC):
         """The arguments are not needed any more."""
         self._scratch = 0
 
+    def mark(self) -> tuple[list[int], list[int]]:
+        """What release() takes to free all blocks placed from now on."""
+        return self._next[:], self._guards[:]
+
+    def release(self, mark: tuple[list[int], list[int]]) -> None:
+        """Free the blocks placed since mark()."""
+        self._next, self._guards = mark
+
     def image(self) -> tuple[int, bytes]:
         """The address of the lowest block of data, the scratch, and all memory from there to the end of the highest."""
         low = self._scratch_at
