@@ -89,7 +89,8 @@ def test_a_proof_is_forgotten(micropython: Runtime, tmp_path: Path) -> None:
     """Its memory is the model's again."""
     script = tmp_path / "left.py"
     script.write_text(
-        "import sys, urnn\nurnn.kernels()\nprint([n for n in sys.modules if 'proof' in n], hasattr(urnn, 'proof_kernels'))\n",
+        "import sys, urnn\nurnn.kernels()\n"
+        "print([name for name in sys.modules if 'proof' in name], hasattr(urnn, 'proof_kernels'))\n",
         encoding="utf-8",
     )
     assert micropython.run(script, cwd=tmp_path, path=[verify.DEVICE], timeout=60).strip() == "[] False"

@@ -1,8 +1,9 @@
 """The device package on the host, its machine code on a Cortex-M0+: Board().load(data, kernels="viper").step(sample).
 
 A private copy of device/urnn is imported. In a module with viper or assembler functions these are compiled by mpy-cross
-for armv6m and become callables that run on m0plus.Machine, or on another machine for its architecture; all else, also of those modules, runs as it stands in the
-host's Python. So a kernel set is taken as it is, its own pack() included, and only its machine code is counted.
+for armv6m and become callables that run on m0plus.Machine, or for another architecture on its machine; all else, also of
+those modules, runs as it stands in the host's Python. So a kernel set is taken as it is, its own pack() included, and
+only its machine code is counted.
 
 What viper code asks of MicroPython's runtime (arguments to integers and addresses, `sample[i]`, globals) the host does;
 calls[] counts that, and the cycles leave it out.
@@ -26,8 +27,8 @@ from typing import Any
 import mpyfile
 from m0import import Finder, Loader
 from m0plus import Machine
-from memory import SCRATCH_BYTES, MachineFault, Memory
 from m0values import CONSTANTS, Values, is_buffer, signed, words_bytes
+from memory import SCRATCH_BYTES, MachineFault, Memory
 from mpyfile import ASM, FUN_TABLE, Function
 from records import ROOT
 

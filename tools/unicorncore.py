@@ -65,7 +65,9 @@ class UnicornCore(Memory):
             try:
                 core.emu_start(at, 0xFFFFFFFE, timeout=LIMIT_US)
             except self._error as error:
-                raise MachineFault(f"{error} at {core.reg_read(self.pc):#x}: expected code that stays in its buffers") from None
+                raise MachineFault(
+                    f"{error} at {core.reg_read(self.pc):#x}: expected code that stays in its buffers"
+                ) from None
             answer = self._trapped(core.reg_read(self.pc) & ~self.thumb)
             if answer is None:
                 break

@@ -77,8 +77,8 @@ def module(name):
     """The module of this package, or None where the runtime cannot have it; tried[name] says why."""
     found = tried.get(name)
     if not found or isinstance(found, str) and found[:6] == "Import":  # its file may have come since
-        # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError, and a function for which
-        # an old emitter has no jumps long enough a NotImplementedError. Kernels that do not prove themselves raise anything.
+        # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError, and a function for
+        # which an old emitter has no jumps long enough a NotImplementedError. Kernels without proof raise anything.
         try:
             found = _import(name)
             family = name.split("_")[0]
@@ -98,13 +98,14 @@ def _import(name):
 
 
 def _forget(part):
-    # A kilobyte of the heap is free again
-    for name in [name for name in sys.modules if part in name]:
-        del sys.modules[name]
-        try:
-            delattr(sys.modules[__name__[:-8]], name[len(__name__) - 7 :])
-        except (KeyError, AttributeError):
-            pass
+    # Their kilobyte of the heap is the model's
+    for name in list(sys.modules):
+        if part in name:
+            del sys.modules[name]
+            try:
+                delattr(sys.modules[__name__[:-8]], name[len(__name__) - 7 :])
+            except (KeyError, AttributeError):
+                pass
 
 
 def link(steps, sets):

@@ -129,7 +129,8 @@ def needed(model: bytes | None, emitters: Iterable[str], present: Iterable[str] 
 def build(names: Iterable[str], mpy: int, arch: str) -> Package:
     """Compile the modules for firmware whose sys.implementation._mpy is ``mpy``; as stripped source where that cannot be.
 
-    Raises BoardError when mpy-cross reports an error of its own. arch: mpy-cross's name of the board's architecture, "" where it takes no machine code from .mpy files.
+    arch: mpy-cross's name of the board's architecture, "" where it takes no machine code from .mpy files.
+    Raises BoardError when mpy-cross reports an error of its own.
     """
     names = list(names)
     note = ""
