@@ -21,8 +21,9 @@ The first two locals live in registers, the others in memory: so m and x hold wh
 and casts change from one to the other, which costs nothing. A product comes before the sum it goes into, because the
 other order would save the sum to memory. docs/kernels.md counts the cycles.
 
-Idioms that every released emitter compiles rightly: bump a pointer and use constant offsets, never a 16- or 32-bit
-access by variable index (micropython#18800); no minus before a local (micropython#19508).
+Idioms that every released emitter compiles rightly: `while True` with a break around more than 2 kB; a store at index 0, or
+of a local variable; a pointer that is bumped and constant offsets, never a 16- or 32-bit access by variable index
+(micropython#18800); no minus before a local (micropython#19508). docs/kernels.md says what the others become.
 """
 
 from array import array
