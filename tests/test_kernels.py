@@ -248,7 +248,7 @@ def test_assembler_is_not_there_where_objects_lie_otherwise(monkeypatch: pytest.
         assert "asm_thumb" not in Board().urnn.kernels()
 
     def shorter(self: Board, value: Any) -> int:
-        return (value << 2 | 1) & 0xFFFFFFFF if type(value) is int and value in (5, -7) else to_word(self, value)
+        return (value << 2 | 1) & 0xFFFFFFFF if type(value) is int and value in (-3, 30001) else to_word(self, value)
 
     with monkeypatch.context() as patch:
         patch.setattr(Board, "to_word", shorter)

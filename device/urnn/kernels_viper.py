@@ -21,8 +21,9 @@ The first two locals live in registers, the others in memory: so m and x hold wh
 and casts change from one to the other, which costs nothing. A product comes before the sum it goes into, because the
 other order would save the sum to memory. docs/kernels.md counts the cycles.
 
-Idioms that every released emitter compiles rightly: bump a pointer and use constant offsets, never a 16- or 32-bit
-access by variable index (micropython#18800); no minus before a local (micropython#19508).
+Idioms that every released emitter compiles rightly: `while True` with a break around more than 2 kB; a store at index 0, or
+of a local variable; a pointer that is bumped and constant offsets, never a 16- or 32-bit access by variable index
+(micropython#18800); no minus before a local (micropython#19508). docs/kernels.md says what the others become.
 """
 
 from array import array
@@ -71,10 +72,11 @@ def run(m: ptr8, x: ptr32, box):
     home = int(x)
     here = home
     tanh = int(ptr16(TANH))
-    code = 1
-    while code:
+    while True:
         x = ptr32(here)
         code = x[0]
+        if not code:
+            break
         a = ptr32(home + (x[1] << up >> up))
         b = ptr32(home + (x[2] << up >> up))
         c = ptr32(home + (x[3] << up >> up))
@@ -174,10 +176,13 @@ def run(m: ptr8, x: ptr32, box):
                 m = ptr8(int(a) + 16)
                 x = c
                 x[0] = (a0 - (a1 << 8) + a[0] << up >> up) >> m[0]
-                x[1] = (a1 + a[1] << up >> up) >> m[1]
-                x[2] = (a2 - (a3 << 8) + a[2] << up >> up) >> m[2]
-                x[3] = (a3 + a[3] << up >> up) >> m[3]
-                c = ptr32(int(x) + 16)
+                x = ptr32(int(x) + 4)
+                x[0] = (a1 + a[1] << up >> up) >> m[1]
+                x = ptr32(int(x) + 4)
+                x[0] = (a2 - (a3 << 8) + a[2] << up >> up) >> m[2]
+                x = ptr32(int(x) + 4)
+                x[0] = (a3 + a[3] << up >> up) >> m[3]
+                c = ptr32(int(x) + 4)
                 a = ptr32(int(w))
                 n -= 4
         elif code == 1:  # NORMALISE

@@ -5,6 +5,7 @@ Each code stands for one kernel; its definition in plain Python has the argument
 b is None where a kernel takes the sample.
 """
 
+import sys
 from array import array
 
 from .format import matrix
@@ -70,14 +71,42 @@ class Program:
         return h
 
 
+tried = {}  # name of a module -> the module, or the text why this runtime cannot have it
+
+
 def module(name):
-    """The module of this package, or None where the runtime cannot have it."""
-    # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError, and a function for which
-    # an old emitter has no jumps long enough a NotImplementedError.
-    try:
-        return __import__(__name__[:-7] + name, None, None, ("NAME",))
-    except (ImportError, SyntaxError, ValueError, NotImplementedError):
-        return None
+    """The module of this package, or None where the runtime cannot have it; tried[name] says why."""
+    found = tried.get(name)
+    if not found or isinstance(found, str) and found[:6] == "Import":  # its file may have come since
+        # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError, and a function for
+        # which an old emitter has no jumps long enough a NotImplementedError. Kernels without proof raise anything.
+        try:
+            found = _import(name)
+            family = name.split("_")[0]
+            if family in FAMILIES and found.NAME != "plain":
+                _import("proof_" + family).prove(found)
+                _forget(".proof_")
+        except MemoryError:
+            raise
+        except Exception as error:
+            found = "%s: %s" % (type(error).__name__, error)
+        tried[name] = found
+    return None if isinstance(found, str) else found
+
+
+def _import(name):
+    return __import__(__name__[:-7] + name, None, None, ("NAME",))
+
+
+def _forget(part):
+    # Their kilobyte of the heap is the model's
+    for name in list(sys.modules):
+        if part in name:
+            del sys.modules[name]
+            try:
+                delattr(sys.modules[__name__[:-8]], name[len(__name__) - 7 :])
+            except (KeyError, AttributeError):
+                pass
 
 
 def link(steps, sets):

