@@ -69,14 +69,20 @@ class Program:
         return h
 
 
+_failed = []  # modules that are there and do not work here: each is compiled once, whoever asks for it again
+
+
 def module(name):
     """The module of this package, or None where the runtime cannot have it."""
     # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError, and a function for which
     # an old emitter has no jumps long enough a NotImplementedError.
-    try:
-        return __import__(__name__[:-7] + name, None, None, ("NAME",))
-    except (ImportError, SyntaxError, ValueError, NotImplementedError):
-        return None
+    if name not in _failed:
+        try:
+            return __import__(__name__[:-7] + name, None, None, ("NAME",))
+        except (ImportError, SyntaxError, ValueError, NotImplementedError) as e:
+            if name not in str(e):  # "no module named ...": one that may still come
+                _failed.append(name)
+    return None
 
 
 def link(steps, sets):
@@ -84,8 +90,9 @@ def link(steps, sets):
 
     sets: names of kernel sets, best first; each step goes to the first that has its kernel, and neighbours in the same
     module become one call. A module has NAME, CODES, pack(steps) -> program, and run(program, program, box). A run()
-    that can take some kinds of samples only returns true for the others, having changed nothing but c of NORMALISE;
-    called again with 0 in the box it finds the sample's integers there.
+    returns true for a sample that its NORMALISE does not take, having changed nothing but c. It takes at least arrays
+    of n integers of 32 bits, c itself among them. box[1]: an array of one integer, the samples taken so far, 2^30 - 1 for
+    more.
     """
     calls = []
     for step in steps:

@@ -77,6 +77,7 @@ class Network:
     name: str = ""
     vectors: Vectors | None = None
     heads: tuple[Head, ...] = ()  # of several; () where all outputs are one
+    window: int = 0  # steps of the longest sequence it was trained on, at most 65535; 0: not known, or a stream
 
     @property
     def inputs(self) -> int:
@@ -151,7 +152,7 @@ def assemble(network: Network) -> bytes:
     if max([network.inputs, network.outputs, *(max(matrix.shape) for matrix in matrices)]) > 0xFFFF:
         raise ModelError("a layer has more than 65535 rows; expected fewer")
     sections = [
-        (b"TASK", bytes([network.task == "regression", network.when == "every", 0, 0])),
+        (b"TASK", struct.pack("<BBH", network.task == "regression", network.when == "every", network.window)),
         (b"INPT", network.input.to_bytes()),
     ]
     for cell in network.cells:
@@ -220,6 +221,7 @@ def parse(data: bytes) -> Network:
     return Network(
         task="regression" if net.regression else "classification",
         when="every" if net.every_step else "last",
+        window=net.window,
         cells=tuple(cells),
         labels=tuple(net.labels),
         **values,

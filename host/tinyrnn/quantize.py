@@ -60,6 +60,7 @@ def quantize(model: FloatModel) -> Network:
         input_exponents=exponents,
         name=model.name,
         heads=tuple(Head(each.name, each.outputs, each.task == "regression") for each in model.heads),
+        window=model.window,
     )
     return with_vectors(network, network.raw(model.calibration.sample))
 

@@ -94,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
         part = part_of(output, seed)
         part.unlink(missing_ok=True)
         temporary_of(part).unlink(missing_ok=True)  # of a run that was killed while it wrote
+    if best.window:
+        print(f"trained on windows of {windows(recording)}: call net.reset() at each window's start")
     print(f"wrote {output} ({output.stat().st_size} bytes); next: tinyrnn quantize {output}")
     return 0
 
@@ -133,15 +135,20 @@ def describe(recording: Recording) -> str:
     """What is trained on, in two lines."""
     kind = "classes" if recording.task == "classification" else "targets"
     when = "at the last step" if recording.when == "last" else "at every step"
-    lengths = recording.train.lengths
-    steps = f"{lengths.min()}" if lengths.min() == lengths.max() else f"{lengths.min()} to {lengths.max()}"
     names = ", ".join(recording.labels)
     names = names if len(names) <= 70 else names[:67] + "..."
     return (
         f"{recording.name}: {len(recording.train)} training and {len(recording.test)} test sequences "
-        f"of {steps} steps; split: {recording.split}\n"
+        f"of {windows(recording)}; split: {recording.split}\n"
         f"{len(recording.channels)} channels -> {len(recording.labels)} {kind} {when}: {names}"
     )
+
+
+def windows(recording: Recording) -> str:
+    """The length of the training sequences: "100 steps", or "7 to 29 steps"."""
+    lengths = recording.train.lengths
+    least, most = int(lengths.min()), int(lengths.max())
+    return f"{most} step{'s' * (most != 1)}" if least == most else f"{least} to {most} steps"
 
 
 def headings(recording: Recording) -> str:
