@@ -46,7 +46,7 @@ def _channels(data, start, size, program):
                 good = good and -LAW <= v < LAW and -32767 <= v >> shift <= 32767
         if not good:
             raise ValueError("INPT: out of range")
-    program.x = array("i", bytes(4 * n))  # no more than the channels: it can be a sample as well
+    program.x = program.vector(n, n)  # no longer than a sample, as which it serves in _take()
     program.width = n
     program.add(NORMALISE, memoryview(data)[start : start + size], None, program.x, n)
     return n
@@ -240,8 +240,15 @@ _SETS = ("asm_thumb", "viper", "bytecode", "unrolled", "plain")  # best first
 
 
 def kernels():
-    """The names of the kernel sets that this runtime can use, best first."""
-    return [name for name in _SETS if module("kernels_" + name)]
+    """The names of the kernel sets that this runtime can use, and has the memory for, best first."""
+    found = []
+    for name in _SETS:
+        try:
+            if module("kernels_" + name):
+                found.append(name)
+        except MemoryError:
+            pass
+    return found
 
 
 def _at(name, data):
@@ -264,7 +271,7 @@ def load(source, kernels=None, cores=1):
     if kernels:
         sets = ("asm_dsp",) + _SETS  # which is never the default
         if kernels not in sets or not module("kernels_" + kernels):
-            raise ValueError("no kernels %r: expected %s" % (kernels, ", ".join([s for s in sets if module("kernels_" + s)])))
+            raise ValueError("no kernels %r: expected %s" % (kernels, ", ".join(_kernels())))
         sets = sets[sets.index(kernels) :]
     data = source
     if isinstance(source, str):
@@ -286,6 +293,7 @@ def load(source, kernels=None, cores=1):
     return net
 
 
+_kernels = kernels  # load() has an argument of that name
 # The best set is imported with the package, not by the first load(): its code is not the model's memory.
 _sets = _SETS
 while not module("kernels_" + _sets[0]):

@@ -58,9 +58,9 @@ class Program:
         self.add(MATVEC, m, x, y, rows)
         return y, at
 
-    def vector(self, n):
-        """A new vector of n integers, rounded up to whole blocks of four, as the kernels write them."""
-        return array("i", bytes(4 * ((n + 3) & -4)))
+    def vector(self, n, room=0):
+        """A new vector of n integers with room for whole blocks of four, as the kernels write them, or for `room`."""
+        return array("i", bytes(4 * (room or (n + 3) & -4)))
 
     def state(self, n):
         """A state of n integers, zero at the start of each sequence."""
