@@ -65,7 +65,7 @@ class Server:
         if self.line:  # the command in hand
             n = min(size, len(self.line))
             line[:n] = memoryview(self.line)[:n]
-        out = bytearray(size + 10)
+        out = bytearray(size + 1)
         # For a line in pieces; or for samples, outputs and their base64
         self.reserve = bytearray(3 * size + 512)
         self.line = line
@@ -210,7 +210,7 @@ class Server:
                 words = bytes(line[:end]).split(b" ")
                 try:
                     # int() takes more than a number's four digits
-                    if len(words) > 1 and b"%04x" % int(words[0], 16) == words[0]:
+                    if len(words) > 1 and b"%04x" % (int(words[0], 16) & 65535) == words[0]:
                         return words
                 except ValueError:
                     pass
