@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import ast
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import urnn
-from tinyrnn import verify
+from ports import find_uf2
+from tinyrnn import runtimes, verify
+from tinyrnn.errors import RuntimeMissing
 from tinyrnn.network import pack
 from tinyrnn.quantize import quantize, random_float_model
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+import firmware
 
 DEVICE = Path(__file__).with_name("device")
 
@@ -38,7 +45,7 @@ def test_step_allocates_nothing(bounded32, kernels, units, tmp_path):
 def test_public_api():
     assert {name for name in vars(urnn) if not name.startswith("_")} >= {"load", "kernels", "Net"}
     public = {name for name in vars(urnn.Net) if not name.startswith("_")}
-    assert public == {"step", "argmax", "value", "reset", "state", "selftest"}
+    assert public == {"step", "argmax", "value", "reset", "state", "steps", "selftest"}
 
 
 def test_device_imports_only_what_boards_have():
@@ -171,3 +178,115 @@ def test_a_file_in_romfs_stays_in_flash(bounded32, kernels, network, tmp_path):
     assert len(copied) + len(in_place) == 5
     assert grown["m.urnn"] in copied
     assert in_place if kernels == "viper" else len(in_place) == 4
+
+
+@pytest.fixture(scope="module")
+def of_samples(tmp_path_factory):
+    """A model of three inputs in a folder, and what its plain kernels make of all the samples under CPython."""
+    folder = tmp_path_factory.mktemp("samples")
+    (folder / "m.urnn").write_bytes(pack(quantize(random_float_model(np.random.default_rng(0), 3, (4,), 2))))
+    return folder, said_of_samples(runtimes.get("cpython"), folder, ("plain",))["plain"]
+
+
+def said_of_samples(runtime, folder, kernels):
+    out = runtime.run(DEVICE / "samples.py", "m.urnn", *kernels, cwd=folder, path=[verify.DEVICE], timeout=240)
+    said = {name: [] for name in kernels}
+    for line in out.splitlines():
+        name, *words = line.split(" | ")
+        said[name].append(tuple(words))
+    return said
+
+
+def test_samples_that_are_integers_and_those_that_are_not(of_samples):
+    """Integers of any size count as the nearest in 31 bits; all else is refused, and nothing has changed then."""
+    said = dict(of_samples[1])
+    assert len(said) > 180
+    nearest = {"": said["tuple 1073741823"], "-": said["tuple -1073741823"]}
+    for name, what in said.items():
+        kind, _, value = name.rpartition(" ")
+        if kind == "tuple" and value.strip("-").isdigit():
+            assert what == nearest["-" * value.startswith("-")], name
+        elif " with " in name and "large" not in name:
+            assert what == "TypeError", name
+        elif " of " in name and name != "memoryview of bytes":
+            assert what == "ValueError", name
+        elif name.startswith(("no sequence", "a text", "array f", "array d")):
+            assert what == "TypeError", name
+        else:
+            assert what.endswith(", 2)"), name
+
+
+def test_samples_of_every_kind(runtime, of_samples):
+    """The same integers or the same exception from every kernel set of every runtime."""
+    folder, want = of_samples
+    for kernels, said in said_of_samples(runtime, folder, verify.kernel_sets(runtime)).items():
+        assert said == want, kernels
+
+
+def test_samples_of_every_kind_on_the_emulated_rp2040(of_samples):
+    try:
+        uf2 = find_uf2()
+    except RuntimeMissing as error:  # no package brings it
+        pytest.skip(str(error))
+    folder, want = of_samples
+    sets = ("asm_thumb", "viper", "bytecode", "plain")
+    text = firmware.run(uf2, {"m.urnn": (folder / "m.urnn").read_bytes()}, DEVICE / "samples.py", ["m.urnn", *sets])
+    lines = [tuple(line.strip().split(" | ")) for line in text.splitlines() if " | " in line]
+    for kernels in sets:
+        assert [line[1:] for line in lines if line[0] == kernels] == want, kernels
+
+
+@pytest.mark.parametrize("kernels", ["plain", "viper"])
+def test_steps_are_counted(bounded32, kernels, network, tmp_path):
+    """One for each sample that was taken, none for others, up to what a small integer holds; reset() begins anew."""
+    (tmp_path / "m.urnn").write_bytes(pack(replace(network, window=40)))
+    (tmp_path / "count.py").write_text(
+        "import sys, urnn\n"
+        "net = urnn.load('m.urnn', sys.argv[1])\n"
+        "print(net.window, net.steps)\n"
+        "for i in range(45):\n    net.step((i,) * 6)\n"
+        "for bad in ((1,), (0.5,) * 6):\n"
+        "    try:\n        net.step(bad)\n    except (TypeError, ValueError):\n        print(net.steps)\n"
+        "net.step([1 << 40] * 6)\n"
+        "net.state = net.state\n"
+        "net.selftest()\n"
+        "print(net.steps)\n"
+        "net.reset()\nprint(net.steps)\n"
+        "net._count[0] = (1 << 30) - 2\n"
+        "for i in range(3):\n    net.step((i,) * 6)\n    print(net.steps)\n"
+    )
+    out = bounded32.run(tmp_path / "count.py", kernels, cwd=tmp_path, path=[verify.DEVICE], timeout=60)
+    assert out.split() == ["40", "0", "45", "45", "46", "0", *["1073741823"] * 3]
+
+
+@pytest.mark.parametrize("bad", [[1, 2, 0.5, *[0] * 29], [1, "2", *[0] * 30], [1, None, *[0] * 30], [2.0] * 32])
+def test_a_state_that_is_no_integers_changes_nothing(net, bad):
+    net.step([100, -200, 300, 0, 5, 6])
+    before = net.state
+    with pytest.raises(TypeError):
+        net.state = bad
+    assert net.state == before
+
+
+def test_a_set_that_fails_is_compiled_once(micropython, tmp_path):
+    """kernels() asks for every set; one whose module fails to compile is not compiled again, one that is absent may come."""
+    shutil.copytree(verify.DEVICE / "urnn", tmp_path / "urnn")
+    (tmp_path / "urnn" / "kernels_asm_thumb.py").write_text("print('compiled')\nraise ImportError('not here')\n")
+    (tmp_path / "list.py").write_text(
+        "import urnn\nfrom urnn.program import module\n"
+        "print(module('late'))\n"
+        "with open('urnn/late.py', 'w') as f:\n    f.write('NAME = 1')\n"
+        "print(module('late').NAME)\n"
+        "for _ in range(3):\n    urnn.kernels()\n"
+    )
+    out = micropython.run(tmp_path / "list.py", cwd=tmp_path, timeout=60)
+    assert out.split() == ["compiled", "None", "1"]
+
+
+def test_wrong_kernels_are_answered_with_those_that_are_here(micropython, network, tmp_path):
+    (tmp_path / "m.urnn").write_bytes(pack(network))
+    (tmp_path / "wrong.py").write_text(
+        "import urnn\ntry:\n    urnn.load('m.urnn', kernels='wrong')\nexcept ValueError as e:\n    print(e)\n"
+    )
+    out = micropython.run(tmp_path / "wrong.py", cwd=tmp_path, path=[verify.DEVICE], timeout=60)
+    assert out.strip() == f"no kernels 'wrong': expected {', '.join(verify.kernel_sets(micropython))}"

@@ -64,7 +64,7 @@ def execute(board: tuple[Board, str], steps: list[tuple[Any, ...]], sample: Any 
     """Run steps of program.py on the core; what run() returns."""
     module = kernels(board)
     program = module.pack(steps)
-    return module.run(program, program, [sample])
+    return module.run(program, program, [sample, array("i", (0,))])
 
 
 def matrix(chance: random.Random, rows: int, cols: int) -> memoryview:
@@ -162,11 +162,11 @@ def test_normalise_takes_every_kind_of_sample(board: tuple[Board, str], kind: Ca
         sample = kind(values)
         want = array("i", bytes(4 * n))
         kernels_plain.normalise(table, sample, want, n)
-        x = array("i", bytes(4 * (n + 3 & -4)))
+        x = array("i", bytes(4 * n))
         if execute(board, [(NORMALISE, table, None, x, n)], sample):
             assert getattr(sample, "typecode", "") == "q", "refused"
-            x[:n] = array("i", values)  # as Net.step() does
-            assert not execute(board, [(NORMALISE, table, None, x, n)], 0)
+            x[:] = array("i", values)  # as Net.step() does
+            assert not execute(board, [(NORMALISE, table, None, x, n)], x)
         assert x[:n].tolist() == want.tolist()
 
 

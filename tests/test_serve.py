@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import base64
+import os
 import re
 import struct
+import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import serving
 from ports import Port
 from serving import PipeLine, SerialLine
+from tinyrnn import verify
 from tinyrnn.board import protocol
 from tinyrnn.board.protocol import frame, pack_samples, unframe
 from tinyrnn.runtimes import Runtime
@@ -203,9 +206,42 @@ def expect_two_ctrl_c(talk: Talk) -> None:
     assert talk.line.ended()
 
 
+def expect_four_digits(talk: Talk) -> None:
+    """A number is four lower-case hexadecimal digits; what int() takes as well is a damaged line."""
+    talk.ask("load tiny.urnn plain")
+    expected = f"{talk.number + 1:04x}"
+    for number in ("0x02", "0_02", "+002", " 002", "0X02", "002", "00002", "000G", "-001", "00 2"):
+        assert talk.send(frame(f"{number} reset"))[:3] == [expected, "err", "line"], number
+    talk.number = 0x9
+    assert talk.send(frame("000A hello"))[1:3] == ["err", "line"], "a capital"
+    assert talk.ask("hello")[0] == "ok"
+
+
+def expect_hello_is_one_word(talk: Talk) -> None:
+    """Only hello itself takes any number."""
+    talk.ask("load tiny.urnn plain")
+    for body in ("hello x", "hello ", "hello hello"):
+        for number in ("1234", "0100"):
+            assert talk.send(frame(f"{number} {body}")) == [f"{talk.number + 1:04x}", "err", "order", number]
+    for body in ("hello x", "hello ", "hello hello"):
+        assert talk.ask(body)[:2] == ["err", "command"]
+    talk.number = 0x1233
+    assert talk.ask("hello")[0] == "ok"
+    assert talk.ask(f"step {words_of((1, 2))}")[0] == "ok"
+
+
+def expect_short_errors(talk: Talk) -> None:
+    """An error's text is cut where the line would be longer than LINE, and is printable ASCII."""
+    for path in ("x" * 480, "\x01\x7f\t", "é" * 200):
+        words = talk.ask(f"load {path}")
+        assert words[:2] == ["err", "model"]
+        assert 14 + len(" ".join(words)) <= talk.length
+        assert all(32 <= ord(c) < 127 for c in "".join(words))
+
+
 EXPECTATIONS = (
     expect_vectors, expect_errors, expect_long_lines, expect_numbers, expect_noise, expect_state, expect_steps,
-    expect_ctrl_c, expect_two_ctrl_c,
+    expect_four_digits, expect_hello_is_one_word, expect_short_errors, expect_ctrl_c, expect_two_ctrl_c,
 )  # fmt: skip
 each_expectation = pytest.mark.parametrize("expect", EXPECTATIONS, ids=lambda f: f.__name__.removeprefix("expect_"))
 
@@ -305,3 +341,60 @@ def test_the_documents_client_runs(port: Port, tmp_path: Path, capsys: pytest.Ca
     out = capsys.readouterr().out.splitlines()
     assert ast.literal_eval(out[0])[:6] == ["ok", "2", "3", "2", "512", str((tmp_path / "tiny.urnn").stat().st_size)]
     assert out[1] in ("0", "1", "2")
+
+
+def full_heap_commands(name: str, kernels: str) -> list[str]:
+    """Commands of every kind, and lines and answers as long as they can be."""
+    samples = np.random.default_rng(0).integers(-900, 900, (300, 2))
+    line = (512 - len("ffff check h  ffffffff")) // 4 * 3 // 4
+    answer = (512 - 32) * 3 // 16 // 3
+    loaded = [f"load {name} {kernels}", f"step {words_of((1, 2))}", f"check {pack_samples(samples[:line])}"]
+    loaded += [f"steps {pack_samples(samples[:answer])}", "state", "state ZAA4/w==", "fly", "step x AQAC", "state AAA="]
+    loaded += [f"step i {base64.b64encode(struct.pack('<2i', -(2**31), 2**31 - 1)).decode()}", "check h AQ=="]
+    return ["hello", *loaded, "reset", f"load {'x' * 400}", "load no-such.urnn", *loaded, "hello x", "quit"]
+
+
+def with_full_heap(runtime: Runtime, folder: Path, free: int, piece: int, kernels: str) -> list[list[str]]:
+    """The answers to full_heap_commands(), sent at once to a server whose heap has so much room."""
+    commands = full_heap_commands("tiny.urnn", kernels)
+    sent = b"".join(frame(f"{number:04x} {body}") for number, body in enumerate(commands, 1))
+    script = Path(__file__).with_name("device") / "full_heap.py"
+    done = subprocess.run(
+        [*runtime.command, "-X", "heapsize=256k", str(script), str(free), str(piece), "tiny.urnn", kernels],
+        cwd=folder,
+        env={**os.environ, "MICROPYPATH": f"{verify.DEVICE}:.frozen"},
+        input=sent,
+        capture_output=True,
+        timeout=60,
+    )
+    lines = [line.rstrip(b"\r") for line in done.stdout.split(b"\n")]
+    assert (done.returncode, lines[-2:]) == (0, [b"END", b""]), done.stdout[-300:] + done.stderr[-300:]
+    answers = [unframe(line) for line in lines[1:-2]]
+    assert [words and words[0] for words in answers] == [f"{number:04x}" for number in range(1, len(commands) + 1)]
+    return [words[1:] for words in answers if words]
+
+
+@pytest.mark.parametrize("kernels", ["plain", "unrolled", "bytecode", "viper"])
+def test_a_full_heap_ends_no_session(need_runtime: Callable[[str], Runtime], kernels: str, tmp_path: Path) -> None:
+    """Each command has its answer: of a model that could be loaded the right one, else that memory is full."""
+    serving.write_tiny(tmp_path)
+    runtime = need_runtime("unix-i386")
+    want = with_full_heap(runtime, tmp_path, 60000, 60000, kernels)
+    assert [words[0] for words in want].count("ok") == 17
+    full = tight = 0
+    for piece in (96, 400, 3000):
+        for free in (500, *range(1000, 10001, 1500)):
+            model = False
+            got = with_full_heap(runtime, tmp_path, free, piece, kernels)
+            for command, answer, right in zip(full_heap_commands("tiny.urnn", kernels), got, want, strict=True):
+                if command.startswith("load "):
+                    model = answer[0] == "ok"
+                    full += answer[:2] == ["err", "memory"]
+                    assert answer == right or answer[:2] == ["err", "memory"], (piece, free, command)
+                elif model or command.startswith(("hello", "fly", "quit")):
+                    assert answer == right, (piece, free, command)
+                    tight += piece == 96 and command.startswith("check")
+                else:
+                    assert answer[:3] == ["err", "model", "none"], (piece, free, command)
+    assert full, "none of these heaps was full"
+    assert tight, "none of these heaps was in pieces smaller than a line"

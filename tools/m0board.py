@@ -15,6 +15,7 @@ import contextlib
 import functools
 import importlib
 import itertools
+import operator
 import sys
 import types
 from array import array
@@ -35,7 +36,8 @@ from records import ROOT
 PACKAGE = ROOT / "device" / "urnn"
 # Places in the runtime's table of functions (py/nativeglue.h)
 FROM_OBJ, TO_OBJ, SWAP_GLOBALS, LOAD_GLOBAL, SUBSCR, CALL, NLR_PUSH, NLR_POP, ARGS = 3, 4, 5, 7, 15, 27, 32, 33, 44
-BINARY_OP, SETJMP, TABLE_ENTRIES = 18, 49, 50
+IS_TRUE, BINARY_OP, SETJMP, TABLE_ENTRIES = 16, 18, 49, 50
+COMPARISONS = operator.lt, operator.gt  # by number (py/runtime0.h)
 OBJ, BOOL, INT, UINT = 0, 1, 2, 3  # types of viper; above: addresses
 _numbers = itertools.count()
 
@@ -160,7 +162,8 @@ class Board(Values):
             NLR_PUSH: lambda m: 0,
             NLR_POP: lambda m: 0,
             SETJMP: lambda m: 0,  # only xtensawin's code calls it
-            BINARY_OP: self._refuse("an operator on objects"),
+            IS_TRUE: lambda m: int(bool(self.to_object(m.argument(0)))),
+            BINARY_OP: self._compare,
             ARGS: self._refuse("another number of arguments"),
         }
         # None, False and True stand at the table's head
@@ -172,7 +175,8 @@ class Board(Values):
 
     def _counted(self, n: int, function: Callable[[Memory], int]) -> Callable[[Memory], int]:
         names = {FROM_OBJ: "from_obj", TO_OBJ: "to_obj", SWAP_GLOBALS: "swap_globals", LOAD_GLOBAL: "global"}
-        name = (names | {SUBSCR: "subscr", CALL: "call", NLR_PUSH: "nlr", NLR_POP: "nlr", SETJMP: "setjmp"}).get(n, str(n))
+        names |= {IS_TRUE: "is_true", BINARY_OP: "binary_op", SETJMP: "setjmp"}
+        name = (names | {SUBSCR: "subscr", CALL: "call", NLR_PUSH: "nlr", NLR_POP: "nlr"}).get(n, str(n))
 
         def counted(machine: Memory) -> int:
             self.calls[name] += 1
@@ -217,6 +221,12 @@ class Board(Values):
         result = self.to_object(function)(*map(self.to_object, words))
         self.copy_in()
         return self.to_word(result)
+
+    def _compare(self, machine: Machine) -> int:
+        number, left, right = map(machine.argument, range(3))
+        if number >= len(COMPARISONS):
+            raise MachineFault("viper code asks MicroPython's runtime for an operator on objects: expected < or > in step()")
+        return self.to_word(COMPARISONS[number](self.to_object(left), self.to_object(right)))
 
     _names: Sequence[str] = ()
     _namespace: dict[str, Any] = {}  # noqa: RUF012  (of the function that runs)

@@ -11,8 +11,8 @@ N = 100
 
 
 class Null:
-    def write(self, data):
-        return len(data)
+    def write(self, data, n):
+        return n
 
 
 def mean_us(call):
@@ -37,11 +37,12 @@ def read_us():
     sys.stdin.buffer.read(1)
     time.sleep_ms(20)
     began = time.ticks_us()
-    serve._listen(server, sys.stdin.buffer.readinto, Null())
+    serve._listen(server, sys.stdin.buffer, Null())
     return time.ticks_diff(time.ticks_us(), began)
 
 
 server = serve.Server()
+server.start()
 print("empty", mean_us(lambda: answer(b"0001 none")))
 micropython.kbd_intr(-1)
 try:

@@ -46,7 +46,7 @@ def _channels(data, start, size, program):
                 good = good and -LAW <= v < LAW and -32767 <= v >> shift <= 32767
         if not good:
             raise ValueError("INPT: out of range")
-    program.x = program.vector(n)
+    program.x = program.vector(n, n)  # no longer than a sample, as which it serves in _take()
     program.width = n
     program.add(NORMALISE, memoryview(data)[start : start + size], None, program.x, n)
     return n
@@ -78,6 +78,7 @@ class Net:
     inputs: number of integers in a sample. labels: names of the classes or of the targets, maybe empty.
     kernels: name of the kernel set in use. output: the head's integers, one for each class or target.
     heads: (name, start, stop) of each head's part of output, where there are several.
+    window: steps of the longest sequence that the model was trained on, 0 where the file does not say.
     """
 
     def __init__(self, data, sections, sets):
@@ -85,6 +86,7 @@ class Net:
         self.labels = self.heads = ()
         self._test = None
         self.regression = self.every_step = False
+        self.window = 0
         program = Program()
         n = 0
         for tag, start, stop in sections:
@@ -92,6 +94,7 @@ class Net:
             if tag == b"TASK" and size == 4 and data[start] | data[start + 1] < 2:
                 self.regression = bool(data[start])
                 self.every_step = bool(data[start + 1])
+                self.window = data[start + 2] | data[start + 3] << 8
             elif tag == b"INPT" and not program.x and size >= 24:
                 self.inputs = _channels(data, start, size, program)
             elif tag == b"DENS" and program.states and not n and size >= 4:
@@ -120,12 +123,15 @@ class Net:
         self._states = program.states
         self._steps = program.steps  # the linked program may hold addresses only
         # What step() needs, in one look-up. The assembler looks at the length itself: 0 is for any
-        self._call = link(program.steps, sets) + ([0], self.kernels != "asm_thumb" and self.inputs)
+        self._count = array("i", (0,))
+        self._call = link(program.steps, sets) + ([0, self._count], self.kernels != "asm_thumb" and self.inputs)
 
     def step(self, sample):
-        """Take one sample: a sequence of `inputs` integers as the sensor gives them, in [-2^30, 2^30).
+        """Take one sample: a sequence of `inputs` integers as the sensor gives them.
 
-        Allocates nothing. Afterwards output, argmax(), value() and state are those of this step.
+        Allocates nothing for integers in [-2^30, 2^30); any other is taken for the nearest of these. ValueError for
+        another number of them, TypeError for what is no integer; the state is then as before.
+        Afterwards output, argmax(), value() and state are those of this step.
         """
         # No more locals: MicroPython takes a block of the heap for a call that needs more than 11 words
         run, program, box, n = self._call
@@ -136,13 +142,20 @@ class Net:
     def _take(self, sample):
         if len(sample) != self.inputs:
             raise ValueError("%d values, not %d" % (len(sample), self.inputs))
-        # An object that the kernels do not read: its integers go where the normalised ones are to be
+        # An object or an integer that the kernels do not read: they find all where the normalised ones are to be
         run, program, box, _ = self._call
-        x = self._steps[0][3]
+        box[0] = x = self._steps[0][3]
         for i in range(self.inputs):
-            x[i] = sample[i]
-        box[0] = 0
+            v = sample[i]
+            if not -LAW <= v < LAW:
+                v = LAW - 1 if v | 0 > 0 else -LAW  # a float has no such operator
+            x[i] = v
         run(program, program, box)
+
+    @property
+    def steps(self):
+        """The number of steps since load() or reset(), 2^30 - 1 for more. Beyond `window` the model is on new ground."""
+        return self._count[0]
 
     def argmax(self, head=0):
         """The class: index of the largest output, the first of equals; of several heads, that of one of them."""
@@ -163,7 +176,8 @@ class Net:
         return self.output[i] * 2.0 ** (e - 256 if e > 127 else e)
 
     def reset(self):
-        """Start a new sequence: the state becomes zero."""
+        """Start a new sequence: the state and steps become zero."""
+        self._count[0] = 0
         for h in self._states:
             for i in range(len(h)):
                 h[i] = 0
@@ -175,7 +189,10 @@ class Net:
 
     @state.setter
     def state(self, saved):
-        if len(saved) != sum([len(h) for h in self._states]) or min(saved) < -32767 or max(saved) > 32767:
+        good = len(saved) == sum([len(h) for h in self._states])
+        for v in saved:
+            good = good and -32768 < v | 0 < 32768  # TypeError for a float, before anything is changed
+        if not good:
             raise ValueError("wrong state")
         at = 0
         for h in self._states:
@@ -186,7 +203,7 @@ class Net:
     def selftest(self):
         """Replay the vectors inside the file; return 'PASS, ...' with the time of a step.
 
-        The state is as before afterwards. Raises ValueError when the file has no vectors, and RuntimeError, with
+        The state and steps are as before afterwards. Raises ValueError when the file has no vectors, and RuntimeError, with
         position (outputs, then states), want and got, when this runtime computes anything else than the host did.
         """
         if not self._test:
@@ -194,6 +211,7 @@ class Net:
         data, at, stop = self._test
         n = self.inputs
         saved = self.state
+        count = self.steps
         outputs = len(self.output)
         steps, width = unpack_from("<HH", data, at) if stop - at >= 4 else (0, 0)
         last = at + 4 + ((steps * n * width + 3) & -4)
@@ -209,6 +227,7 @@ class Net:
         want = unpack_from("<%di%dh" % (outputs, len(saved)), data, last)
         got = tuple(self.output) + tuple(self.state)
         self.state = saved
+        self._count[0] = count
         for i in range(len(want)):
             if want[i] != got[i]:
                 raise RuntimeError("FAIL, %s: integer %d: want %d, got %d" % (self.kernels, i, want[i], got[i]))
@@ -219,12 +238,18 @@ _SETS = ("asm_thumb", "viper", "bytecode", "unrolled", "plain")  # best first
 
 
 def kernels(missing=False):
-    """The names of the kernel sets that this runtime can use, best first.
+    """The names of the kernel sets that this runtime can use, and has the memory for, best first.
 
     missing: a dictionary instead, module -> why this runtime cannot have it, of those that were tried so far: of each set
     kernels_NAME, and gates_NAME where a net has asked for it.
     """
-    found = [name for name in _SETS if module("kernels_" + name)]
+    found = []
+    for name in _SETS:
+        try:
+            if module("kernels_" + name):
+                found.append(name)
+        except MemoryError:
+            pass
     return {name: why for name, why in tried.items() if isinstance(why, str)} if missing else found
 
 
@@ -248,7 +273,7 @@ def load(source, kernels=None, cores=1):
     if kernels:
         sets = ("asm_dsp",) + _SETS  # which is never the default
         if kernels not in sets or not module("kernels_" + kernels):
-            raise ValueError("no kernels %r" % kernels)
+            raise ValueError("no kernels %r: expected %s" % (kernels, ", ".join(_kernels())))
         sets = sets[sets.index(kernels) :]
     data = source
     if isinstance(source, str):
@@ -270,6 +295,7 @@ def load(source, kernels=None, cores=1):
     return net
 
 
+_kernels = kernels  # load() has an argument of that name
 # The best set is imported with the package, not by the first load(): its code is not the model's memory.
 _sets = _SETS
 while not module("kernels_" + _sets[0]):

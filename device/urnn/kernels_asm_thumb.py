@@ -417,8 +417,6 @@ def run(r0, r1, r2):
     data(2, 0xCC60)  # ldmia r4!, {r5, r6}: tuple, list
     ldr(r4, [r4, 0])  # array
     mov(r8, r4)  # to stay
-    cmp(r0, 1)  # the integer 0: the sample is in x
-    beq(CLAMP)  # nothing to copy
     lsl(r4, r0, 30)  # no object, but an integer or a name
     bne(REFUSE)  # it has no words
     ldr(r4, [r0, 0])  # its type
@@ -442,7 +440,7 @@ def run(r0, r1, r2):
     data(2, 0xC710)  # stmia r7!, {r4}
     sub(r5, 1)  # one less to come
     bne(ITEM)  # the next
-    b(CLAMP)  # all are there
+    b(COUNT)  # all are there
     label(REFUSE)
     mov(r4, 1)  # the result
     b(LEAVE)  # nothing is changed but x
@@ -464,13 +462,22 @@ def run(r0, r1, r2):
     data(2, 0xC740)  # stmia r7!, {r6}
     sub(r5, 1)  # one less to come
     bne(HALVES)  # the next
-    b(CLAMP)  # all are there
+    b(COUNT)  # all are there
     label(WORDS)
     data(2, 0xC840)  # ldmia r0!, {r6}
     data(2, 0xC740)  # stmia r7!, {r6}
     sub(r5, 1)  # one less to come
     bne(WORDS)  # the next
 
+    label(COUNT)
+    data(2, 0x9800)  # ldr r0, [sp, 0]: the box
+    ldr(r0, [r0, 4])  # the array behind the sample
+    ldr(r0, [r0, 12])  # its items
+    ldr(r4, [r0, 0])  # the samples taken so far
+    add(r4, 1)  # and this one
+    lsr(r5, r4, 30)  # 0 for a small integer
+    bne(CLAMP)  # the count has ended
+    str(r4, [r0, 0])  # so many
     label(CLAMP)
     ldr(r0, [r2, 0])  # v
     data(2, 0xC930)  # ldmia r1!, {r4, r5}: low, high

@@ -14,12 +14,13 @@ CODES = (NORMALISE, MATVEC, GRU)
 def normalise(table, sample, x, n):
     """x[c] = rshift((clamp(sample[c], low, high) - offset) * factor, shift): raw integers to the net's format.
 
-    table: u32 C, then for each channel i32 low, high, offset, factor, shift. sample: C integers. x: n = C, 16-bit range.
+    table: u32 C, then for each channel i32 low, high, offset, factor, shift. sample: C integers, however large.
+    x: n = C, 16-bit range. TypeError for a sample with anything else in it.
     docs/numerics.md, equations 5 and 6. low=-8 high=7 offset=1 factor=4096 shift=1: sample 3 -> 4096
     """
     for c in range(n):
         at = 4 + 20 * c
-        v = sample[c]
+        v = sample[c] | 0  # a float has no such operator, and would pass where it is limited
         low = i32(table, at)
         high = i32(table, at + 4)
         v = low if v < low else high if v > high else v
@@ -74,4 +75,10 @@ def pack(steps):
 def run(program, _, box):
     """Execute a program of pack(); box[0] is the sample."""
     for kernel, a, b, c, n in program:
-        kernel(a, box[0] if b is None else b, c, n)
+        if b is None:
+            kernel(a, box[0], c, n)
+            count = box[1]
+            if count[0] < 0x3FFFFFFF:
+                count[0] += 1
+        else:
+            kernel(a, b, c, n)

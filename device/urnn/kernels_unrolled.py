@@ -63,7 +63,7 @@ def _matvec(functions, x, y, n):
 def _normalise(table, sample, x, n):
     c = 0
     for low, high, offset, factor, half, shift in table:
-        v = sample[c]
+        v = sample[c] | 0  # no float
         if v < low:
             v = low
         elif v > high:

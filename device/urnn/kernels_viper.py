@@ -35,6 +35,8 @@ from .tables import TANH
 
 NAME = "viper"
 CODES = (NORMALISE, MATVEC, GRU)
+_LOW = -1 << 30
+_HIGH = -1 - _LOW
 
 
 @micropython.viper
@@ -187,10 +189,18 @@ def run(m: ptr8, x: ptr32, box):
                 n -= 4
         elif code == 1:  # NORMALISE
             sample = box[0]
+            low = _LOW
+            high = _HIGH
             x = a
             k = 0
             while k < n:
-                v = int(sample[k])
+                item = sample[k]
+                # As objects, of any type: int() would take the low bits of a large integer. box stands for true
+                if item < low:
+                    return box
+                if item > high:
+                    return box
+                v = int(item)
                 s = int(x[1]) << up >> up  # low
                 if v < s:
                     v = s
@@ -203,6 +213,10 @@ def run(m: ptr8, x: ptr32, box):
                 x = ptr32(int(x) + 20)
                 c = ptr32(int(c) + 4)
                 k += 1
+            x = ptr32(box[1])
+            v = x[0] + 1
+            if not v >> 30:
+                x[0] = v
         elif code == 3:  # GRU
             gate = n << 2
             # r and z, which lie one behind the other: sigmoid(saturate(a + b)), left in a

@@ -60,9 +60,9 @@ class Program:
         self.add(MATVEC, m, x, y, rows)
         return y, at
 
-    def vector(self, n):
-        """A new vector of n integers, rounded up to whole blocks of four, as the kernels write them."""
-        return array("i", bytes(4 * ((n + 3) & -4)))
+    def vector(self, n, room=0):
+        """A new vector of n integers with room for whole blocks of four, as the kernels write them, or for `room`."""
+        return array("i", bytes(4 * (room or (n + 3) & -4)))
 
     def state(self, n):
         """A state of n integers, zero at the start of each sequence."""
@@ -77,7 +77,7 @@ tried = {}  # name of a module -> the module, or the text why this runtime canno
 def module(name):
     """The module of this package, or None where the runtime cannot have it; tried[name] says why."""
     found = tried.get(name)
-    if not found or isinstance(found, str) and found[:6] == "Import":  # its file may have come since
+    if not found or isinstance(found, str) and found[:6] == "Import" and name in found:  # no such file: it may still come
         # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError, and a function for
         # which an old emitter has no jumps long enough a NotImplementedError. Kernels without proof raise anything.
         try:
@@ -114,8 +114,9 @@ def link(steps, sets):
 
     sets: names of kernel sets, best first; each step goes to the first that has its kernel, and neighbours in the same
     module become one call. A module has NAME, CODES, pack(steps) -> program, and run(program, program, box). A run()
-    that can take some kinds of samples only returns true for the others, having changed nothing but c of NORMALISE;
-    called again with 0 in the box it finds the sample's integers there.
+    returns true for a sample that its NORMALISE does not take, having changed nothing but c. It takes at least arrays
+    of n integers of 32 bits, c itself among them. box[1]: an array of one integer, the samples taken so far, 2^30 - 1 for
+    more.
     """
     calls = []
     for step in steps:

@@ -4,6 +4,8 @@
     serve.serve()
 
 Ends with the command quit, with the input's end, or with Ctrl-C Enter (or Ctrl-C twice at the start of a line).
+
+The import takes the memory that answering needs: a full heap ends no session.
 """
 
 import gc
@@ -12,6 +14,11 @@ from array import array
 from binascii import a2b_base64, b2a_base64, crc32
 
 from . import __version__, kernels, load
+
+try:
+    from micropython import kbd_intr
+except ImportError:
+    kbd_intr = None
 
 WINDOW = 250  # bytes: most ports keep 260 that come while a step is computed, and a UART has no flow control
 LINE = 512  # bytes of the longest line, its end not counted; a model with more inputs or outputs enlarges it
@@ -31,37 +38,93 @@ def _b64(data):
     return b2a_base64(bytes(data), newline=False)  # 1.29 on webassembly takes an array's integers for bytes
 
 
+_FULL = frame(b"0000 err memory full")  # where not even the reserve helps
+
+
 class Server:
-    """What stands between two commands. answer: the last command's, whole, for the host that asks again."""
+    """What stands between two commands.
+
+    said[:count]: the line to send: out, the answer to the last command, which the host may ask for again, or error, any
+    other. seq: number of the last command that was begun. kept: bytes of its answer in out, 0 until it is whole.
+    reserve: memory that is given up when the heap is full, until the answer is there.
+    """
 
     def __init__(self):
+        self.one = bytearray(1)  # what is read
+        self.error = bytearray(48)
+        self.net = self.line = self.said = None
+        self.current = self.stepped = self.ended = False  # of the command in hand, as are those below
+        self.samples = self.outputs = None
+        self.seq = self.done = self.crc = self.count = self.kept = 0
+        self.fit(LINE)
+        self.sets = ",".join(kernels()).encode()
+
+    def fit(self, size):
+        """Have buffers for lines of so many bytes. Raises MemoryError; those that were are then still there."""
+        line = bytearray(size)
+        if self.line:  # the command in hand
+            n = min(size, len(self.line))
+            line[:n] = memoryview(self.line)[:n]
+        out = bytearray(size + 1)
+        # For a line in pieces; or for samples, outputs and their base64
+        self.reserve = bytearray(3 * size + 512)
+        self.line = line
+        self.out = out
+
+    def start(self):
+        """Begin a session: say the greeting."""
         self.net = None
-        self.line = bytearray(LINE)
-        self.seq = 0  # of the last command that was carried out
-        self.answer = frame(b"0000 ok" + self.hello())
+        self.ended = False
+        self.seq = 0
+        if len(self.line) != LINE:
+            self.line = self.out = self.reserve = None
+            gc.collect()
+            self.fit(LINE)
+        self.respond(0)
+
+    def say(self, out, *parts):
+        """Put a line into a buffer: parts, check and end. What is too long is cut off."""
+        n = 0
+        for part in parts:
+            k = min(len(part), len(out) - 10 - n)
+            out[n : n + k] = memoryview(part)[:k]
+            n += k
+        out[n : n + 10] = b" %08x\n" % crc32(memoryview(out)[:n])
+        self.said = out
+        self.count = n + 10
 
     def hello(self):
-        return b" urnn 1 %s %d %d %s" % (__version__.encode(), WINDOW, len(self.line), ",".join(kernels()).encode())
+        return b" urnn 1 %s %d %d " % (__version__.encode(), WINDOW, len(self.line)), self.sets
 
     def load(self, path, kernels=b""):
-        self.net = None
-        gc.collect()
         try:
             path = str(path, "utf-8")
-            net = load(path, str(kernels, "utf-8") or None)
+            if not self.done:
+                self.net = None
+                gc.collect()
+                net = load(path, str(kernels, "utf-8") or None)
+                # Room for a sample, an output and a state in base64, and for the words around them
+                line = max(LINE, 64 + 6 * max(net.inputs, len(net.output), len(net.state)))
+                if line != len(self.line):
+                    self.fit(line)
+                self.net = net
+                self.done = 1
+            net = self.net
             with open(path, "rb") as f:
                 size = f.seek(0, 2)
                 f.seek(size - 4)
                 check = int.from_bytes(f.read(4), "little")
         except (OSError, ValueError) as e:
+            self.net = None
             raise _Refused("model %s: %s" % (path, e))
-        counts = net.inputs, len(net.output), len(net.state)
-        # Room for a sample, an output and a state in base64, and for the words around them
-        line = max(LINE, 64 + 6 * max(counts))
-        if line != len(self.line):
-            self.line = bytearray(line)
-        self.net = net
-        return b" %d %d %d %d %d %08x %s" % (counts + (line, size, check, net.kernels.encode()))
+        except MemoryError:
+            if self.done:
+                raise
+            net = None
+            gc.collect()
+            raise _Refused("memory full")  # the reserve is not for a model, which would not give it back
+        counts = net.inputs, len(net.output), len(net.state), len(self.line), size, check
+        return b" %d %d %d %d %d %08x " % counts, net.kernels.encode()
 
     def state(self, data=None):
         net = self.net
@@ -70,45 +133,51 @@ class Server:
             if len(data) != 2 * len(net.state):
                 raise _Refused("length %d bytes of state" % len(data))
             net.state = array("h", data)
-        return b" " + _b64(net.state)
+        return b" ", _b64(net.state)
 
-    def run(self, command, kind, data):
-        # step, steps, check: kind is b"h" or b"i", data the samples' little-endian integers in base64
+    def run(self, words):
+        # step, steps, check. words: number, name, kind b"h" or b"i", the samples' little-endian integers in base64
         net = self.net
-        data = a2b_base64(data)
-        wide = kind == b"i"
-        if not wide and kind != b"h":
-            raise _Refused("value samples are h or i")
         n = net.inputs
-        size = n * (4 if wide else 2)
-        count = len(data) // size
-        if not count or len(data) % size or count > 1 and command == b"step":
-            raise _Refused("length %d bytes, a sample is %d" % (len(data), size))
-        samples = array("i" if wide else "h", data)
-        step = net.step
-        output = net.output
+        command = words[1]
+        if not self.samples:
+            # All that may be refused comes before the first step
+            if len(words) != 4:
+                raise TypeError
+            kind = words[2]
+            data = a2b_base64(words.pop())
+            if kind != b"i" and kind != b"h":
+                raise _Refused("value samples are h or i")
+            size = n * (4 if kind == b"i" else 2)
+            count = len(data) // size
+            if not count or len(data) % size or count > 1 and command == b"step":
+                raise _Refused("length %d bytes, a sample is %d" % (len(data), size))
+            size = 4 * count * len(net.output)
+            if command == b"steps":
+                if 32 + size * 4 // 3 > len(self.line):
+                    raise _Refused("length of the answer")
+                self.outputs = bytearray(size)
+            self.samples = array(str(kind, "utf-8"), data)
+            data = None
+        samples = memoryview(self.samples)
+        while self.done < len(samples):
+            if not self.stepped:
+                net.step(samples[self.done : self.done + n])
+                self.stepped = True
+            if command == b"check":
+                self.crc = crc32(net.state, crc32(net.output, self.crc))
+            elif self.outputs:
+                at = self.done // n * 4 * len(net.output)
+                self.outputs[at : at + 4 * len(net.output)] = bytes(net.output)
+            self.stepped = False
+            self.done += n
+        answer = b" %d " % net.argmax(), _b64(self.outputs or net.output)
         if command == b"check":
-            crc = 0
-            view = memoryview(samples)
-            for i in range(0, len(view), n):
-                step(view[i : i + n])
-                crc = crc32(net.state, crc32(output, crc))
-            return b" %d %s %08x" % (net.argmax(), _b64(output), crc)
-        if count == 1:
-            step(samples)
-        else:
-            view = memoryview(samples)
-            outputs = array("i")
-            if 32 + count * len(output) * 16 // 3 > len(self.line):
-                raise _Refused("length of the answer")
-            for i in range(0, len(view), n):
-                step(view[i : i + n])
-                outputs.extend(output)
-            output = outputs
-        return b" %d %s" % (net.argmax(), _b64(output))
+            answer += (b" %08x" % self.crc,)
+        return answer
 
     def execute(self, words):
-        """Carry out a command, [number, name, arguments...]; the words of its answer."""
+        """Carry out a command, [number, name, arguments...]; the parts of its answer."""
         command = words[1]
         try:
             if command in (b"step", b"steps", b"check", b"state", b"reset"):
@@ -117,67 +186,122 @@ class Server:
                 if command == b"state":
                     return self.state(*words[2:])
                 if command == b"reset":
-                    return self.net.reset(*words[2:]) or b""
-                return self.run(*words[1:])
+                    return self.net.reset(*words[2:]) or ()
+                return self.run(words)
             if command == b"load":
                 return self.load(*words[2:])
             if command == b"hello":
                 return self.hello(*words[2:])
             if command == b"quit" and len(words) == 2:
-                self.line = None
-                return b""
+                self.ended = True
+                return ()
             raise _Refused("command unknown")
         except TypeError:
             raise _Refused("command with too few or too many words")
         except ValueError as e:
             raise _Refused("value %s" % e)
-        except MemoryError:
-            gc.collect()
-            raise _Refused("memory full")
+
+    def words(self, n):
+        """The words of the n bytes in the line, without the check; None where it, or the number, is not right."""
+        end = n - 9
+        if end > 4 and n <= len(self.line):
+            line = memoryview(self.line)
+            if line[end:n] == b" %08x" % crc32(line[:end]):
+                words = bytes(line[:end]).split(b" ")
+                try:
+                    # int() takes more than a number's four digits
+                    if len(words) > 1 and b"%04x" % (int(words[0], 16) & 65535) == words[0]:
+                        return words
+                except ValueError:
+                    pass
+        return None
+
+    def answer(self, n):
+        """What respond() does, where there is memory. Called again it goes on with the command in hand."""
+        if not n:
+            self.say(self.out, b"0000 ok", *self.hello())
+            self.kept = self.count
+            return
+        words = self.words(n)
+        expected = self.seq + 1 & 65535
+        if not words:
+            self.say(self.error, b"%04x err line damaged or too long" % expected)
+            return
+        seq = int(words[0], 16)
+        if not self.current and words[1:] != [b"hello"]:
+            if seq == self.seq:
+                self.count = self.kept
+                self.said = self.out
+                if not self.kept:
+                    self.full()
+                return
+            if seq != expected:
+                self.say(self.error, b"%04x err order %04x" % (expected, seq))
+                return
+        self.seq = seq
+        self.kept = 0
+        self.current = True
+        try:
+            self.say(self.out, words[0], b" ok", *self.execute(words))
+        except _Refused as e:
+            text = bytearray(str(e).encode())
+            for i in range(len(text)):
+                if not 32 <= text[i] < 127:
+                    text[i] = 63
+            self.say(self.out, b"%04x err " % seq, text)
+        self.kept = self.count
+
+    def full(self):
+        self.say(self.out, b"%04x err memory full" % self.seq)
+        self.kept = self.count
 
     def respond(self, n):
-        """The whole line that answers the n bytes in self.line."""
-        line = memoryview(self.line)
-        body = bytes(line[: max(n - 9, 0)])  # shorter than that when the line was too long
-        words = body.split(b" ")
-        expected = self.seq + 1 & 65535
-        seq = -1
-        if len(words) > 1 and len(words[0]) == 4 and line[n - 9 : n] == b" %08x" % crc32(body):
-            try:
-                seq = int(words[0], 16)
-            except ValueError:
-                pass
-        if seq < 0:
-            return frame(b"%04x err line damaged or too long" % expected)
-        if words[1] != b"hello":
-            if seq == self.seq:
-                return self.answer
-            if seq != expected:
-                return frame(b"%04x err order %04x" % (expected, seq))
+        """Answer the n bytes in line, 0 for the greeting: said[:count] is then to be sent.
+
+        Whatever can fail is done again with the reserve, from where it was; so a step is done once.
+        """
+        self.current = self.stepped = False
+        self.done = self.crc = 0
         try:
-            answer = b"%s ok%s" % (words[0], self.execute(words))
-        except _Refused as e:
-            answer = b"%s err %s" % (words[0], str(e).encode())
-        self.seq = seq
-        self.answer = frame(answer)
-        return self.answer
+            self.answer(n)
+        except MemoryError:
+            self.reserve = None
+            gc.collect()
+            try:
+                self.answer(n)
+            except MemoryError:
+                gc.collect()
+                if self.current:
+                    self.full()
+                else:
+                    self.say(self.error, b"%04x err line damaged or too long" % (self.seq + 1 & 65535))
+        self.samples = self.outputs = None
+        if not self.reserve:
+            self.crc = 0
+            gc.collect()
+            try:
+                self.reserve = bytearray(3 * len(self.line) + 512)
+            except MemoryError:
+                pass
 
 
-def _listen(server, read, out):
-    one = bytearray(1)
-    line = server.answer
+def _listen(server, stdin, stdout):
+    one = server.one
+    whole = sys.implementation.name == "cpython"
     while True:
-        out.write(line)
-        if sys.implementation.name == "cpython":
-            out.flush()
-        buf = server.line
-        if not buf:  # quit
+        if whole:
+            stdout.write(server.said[: server.count])
+            stdout.flush()
+        else:
+            stdout.write(server.said, server.count)
+        if server.ended:
             return
+        buf = server.line
         size = len(buf)
         n = 0
         # A byte at a time: readline() takes no carriage return for an end, which a terminal and mpremote send, and
         # read(n) waits for n. 20 us a byte on an RP2040, a UART's byte takes 87.
-        while read(one):
+        while stdin.readinto(one):
             c = one[0]
             if c < 14:
                 if c == 10 or c == 13:
@@ -191,19 +315,24 @@ def _listen(server, read, out):
             n += 1
         if not n or n == 1 and buf[0] == 3:
             return
-        line = server.respond(n)
+        try:
+            server.respond(n)
+        except MemoryError:  # an interrupt has taken what was given up
+            server.said = _FULL
+            server.count = len(_FULL)
+
+
+_server = Server()
 
 
 def serve():
     """Answer lines until the end. The REPL's Ctrl-C is an ordinary byte meanwhile: noise does not stop the server."""
-    try:
-        from micropython import kbd_intr
-    except ImportError:
-        kbd_intr = None
     if kbd_intr:
         kbd_intr(-1)
     try:
-        _listen(Server(), getattr(sys.stdin, "buffer", sys.stdin).readinto, getattr(sys.stdout, "buffer", sys.stdout))
+        _server.start()
+        _listen(_server, getattr(sys.stdin, "buffer", sys.stdin), getattr(sys.stdout, "buffer", sys.stdout))
     finally:
+        _server.net = None
         if kbd_intr:
             kbd_intr(3)

@@ -27,6 +27,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "arithmetic": frame.ARITHMETIC,
         "task": network.task,
         "when": network.when,
+        "window": network.window,
         "labels": list(network.labels),
         "heads": [{"name": head.name, "outputs": head.outputs} for head in network.heads],
         "layers": [

@@ -44,6 +44,7 @@ TASKS = ("classification", "regression")
 WHEN = ("last", "every")
 SMALLEST = 1e-30  # of a channel's deviation, by which is divided: recordings have none below it either
 MOST_SAMPLES = 4096  # of Calibration.sample; the trainer gives 12
+WINDOW_MAX = 0xFFFF  # as the model file has room for
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,13 @@ class FloatModel:
     name: str = "model"
     info: dict[str, Any] = field(default_factory=dict)  # where it comes from: data set, seed, accuracy, ...
     heads: tuple[Head, ...] = ()
+    window: int = 0  # steps of the longest sequence it was trained on, at most 65535; 0: not known, or a stream
 
     def __post_init__(self) -> None:
         if self.task not in TASKS or self.when not in WHEN:
             raise ModelError(f"model has task {self.task!r} and when {self.when!r}; expected one of {TASKS} and {WHEN}")
+        if type(self.window) is not int or not 0 <= self.window <= WINDOW_MAX:
+            raise ModelError(f"model has the window {self.window!r:.40}; expected a number of steps, 0 to {WINDOW_MAX}")
         if not self.cells:
             raise ModelError("model has no recurrent layer; expected at least one")
         check_array("mean", self.mean, (None,))

@@ -109,6 +109,7 @@ class Network:
     vectors: Vectors | None = None
     heads: tuple[Head, ...] = ()  # of several; () where all outputs are one
     nearness: Nearness | None = None
+    window: int = 0  # steps of the longest sequence it was trained on, at most 65535; 0: not known, or a stream
 
     @property
     def inputs(self) -> int:
@@ -187,7 +188,7 @@ def assemble(network: Network) -> bytes:
     if network.vectors and len(network.vectors.samples) > 0xFFFF:
         raise ModelError(f"the self-test has {len(network.vectors.samples)} steps; expected at most 65535")
     sections = [
-        (b"TASK", bytes([network.task == "regression", network.when == "every", 0, 0])),
+        (b"TASK", struct.pack("<BBH", network.task == "regression", network.when == "every", network.window)),
         (b"INPT", network.input.to_bytes()),
     ]
     for cell in network.cells:
@@ -268,6 +269,7 @@ def parse(data: bytes) -> Network:
     return Network(
         task="regression" if net.regression else "classification",
         when="every" if net.every_step else "last",
+        window=net.window,
         cells=tuple(cells),
         labels=tuple(net.labels),
         **values,

@@ -81,6 +81,7 @@ def quantized(model: FloatModel, fine: Mapping[str, Collection[int]] = MappingPr
         input_exponents=exponents,
         name=model.name,
         heads=tuple(Head(each.name, each.outputs, each.task == "regression") for each in model.heads),
+        window=model.window,
     )
     network = with_vectors(network, network.raw(model.calibration.sample))
     return Quantized(network, model, tuple(formats))

@@ -23,7 +23,7 @@ from tinyrnn import __version__
 from tinyrnn.checkpoint import Checkpoint
 from tinyrnn.data.recording import Recording
 from tinyrnn.errors import ModelError
-from tinyrnn.floatmodel import FloatModel
+from tinyrnn.floatmodel import WINDOW_MAX, FloatModel
 from tinyrnn.initial import initial
 from tinyrnn.measure import calibrate, evaluate, measure_reach
 from tinyrnn.plan import Plan
@@ -131,6 +131,8 @@ def fit(
         target_std=recording.target_std,
         calibration=calibrate(recording),
         name=recording.name,
+        # Where every step counts, training cuts the recording anywhere: that is a stream
+        window=min(int(recording.train.lengths.max()), WINDOW_MAX) if recording.when == "last" else 0,
     )
     calibration = replace(model.calibration, reach=measure_reach(model, recording.train))
     info = {

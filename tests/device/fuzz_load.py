@@ -187,9 +187,9 @@ guards = []
 canary = 0
 
 
-def guarded(program, n):
+def guarded(program, n, room=0):
     """What Program.vector() does, between canaries."""
-    room = (n + 3) & -4
+    room = room or (n + 3) & -4
     whole = array("i", bytes(4 * (room + 2 * GUARD)))
     for i in range(GUARD):
         whole[i] = whole[GUARD + room + i] = canary

@@ -83,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
             str(m["bytes"]),
         )
     console.print(layers)
+    if facts["window"]:
+        console.print(f"trained on windows of up to {facts['window']} steps: call net.reset() at each window's start")
     sections = "  ".join(f"{s['tag'].strip()} {s['bytes']}" for s in facts["sections"])
     console.print(f"sections in bytes: {sections}  frame {facts['frame_bytes']}")
     console.print(

@@ -97,6 +97,8 @@ def run(args: argparse.Namespace) -> int:
     floatmodel.save(best, output)
     for seed in seeds:
         part_of(output, seed).unlink(missing_ok=True)
+    if best.window:
+        print(f"trained on windows of {windows(recording)}: call net.reset() at each window's start")
     print(f"wrote {output} ({output.stat().st_size} bytes); next: tinyrnn quantize {output}")
     return 0
 
@@ -132,16 +134,20 @@ def describe(recording: Recording) -> str:
     count = len(recording.labels)
     outputs = f"{count} classes" if recording.task == "classification" else counted(count, "target")
     when = "at the last step" if recording.when == "last" else "at every step"
-    lengths = recording.train.lengths
-    shortest, longest = int(lengths.min()), int(lengths.max())
-    steps = counted(longest, "step") if shortest == longest else f"{shortest} to {longest} steps"
     names = screen.shown(", ".join(recording.labels))
     names = names if len(names) <= 70 else names[:67] + "..."
     return (
         f"{screen.shown(recording.name)}: {len(recording.train)} training and "
-        f"{counted(len(recording.test), 'test sequence')} of {steps}; split: {recording.split}\n"
+        f"{counted(len(recording.test), 'test sequence')} of {windows(recording)}; split: {recording.split}\n"
         f"{counted(len(recording.channels), 'channel')} -> {outputs} {when}: {names}"
     )
+
+
+def windows(recording: Recording) -> str:
+    """The length of the training sequences: "100 steps", or "7 to 29 steps"."""
+    lengths = recording.train.lengths
+    least, most = int(lengths.min()), int(lengths.max())
+    return counted(most, "step") if least == most else f"{least} to {most} steps"
 
 
 def headings(recording: Recording) -> str:
