@@ -120,9 +120,16 @@ class Link(RawRepl):
         self._sent = ""
         super().soft_reset()
 
+    def _hello(self, wait_s: float | None = None) -> None:
+        super()._hello(wait_s)
+        if self._platform == "rp2":
+            self._send(script("watchdog.py"))
+            self._follow(self.timeout_s)
+            self._running = False
+
     def _leave(self) -> None:
         if self._guarded:
-            self._send("del _tinyrnn")
+            self._send("_tinyrnn.close();del _tinyrnn")
             self._follow(1.0)
 
     def _guard(self) -> None:
