@@ -77,7 +77,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def make_port(tmp_path: Path) -> Iterator[Callable[..., ports.Port]]:
-    """``make_port(name, heapsize=None, real_time=False)``: a port with an empty flash, gone after the test; skips with the cure.
+    """``make_port(name, heapsize=None, real_time=False)``: a port with an empty flash, gone after the
+    test; skips with the cure.
 
     The emulated RP2040 needs firmware that no package brings: it alone may be missing where all are required.
     """
