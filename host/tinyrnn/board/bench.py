@@ -109,7 +109,7 @@ def _rounds(link: Link, kernels: str, steps: int, us: int, progress: Progress) -
         step_s = max(us / 1e6, (time.monotonic() - began) / count)
         whole_us += int(words[0])
         crc = words[1]
-        times += map(int, words[2:])
+        times += [max(0, int(word)) for word in words[2:]]
         progress(kernels, len(times), steps, us)
     return times, whole_us, crc
 

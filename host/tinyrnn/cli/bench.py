@@ -113,6 +113,7 @@ def _measure(port: str, args: argparse.Namespace, rows: list[Measured]) -> None:
 def show(rows: list[Measured]) -> None:
     """The table for people."""
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
 
     from tinyrnn.board.bench import COARSE_US
@@ -126,7 +127,10 @@ def show(rows: list[Measured]) -> None:
         figures = (row.steps, row.median_us, row.p99_us, row.min_us, row.max_us, f"{row.mean_us:.1f}")
         memory = (_known(row.step_bytes), _known(row.heap_before), _known(row.heap_after))
         table.add_row(row.kernels, *map(str, figures), *memory)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    # No figure is cut short: a terminal that is too narrow wraps the line
+    console.width = max(console.width, Measurement.get(console, console.options.update(width=1000), table).maximum)
+    console.print(table)
     print("times in us a step; bytes that a step allocates; bytes of heap free before load(), and with the net loaded")
     if not any(us % COARSE_US for row in rows for us in (row.min_us, row.median_us, row.p99_us, row.max_us)):
         print("this board's clock ticks in milliseconds: only the mean, of all steps together, says something")
