@@ -13,6 +13,9 @@ from tinyrnn import runtimes
 from tinyrnn.errors import RuntimeMissing
 from tinyrnn.runtimes import Runtime
 
+# For one answer of an emulated board, here and in the commands that tests start: a machine may have ten times the load
+os.environ.setdefault("TINYRNN_TIMEOUT_S", "120")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(

@@ -23,8 +23,8 @@ from tinyrnn.errors import RuntimeMissing
 
 NAMES = ("unix-x64", "webassembly", "rp2040")
 HERE = Path(__file__).with_name("port")
-START_S = 60.0  # longest wait for a port's path
-SAVE_S = 10.0  # longest wait for the emulator to save its flash
+START_S = 300.0  # guards against a hang: a port's path comes within a second, on a busy machine within ten
+SAVE_S = 300.0  # the same, for the emulator to save its flash
 
 
 class Port:

@@ -90,7 +90,7 @@ def test_interrupted(port: Port, model: Path, monkeypatch: pytest.MonkeyPatch, m
     monkeypatch.setattr(Link, "run_script", impatient)
     with pytest.raises(LinkError, match="no answer within"):
         list(measure(port.path, str(model), 5, ["plain"]))
-    with serial.Serial(port.path, timeout=60) as line:
+    with serial.Serial(port.path, timeout=300) as line:
         line.write(b"import gc; gc.isenabled(), '_tinyrnn' in globals()\r")
         assert line.read_until(b">>> ").replace(b"\r", b"").endswith(b"\n(True, False)\n>>> ")
     monkeypatch.undo()

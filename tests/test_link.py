@@ -14,7 +14,7 @@ import pytest
 import serial
 from ports import Port
 from tinyrnn.board.identity import Identity, parse
-from tinyrnn.board.link import Link
+from tinyrnn.board.link import Link, patience_s
 from tinyrnn.errors import BoardError, LinkError
 from wire import Wire
 
@@ -88,7 +88,7 @@ def test_soft_reset_clears(port: Port) -> None:
 def test_leaves_the_friendly_prompt(port: Port) -> None:
     with Link(port.path) as link:
         assert link.identity.version
-    with serial.Serial(port.path, timeout=5) as line:
+    with serial.Serial(port.path, timeout=PATIENT_S) as line:
         line.write(b"print(3 * 5)\r")
         assert line.read_until(b">>> ").replace(b"\r", b"").endswith(b"15\n>>> ")
 
@@ -210,7 +210,7 @@ def test_nothing_of_ours_is_left(port: Port) -> None:
 def test_a_program_that_owns_the_line(port: Port) -> None:
     with Link(port.path) as link:
         link.start("import sys\nprint('mine', sys.stdin.readline())")
-        link.serial.timeout = 5
+        link.serial.timeout = PATIENT_S
         link.serial.write(b"yes\n")
         assert b"mine yes" in link.serial.read_until(b"mine yes")
     with Link(port.path) as link:
@@ -223,6 +223,17 @@ def test_port_busy(port: Port) -> None:
     one_line(error)
     with Link(port.path) as link:  # and is free again
         assert link.exec("print(1)") == "1\n"
+
+
+def test_how_long_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TINYRNN_TIMEOUT_S")
+    assert (patience_s(), patience_s(5.0)) == (10.0, 5.0)
+    monkeypatch.setenv("TINYRNN_TIMEOUT_S", "90")
+    assert (patience_s(), patience_s(5.0)) == (90.0, 90.0)
+    for text in ("soon", "0", "-1", "nan", "inf"):
+        monkeypatch.setenv("TINYRNN_TIMEOUT_S", text)
+        with pytest.raises(LinkError, match=f"TINYRNN_TIMEOUT_S is '{text}'; expected seconds"):
+            patience_s()
 
 
 def test_no_such_port() -> None:
@@ -303,7 +314,7 @@ def test_a_damaged_byte_is_noticed(port: Port, to_board: bool) -> None:
     def damage(towards: bool, number: int, byte: int) -> int:
         return byte ^ 1 if towards == to_board and number == at else byte
 
-    with Wire(port.path, damage=damage) as wire, Link(wire.path, 5.0) as link:
+    with Wire(port.path, damage=damage) as wire, Link(wire.path, PATIENT_S) as link:
         assert link.identity.name == "micropython"
         if to_board:
             at = wire.to_board + 600

@@ -27,8 +27,8 @@ from ports import Port
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PORT = "/dev/ttyACM0"
-STEP_S = 120.0  # longest wait for one command: mip alone sends some hundred blocks
-REPL_S = 20.0  # for one line typed at the REPL
+STEP_S = 900.0  # guards against a hang: mip alone sends some hundred blocks
+REPL_S = 300.0  # the same, for one line typed at the REPL
 PROMPT = ">>> "
 Step = tuple[str, list[str]]  # what is typed, with "$ " or ">>> ", and the lines of its output
 
@@ -95,7 +95,7 @@ class Repl:
 
     def leave(self) -> None:
         os.write(self.master, b"\x1d")  # Ctrl-]
-        assert self.process.wait(10) == 0
+        assert self.process.wait(REPL_S) == 0
         os.close(self.master)
 
 

@@ -21,7 +21,7 @@ from tinyrnn.board.link import Link
 from tinyrnn.cli.run import Stream, _interrupts
 from tinyrnn.twin import Twin
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 300.0  # guards against a hang
 SAMPLES = np.random.default_rng(0).integers(-1000, 1000, (150, 2))
 
 
@@ -59,7 +59,7 @@ def at_its_repl(port: Port) -> bool:
     """The friendly prompt comes at once, with nothing sent to stop a program."""
     import serial
 
-    with serial.Serial(port.path, timeout=5) as line:
+    with serial.Serial(port.path, timeout=TIMEOUT_S) as line:
         line.write(b"\r")
         return bool(line.read_until(b">>> ").endswith(b">>> "))
 

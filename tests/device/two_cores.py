@@ -140,7 +140,7 @@ def stopped(path):
 
 
 def forever(path):
-    """Steps until Ctrl-C, a dot every ten; whether both nets are then where they are after the same number of steps, and go on together."""
+    """Steps until Ctrl-C, a dot every ten; whether both nets are then where as many steps lead, and go on together."""
     one, two = pair(path)
     seen = 0
     given = list(samples(one.inputs, 50))
