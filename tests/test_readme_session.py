@@ -5,7 +5,7 @@ the project's folder, a line ``>>> LINE`` at the REPL that the last command open
 The port's name is the one thing that is exchanged, and ``...`` stands for anything, lines too. On the emulated RP2040, where
 they were recorded, outputs must have the same words, and the same figures within tolerance(): bytes of heap and flash
 within 3 %, times of a step within 5 %, how long deploy took at will, all others as they stand. On the unix port the words
-must be the same. ``python tools/readme.py --session`` writes those anew that differ.
+must be the same. ``python tools/readme.py --session`` writes them anew.
 """
 
 from __future__ import annotations
@@ -110,8 +110,9 @@ def renewed(got: list[str], expected: list[str]) -> list[str]:
     if found is None or not any("..." in line for line in expected):
         return got
     seen = iter([figure[0] for figure in found])
-    text = "\n".join(expected)
-    return re.sub(rf"{VERSION.pattern}|{NUMBER.pattern}", lambda m: m[0] if VERSION.match(m[0]) else next(seen), text).split("\n")
+    either = rf"{VERSION.pattern}|{NUMBER.pattern}"
+    text = re.sub(either, lambda m: m[0] if VERSION.match(m[0]) else next(seen), "\n".join(expected))
+    return text.split("\n")
 
 
 class Repl:
@@ -188,7 +189,8 @@ def play(name: str, port: Port, target: Path) -> list[Step]:
                 words, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=STEP_S, check=False
             )
             assert done.returncode == 0, f"{typed}\n{done.stdout}{done.stderr}"
-            lines = done.stdout.replace(port.path, PORT).split("\n")
+            heading = re.sub(r"^port(?= )", "port" + " " * (len(PORT) - len(port.path)), done.stdout)  # above a longer name
+            lines = heading.replace(port.path, PORT).split("\n")
             # mpremote draws its progress on one line; what is left of it is the last state
             seen.append((typed, [line.split("\r")[-1].rstrip() for line in lines if line.strip()]))
     assert repl is not None, "no command opened a REPL"
@@ -200,7 +202,7 @@ def record(name: str, seen: list[Step]) -> None:
     text = README.read_text(encoding="utf-8")
     new = ""
     for (typed, got), (_, expected) in zip(seen, steps(block(name)), strict=True):
-        new += "\n".join([typed, *(expected if same(got, expected) else renewed(got, expected))]) + "\n"
+        new += "\n".join([typed, *renewed(got, expected)]) + "\n"
     README.write_text(text.replace(block(name), new), encoding="utf-8")
 
 

@@ -5,7 +5,7 @@ Between <!-- NAME --> and <!-- /NAME -->, for each NAME of TABLES, stands a tabl
 docs/figures and of docs/figures/taken.json, which says when and on what each was measured.
 --take     first copy build/*.json, as far as they are there, to docs/figures and note date and versions
 --check    change nothing; exit status 1 when the file differs from what the figures say
---session  type the sessions on the emulated RP2040 and write anew what it answers otherwise, instead; needs TINYRNN_UF2
+--session  instead type the sessions on the emulated RP2040 and write anew what it answers; needs TINYRNN_UF2
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def bench(rows: list[Record]) -> str:
 
 
 def session() -> int:
-    """The exit status of the test that types the sessions, which writes what differs first."""
+    """The exit status of the test that types the sessions, which writes first what it saw."""
     test = ROOT / "tests" / "test_readme_session.py"
     command = [sys.executable, "-m", "pytest", "-q", "-rs", str(test), "-k", "rp2040"]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "RECORD": "1"}, check=False).returncode
