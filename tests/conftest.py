@@ -13,6 +13,9 @@ from tinyrnn import runtimes
 from tinyrnn.errors import RuntimeMissing
 from tinyrnn.runtimes import Runtime
 
+# For one answer of an emulated board, here and in the commands that tests start: a machine may have ten times the load
+os.environ.setdefault("TINYRNN_TIMEOUT_S", "120")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -77,14 +80,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def make_port(tmp_path: Path) -> Iterator[Callable[..., ports.Port]]:
-    """``make_port(name, heapsize=None)``: a port with an empty flash, gone after the test; skips with the cure.
+    """``make_port(name, heapsize=None, real_time=False)``: a port with an empty flash, gone after the
+    test; skips with the cure.
 
     The emulated RP2040 needs firmware that no package brings: it alone may be missing where all are required.
     """
     made: list[ports.Port] = []
 
-    def make(name: str, heapsize: str | None = None) -> ports.Port:
-        made.append(open_or_skip(name, tmp_path / f"{name}-{len(made)}", heapsize))
+    def make(name: str, heapsize: str | None = None, real_time: bool = False) -> ports.Port:
+        made.append(open_or_skip(name, tmp_path / f"{name}-{len(made)}", heapsize, real_time))
         return made[-1]
 
     yield make
@@ -127,9 +131,9 @@ def port(
     shared_ports[name].pause()
 
 
-def open_or_skip(name: str, folder: Path, heapsize: str | None = None) -> ports.Port:
+def open_or_skip(name: str, folder: Path, heapsize: str | None = None, real_time: bool = False) -> ports.Port:
     try:
-        return ports.open_port(name, folder, heapsize)
+        return ports.open_port(name, folder, heapsize, real_time)
     except RuntimeMissing as error:
         cure = str(error)
     if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1" and name != "rp2040":

@@ -23,8 +23,8 @@ from tinyrnn.errors import RuntimeMissing
 
 NAMES = ("unix-x64", "webassembly", "rp2040")
 HERE = Path(__file__).with_name("port")
-START_S = 60.0  # longest wait for a port's path
-SAVE_S = 10.0  # longest wait for the emulator to save its flash
+START_S = 300.0  # guards against a hang: a port's path comes within a second, on a busy machine within ten
+SAVE_S = 300.0  # the same, for the emulator to save its flash
 
 
 class Port:
@@ -32,6 +32,7 @@ class Port:
 
     name: one of NAMES, or "board" for a real one (``pytest --port``).
     path: of the serial port; another after restart().
+    folder: where its flash is kept.
     has_viper: whether its firmware compiles viper code.
     flash: the folder that is its file system (unix-x64, webassembly), or None.
     flash_bytes: size of its file system's flash, or None where only the host's disk is the limit.
@@ -41,6 +42,7 @@ class Port:
 
     def __init__(self, name: str, folder: Path, command: list[str], environment: Mapping[str, str] | None = None):
         self.name = name
+        self.folder = folder
         self.path = ""
         self.has_viper = name != "webassembly"
         self.flash: Path | None = folder / "flash"
@@ -110,9 +112,10 @@ class Port:
 class EmulatedRp2040(Port):
     """The emulator keeps the flash in its memory and saves it when it is told to end."""
 
-    def __init__(self, folder: Path, firmware: Path):
+    def __init__(self, folder: Path, firmware: Path, real_time: bool):
         image = folder / "flash.img"
-        super().__init__("rp2040", folder, [sys.executable, str(HERE / "rp2040.py"), str(firmware), str(image)])
+        options = ["--real-time"] if real_time else []
+        super().__init__("rp2040", folder, [sys.executable, str(HERE / "rp2040.py"), str(firmware), str(image), *options])
         self.flash = None
         self.flash_bytes = 352 * 4096  # micropython/micropython:ports/rp2/boards/RPI_PICO/mpconfigboard.h
 
@@ -165,10 +168,11 @@ class RealBoard(Port):
         pass
 
 
-def open_port(name: str, folder: Path, heapsize: str | None = None) -> Port:
+def open_port(name: str, folder: Path, heapsize: str | None = None, real_time: bool = False) -> Port:
     """Start the port ``name`` with its flash in ``folder`` (kept: a second port there finds the files).
 
     heapsize: bytes, or with a suffix "64k": the heap's bound on unix-x64, not used elsewhere.
+    real_time: the emulated chip's clock does not run ahead of the host's.
     Raises RuntimeMissing with the cure when it cannot be had here.
     """
     folder = folder.resolve()
@@ -177,7 +181,7 @@ def open_port(name: str, folder: Path, heapsize: str | None = None) -> Port:
     if name == "rp2040":
         firmware = find_uf2()
         folder.mkdir(parents=True, exist_ok=True)
-        return EmulatedRp2040(folder, firmware)
+        return EmulatedRp2040(folder, firmware, real_time)
     runtime = runtimes.get(name)
     (flash / "lib").mkdir(parents=True, exist_ok=True)
     if name == "unix-x64":

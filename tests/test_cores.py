@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +32,7 @@ SCRIPT = Path(__file__).parent / "device" / "two_cores.py"
 SEEDS = (1, 3, 5, 7)  # of GRU: 1 to 3 layers, units that are a multiple of 4 and others
 MIXED = (2, 5, 10)  # other cells, whose steps take turns between the assembler and viper
 FILES = "from two_cores_files import *"
+HANG_S = 300.0  # guards against a hang only: what is waited for takes seconds, on a busy machine a minute
 SAME = 'same("h32.urnn", 3)'
 
 
@@ -66,7 +67,7 @@ def flash(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def board(flash: Path) -> Iterator[Link]:
     port = open_or_skip("rp2040", flash)
     try:
-        with Link(port.path, timeout_s=60) as link:
+        with Link(port.path, timeout_s=HANG_S) as link:
             if call(link, "sys.implementation.version < (1, 25)", "import sys") == "True":
                 pytest.skip("two cores need MicroPython 1.25: set TINYRNN_UF2 to a newer RPI_PICO UF2 file")
             yield link
@@ -114,15 +115,36 @@ def test_steps_in_an_interrupt_in_the_middle_of_steps(board: Link) -> None:
     assert int(call(board, "interrupted('h32.urnn')")) > 100
 
 
+def interrupt(board: Link, expression: str, dots: int, pause_s: float) -> str:
+    """call(), with Ctrl-C once the board has printed so many dots, and a little later; what it printed after them."""
+    seen = b""
+    with board._line():
+        board._send(f"from two_cores import *\nprint({expression})")
+        while seen.count(b".") < dots:
+            byte = board._read_until(b".", HANG_S)
+            assert byte.endswith(b"."), f"no dot within {HANG_S:g} s, seen: {seen + byte!r}"
+            seen += byte
+        time.sleep(pause_s)
+        board.serial.write(b"\x03")
+        out, err = board._follow(HANG_S)
+    assert not err, err.decode()
+    return out.decode().strip().lstrip(".")
+
+
 def test_ctrl_c(board: Link) -> None:
-    """Wherever it comes, no core waits for the other, and the state is that of whole steps."""
-    for delay in (0.3, 0.41, 0.53):
-        timer = threading.Timer(delay, board.serial.write, [b"\x03"])
-        timer.start()
-        try:
-            assert call(board, "forever('h32.urnn')") == "True"
-        finally:
-            timer.join()
+    """Wherever in a step it comes, no core waits for the other, and the state is that of whole steps."""
+    for dots in (1, 2, 5):
+        for pause_s in (0.0, 0.003, 0.007, 0.011):
+            assert interrupt(board, "forever('h32.urnn')", dots, pause_s) == "True"
+
+
+def test_ctrl_c_while_a_program_is_divided(board: Link) -> None:
+    """It ends load() as it ends any program; the next load() has both cores."""
+    for pause_s in (0.0, 0.01, 0.02, 0.04, 0.08):
+        assert interrupt(board, "load_until_stopped('h32.urnn')", 1, pause_s) == "True"
+        assert call(board, SAME) == "3"
+        one, two = (int(word) for word in call(board, "cost('h64.urnn')").split())
+        assert 1.5 < one / two < 2
 
 
 def test_soft_resets(board: Link) -> None:
@@ -144,7 +166,7 @@ def test_files_are_written_while_core_1_waits(flash: Path, board: Link, monkeypa
         net.step((100 * value,) * 6)
     port = open_or_skip("rp2040", slow)
     try:
-        with Link(port.path, timeout_s=120) as link:
+        with Link(port.path, timeout_s=HANG_S) as link:
             assert call(link, "steps('h8.urnn')", FILES) == str(list(net.state))
             link.soft_reset()
             assert call(link, "write(7)", FILES) == "True"

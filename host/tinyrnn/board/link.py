@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
+import os
 import re
 from collections.abc import Callable
 from functools import cache
@@ -12,14 +14,28 @@ from typing import TYPE_CHECKING
 
 from tinyrnn.board.rawrepl import RawRepl, last_line
 from tinyrnn.board.source import strip
-from tinyrnn.errors import BoardError
+from tinyrnn.errors import BoardError, LinkError
 from tinyrnn.runtimes import SCRIPTS
 
 if TYPE_CHECKING:
     from tinyrnn.board.identity import Identity
 
 ANSWER = re.compile(rb"^=([0-9a-f]{8}) (\d+) ([AEN])\n", re.MULTILINE)
+PATIENCE_S = 10.0  # for one answer, unless VARIABLE says otherwise
+VARIABLE = "TINYRNN_TIMEOUT_S"
 CHUNK_BYTES = 2304  # of a file, in one exec: a small block for the board's heap, few round trips
+
+
+def patience_s(default_s: float = PATIENCE_S) -> float:
+    """How long to wait for one answer of a board, in seconds. Raises LinkError when VARIABLE is not a number of them."""
+    text = os.environ.get(VARIABLE, "")
+    try:
+        seconds = float(text) if text else default_s
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise LinkError(f"{VARIABLE} is {text!r}; expected seconds to wait for an answer of the board, such as 60")
+    return seconds
 
 
 @cache
@@ -35,11 +51,11 @@ class Link(RawRepl):
     Raises LinkError (port, line, no answer) and BoardError (the board's exception).
     """
 
-    def __init__(self, port: str, timeout_s: float = 10.0) -> None:
+    def __init__(self, port: str, timeout_s: float | None = None) -> None:
         self._guarded = False  # scripts/guard.py is on the board
         self._sent = ""  # name of the script that the board has
         self._identity: Identity | None = None
-        super().__init__(port, timeout_s)
+        super().__init__(port, patience_s() if timeout_s is None else timeout_s)
 
     def __enter__(self) -> Link:
         return self
@@ -120,9 +136,16 @@ class Link(RawRepl):
         self._sent = ""
         super().soft_reset()
 
+    def _hello(self, wait_s: float | None = None) -> None:
+        super()._hello(wait_s)
+        if self._platform == "rp2":
+            self._send(script("watchdog.py"))
+            self._follow(self.timeout_s)
+            self._running = False
+
     def _leave(self) -> None:
         if self._guarded:
-            self._send("del _tinyrnn")
+            self._send("_tinyrnn.close();del _tinyrnn")
             self._follow(1.0)
 
     def _guard(self) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tinyrnn.board.link import Link
 
 PROTOCOL = 1
-SERVE = "from urnn import serve; serve.serve()"
+SERVE = "__import__('urnn.serve').serve.serve()"  # leaves no name behind
 POLL_S = 0.05  # longest wait of one read; what interrupts a wait is seen within it
 TIMEOUT_S = 20.0  # longest wait for an answer: loading a large model, or a line of slow steps
 TRIES = 5  # times that one frame is sent again

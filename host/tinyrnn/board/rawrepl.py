@@ -14,7 +14,20 @@ from tinyrnn.errors import LinkError
 
 RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n>"
 RAW_BYTES, RAW_PAUSE_S = 256, 0.01  # to a board without raw paste: mpremote's pace
+HELLO = b"__import__('gc').enable();print('tinyrnn',__import__('sys').platform)\x04"  # it leaves no name behind
+GENTLE_S = 1.0  # single Ctrl-C, before many
+# Many: two USB packets at a time, as the second must come while the program handles the first. Measured on the emulated
+# RP2040 with a loop of `try: time.sleep(0.1)` and `except: pass`: out of it within 0.3 to 4 s; of other sizes few work
+FLOOD_BYTES, FLOOD_PAUSE_S, FLOOD_S = 128, 0.001, 0.6
+HELLOS = 3  # times that a board is greeted
+LEAVE_S = 3.0  # longest wait for a program to end when the line is closed
 CABLE = "check the cable, press the board's reset button and try again"
+GONE = f"{CABLE}; a watchdog that main.py feeds resets a board too"
+ERASE = "erase its files through the boot loader, as docs/deploy.md says"
+
+
+class _Unheard(LinkError):
+    """The raw REPL was there, and is not any more."""
 
 
 class RawRepl:
@@ -24,11 +37,12 @@ class RawRepl:
         self.port = port
         self.timeout_s = timeout_s
         self._running = False  # a program is under way: that of start(), or one whose end was not seen
+        self._platform = ""  # sys.platform there
         self._transport = self._open()
         try:
             self._enter()
         except BaseException:
-            self._shut()
+            self._farewell()
             raise
 
     @property
@@ -46,29 +60,37 @@ class RawRepl:
         with self._line():
             if self._read_until(b">", self.timeout_s)[-1:] != b">":
                 raise self._silent()
-            self.serial.write(b"\x04")
-            said = self._read_until(RAW_BANNER, self.timeout_s)
-            if not said.endswith(RAW_BANNER):
-                self._interrupt()  # boot.py leaves something running, or the REPL is the friendly one now
+            self._reset()
             self._hello()
 
     def close(self) -> None:
-        """Leave the board at its friendly REPL and the port free."""
+        """Leave the board at its friendly REPL, with nothing of ours in it, and the port free."""
         try:
             with self._line():
-                if self._running:
-                    self.serial.write(b"\r\x03\x03")  # a line that is out of step gets no more code
-                else:
-                    self._leave()
-                self.serial.write(b"\r\x02")
-                self._read_until(b">>> ", 1.0)
+                if self._running:  # a line that is out of step gets no more code
+                    self._interrupt(LEAVE_S)
+                    self._hello()
+                    self._running = False
+                self._leave()
         except LinkError:
             pass  # it is gone; what went wrong before this is the news
         finally:
-            self._shut()
+            self._farewell()
 
     def _leave(self) -> None:
         """Called before a line that is in step is closed."""
+
+    def _farewell(self) -> None:
+        """To the friendly REPL, if the board still listens, then close the port: nothing here waits for long."""
+        answered = False
+        try:
+            self.serial.write_timeout = 1.0
+            self.serial.write(b"\r\x03\x02")
+            answered = self._read_until(b">>> ", 1.0).endswith(b">>> ")
+        except OSError:
+            pass  # unplugged
+        finally:
+            self._shut(answered)
 
     def _open(self) -> Any:
         import serial
@@ -96,54 +118,116 @@ class RawRepl:
                 seen = f"cannot be opened ({_reason(error)}); expected a serial port: see `tinyrnn devices`"
         raise LinkError(f"{self.port}: {seen}") from None
 
-    def _shut(self) -> None:
+    def _shut(self, answered: bool) -> None:
+        """answered: the board has taken all that was sent."""
         try:
+            if not answered:
+                self.serial.reset_output_buffer()  # for bytes that nobody takes, close() waits up to 30 s on a real port
             self._transport.close()
-        except OSError:
-            pass  # unplugged
+        except Exception:  # unplugged: OSError, and termios.error, which is none
+            self.serial.close()
 
     def _enter(self) -> None:
         with self._line():
-            self._interrupt()
+            for _ in range(HELLOS - 1):
+                self._interrupt(self.timeout_s)
+                try:
+                    return self._hello(self.timeout_s / HELLOS)
+                except _Unheard:
+                    pass  # its watchdog has reset the board, and the program is back
+            self._interrupt(self.timeout_s)
             self._hello()
 
-    def _interrupt(self) -> None:
-        """Ctrl-C until the raw REPL answers; a program may catch a few of them."""
-        deadline = time.monotonic() + self.timeout_s
+    def _interrupt(self, limit_s: float) -> None:
+        """Ctrl-C until the raw REPL answers; a program may catch a few of them, or nearly all.
+
+        One that catches all in a bare `except:` has moments between leaving that and the next round: many Ctrl-C find one.
+        """
+        began = time.monotonic()
         wait = 0.1
+        round_number = 0
         seen = b""
         while True:
+            late = time.monotonic() - began
+            if late > min(GENTLE_S, limit_s / 2):
+                round_number += 1
+                seen += self._flood(reset=round_number % 3 == 2)
+                wait = 0.1
             self.serial.write(b"\r\x03")
             seen += self._read_until(b">>> ", wait)
             self.serial.write(b"\r\x01")
             seen += (said := self._read_until(RAW_BANNER, 2 * wait))
             if said.endswith(RAW_BANNER):
                 return
-            if time.monotonic() > deadline:
+            if late > limit_s:
                 break
+            seen = seen[-80:]
             wait = min(2 * wait, 0.3)
         if not seen:
-            raise self._silent()
+            raise LinkError(
+                f"{self.port}: no answer within {limit_s:g} s of Ctrl-C; expected a MicroPython REPL: {CABLE}; "
+                f"if main.py there catches Ctrl-C: {ERASE}"
+            )
         raise LinkError(
-            f"{self.port}: no MicroPython prompt within {self.timeout_s:g} s of Ctrl-C (last: {seen[-40:]!r}); expected the "
-            "REPL: press reset and try again, or hold back main.py (Thonny's Stop, `mpremote resume`)"
+            f"{self.port}: no MicroPython prompt within {limit_s:g} s of Ctrl-C (last: {seen[-40:]!r}); expected the REPL: "
+            "a program there catches Ctrl-C (a bare `except:`), or this is no MicroPython board: try again; if it stays so: "
+            f"{ERASE}"
         )
 
-    def _hello(self) -> None:
-        """Agree on where the stream stands, and find out how programs may be sent."""
-        # What late answers to Ctrl-A left; the prompt that mpremote waits for comes with the answer below
-        self._read_until(b"\0", 0.02)
-        self.serial.write(b"import sys;print('tinyrnn',sys.platform)\x04")
-        said = self._read_until(b"OK", self.timeout_s)
-        out, err = self._follow(self.timeout_s) if said.endswith(b"OK") else (said, b"")
+    def _flood(self, reset: bool) -> bytes:
+        """Ctrl-C as fast as a program could miss none; what came meanwhile. reset: Ctrl-D first, for one that ends at it."""
+        import serial
+
+        seen = b""
+        until = time.monotonic() + FLOOD_S
+        self.serial.timeout = 0
+        self.serial.write_timeout = FLOOD_S
+        try:
+            if reset:
+                self.serial.write(b"\x04")
+            while b">>> " not in seen and time.monotonic() < until:
+                if self.serial.out_waiting < FLOOD_BYTES:  # a slow line is filled without a pause
+                    self.serial.write(b"\x03" * FLOOD_BYTES)
+                time.sleep(FLOOD_PAUSE_S)
+                seen = seen[-80:] + bytes(self.serial.read(1 << 14))
+        except serial.SerialTimeoutException:
+            pass  # the program has turned Ctrl-C off, and reads nothing
+        finally:
+            self.serial.write_timeout = self.timeout_s
+        return seen
+
+    def _reset(self) -> None:
+        """Ctrl-D at the raw REPL's prompt, and back to it."""
+        self.serial.write(b"\x04")
+        if not self._read_until(RAW_BANNER, self.timeout_s).endswith(RAW_BANNER):
+            self._interrupt(self.timeout_s)  # boot.py leaves something running, or the REPL is the friendly one now
+
+    def _hello(self, wait_s: float | None = None) -> None:
+        """Agree on where the stream stands, turn the collector on, and find out how programs may be sent.
+
+        An interrupted program may have left the collector off, which a soft reset does not change on an RP2040. A heap that
+        is full by then has no room for this line, and a soft reset empties it.
+        """
+        for last in (False, True):
+            # What late answers to Ctrl-A left; the prompt that mpremote waits for comes with the answer below
+            self._read_until(b"\0", 0.02)
+            self.serial.write(HELLO)
+            said = self._read_until(b"OK", self.timeout_s if wait_s is None else wait_s)
+            if not said:
+                raise _Unheard(str(self._silent()))
+            out, err = self._follow(self.timeout_s) if said.endswith(b"OK") else (said, b"")
+            if last or b"MemoryError" not in err:
+                break
+            self._reset()
         words = out.split()
         if err or len(words) != 2 or words[0] != b"tinyrnn":
             raise LinkError(
                 f"{self.port}: answered {(out + err)[-60:]!r} at the raw REPL; expected MicroPython: "
                 f"is it a MicroPython board? {CABLE}"
             )
+        self._platform = words[1].decode("utf-8", "replace")
         # The webassembly port says that it has raw paste, and hangs
-        self._transport.use_raw_paste = words[1] != b"webassembly"
+        self._transport.use_raw_paste = self._platform != "webassembly"
 
     def _send(self, code: str) -> None:
         """Hand code to the raw REPL: by raw paste, which has flow control, where the board has it.
@@ -208,7 +292,7 @@ class RawRepl:
             raise self._silent() from None
         except OSError as error:  # pyserial's SerialException among them
             seen = f"the board went away ({_reason(error)})"
-            raise LinkError(f"{self.port}: {seen}; expected it to stay connected: {CABLE}") from None
+            raise LinkError(f"{self.port}: {seen}; expected it to stay connected: {GONE}") from None
 
     def _silent(self) -> LinkError:
         return LinkError(f"{self.port}: no answer within {self.timeout_s:g} s; expected a MicroPython REPL: {CABLE}")

@@ -21,7 +21,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("model", metavar="MODEL.urnn", nargs="?", help="not needed with --compare")
     parser.add_argument("--port", metavar="PORT", help="the board's serial port; default: the only one there is")
-    parser.add_argument("--steps", metavar="N", type=int, default=200, help="steps with each kernel set (default 200)")
+    parser.add_argument(
+        "--steps", metavar="N", type=int, help="steps with each kernel set (default: 5 seconds of them, 20 to 200)"
+    )
     parser.add_argument("--kernels", metavar="NAME", action="append", help="only this set, may be repeated (default: all)")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--write", action="store_true", help="add the result to the board's file in boards/")
@@ -59,11 +61,16 @@ def run(args: argparse.Namespace) -> int:
     if args.runtime or args.uf2:
         raise DataError("--runtime and --uf2 belong to --compare; on a board it is --port")
     from tinyrnn.board import ports
-    from tinyrnn.board.bench import measure
 
-    if not 1 <= args.steps <= 5000:
-        raise DataError(f"--steps {args.steps}: expected 1 to 5000: the board keeps each step's time")
-    rows = measure(args.port or ports.only(), args.model, args.steps, args.kernels)
+    if args.steps is not None and not 1 <= args.steps <= 5000:
+        raise DataError(f"--steps {args.steps}: expected 1 to 5000")
+    rows: list[Measured] = []
+    try:
+        _measure(args.port or ports.only(), args, rows)
+    except BaseException:
+        if rows and not args.json:
+            show(rows)  # what was measured before the line broke is not lost
+        raise
     if args.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
     else:
@@ -76,25 +83,58 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def show(rows: list[Measured]) -> None:
-    """The table for people."""
-    from rich.table import Table
+def _measure(port: str, args: argparse.Namespace, rows: list[Measured]) -> None:
+    """Append each row when it is there; meanwhile a bar on a terminal, or a line for each kernel set on stderr."""
+    from tinyrnn.board.bench import measure
+
+    if not sys.stderr.isatty():
+
+        def tell(kernels: str, done: int, steps: int, us: int) -> None:
+            if not done:
+                print(f"{kernels}: {steps} steps of about {us} us", file=sys.stderr, flush=True)
+
+        rows.extend(measure(port, args.model, args.steps, args.kernels, tell))
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from tinyrnn.cli import screen
 
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=screen.console(stderr=True), transient=True) as bar:
+        task = bar.add_task("loading", total=None)
+
+        def draw(kernels: str, done: int, steps: int, us: int) -> None:
+            bar.update(task, description=f"{kernels}, about {us} us a step", completed=done, total=steps)
+
+        for row in measure(port, args.model, args.steps, args.kernels, draw):
+            rows.append(row)
+            bar.update(task, description="loading", completed=0, total=None)
+
+
+def show(rows: list[Measured]) -> None:
+    """The table for people."""
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    from tinyrnn.board.bench import COARSE_US
+    from tinyrnn.cli import screen
+
     first = rows[0]
-    print(f"{first.model}, {first.shape}, on {first.board}, {first.firmware}, {first.steps} steps with each kernel set")
+    print(f"{first.model}, {first.shape}, on {first.board}, {first.firmware}")
     table = Table()
-    for heading in ("kernels", "median", "p99", "min", "mean", "allocated", "free", "loaded"):
+    for heading in ("kernels", "steps", "median", "p99", "min", "max", "mean", "allocated", "free", "loaded"):
         table.add_column(heading, justify="left" if heading == "kernels" else "right")
     for row in rows:
-        figures = (row.median_us, row.p99_us, row.min_us, f"{row.mean_us:.1f}")
+        figures = (row.steps, row.median_us, row.p99_us, row.min_us, row.max_us, f"{row.mean_us:.1f}")
         memory = (_known(row.step_bytes), _known(row.heap_before), _known(row.heap_after))
         table.add_row(row.kernels, *map(str, figures), *memory)
-    screen.console().print(table)
+    console = screen.console()
+    # No figure is cut short: a terminal that is too narrow wraps the line
+    console.width = max(console.width, Measurement.get(console, console.options.update(width=1000), table).maximum)
+    console.print(table)
     print("times in us a step; bytes that a step allocates; bytes of heap free before load(), and with the net loaded")
-    if not any(row.median_us for row in rows):
-        print("this board's clock ticks in milliseconds: only the mean says something")
+    if not any(us % COARSE_US for row in rows for us in (row.min_us, row.median_us, row.p99_us, row.max_us)):
+        print("this board's clock ticks in milliseconds: only the mean, of all steps together, says something")
 
 
 def _known(figure: float) -> str:

@@ -84,21 +84,32 @@ def _one(port: str, model: Model, cores: int) -> Result:
 
 def _several(found: list[str], model: Model, cores: int) -> int:
     """All boards side by side, a line each as it ends; one that fails stops no other."""
+    import threading
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
     from tinyrnn.board.deploy import deploy
-    from tinyrnn.errors import TinyrnnError
+    from tinyrnn.errors import LinkError, TinyrnnError
 
     failed = 0
+    interrupted = threading.Event()
+
+    def go_on(*_: object) -> None:
+        if interrupted.is_set():
+            raise LinkError("interrupted; expected to be let finish: the old version is in use, deploy again")
+
     with ThreadPoolExecutor(max_workers=len(found)) as pool:
-        jobs = [pool.submit(deploy, port, model, cores=cores) for port in found]
-        for job in as_completed(jobs):
-            try:
-                result = job.result()
-                print(f"{result.port}: {_summary(result)}", flush=True)
-            except TinyrnnError as error:
-                failed += 1
-                print(f"{error}", file=sys.stderr, flush=True)
+        jobs = [pool.submit(deploy, port, model, go_on, go_on, cores=cores) for port in found]
+        try:
+            for job in as_completed(jobs):
+                try:
+                    result = job.result()
+                    print(f"{result.port}: {_summary(result)}", flush=True)
+                except TinyrnnError as error:
+                    failed += 1
+                    print(f"{error}", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            interrupted.set()  # leaving the pool waits for its threads: they end at the next piece of a file
+            raise
     have = "has" if len(found) == 1 else "have"
     print(f"{len(found) - failed} of {counted(len(found), 'board')} {have} {model.name}")
     return 1 if failed else 0

@@ -48,12 +48,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _ask(port: Found) -> dict[str, Any]:
-    from tinyrnn.board.link import Link
+    from tinyrnn.board.link import Link, patience_s
     from tinyrnn.errors import TinyrnnError
 
     row: dict[str, Any] = {"port": port.path, "usb": port.usb}
     try:
-        with Link(port.path, TIMEOUT_S) as link:
+        with Link(port.path, patience_s(TIMEOUT_S)) as link:
             return {**row, **_facts(link.identity)}
     except TinyrnnError as error:
         return {**row, "error": str(error).removeprefix(f"{port.path}: ")}

@@ -6,6 +6,8 @@ import argparse
 import json
 import sys
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,9 +27,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "run",
         help="feed a board samples from a file, a pipe or the keyboard; answers as they come",
-        description="Reads a sample a line from standard input: numbers separated by commas, semicolons or blanks, in the "
-        "unit of the recording that the model was trained on. A first line that is not numbers is taken for a heading; "
-        "an empty line starts a new sequence. The model must have been deployed.",
+        description="Reads a sample a line from standard input: numbers separated by commas, semicolons, tabs or blanks, in "
+        "the unit of the recording that the model was trained on. A first line of names is a heading; between semicolons a "
+        "comma is a decimal point; an empty line starts a new sequence. The model must have been deployed.",
     )
     parser.add_argument("model", metavar="MODEL.urnn")
     parser.add_argument("--port", metavar="PORT", help="the board's serial port; default: the only one there is")
@@ -47,17 +49,46 @@ def run(args: argparse.Namespace) -> int:
 
     network = modelfile.read(args.model)
     try:
-        with Link(args.port or ports.only()) as link:
+        with _interrupts() as interrupts, Link(args.port or ports.only()) as link:
             client = Client(link)
             loaded = client.load_same(args.model, args.kernels)
             if sys.stdin.isatty():
                 names = ", ".join(network.channels) or f"{network.inputs} values"
                 print(f"type {names} and Enter; an empty line: a new sequence; Ctrl-D ends", file=sys.stderr)
-            Stream(client, loaded, network, args).run(Lines(sys.stdin.fileno()), typed=sys.stdin.isatty())
+            stream = Stream(client, loaded, network, args)
+            try:
+                stream.run(Lines(sys.stdin.fileno()), sys.stdin.isatty(), interrupts)
+            except KeyboardInterrupt:
+                stream.tell_limited()
+                raise
+            stream.tell_limited()
             client.quit()
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """A list that grows with each Ctrl-C: Python loses a KeyboardInterrupt that comes within a destructor or a callback."""
+    import signal
+    import threading
+
+    seen: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield seen  # in the background of a shell's script Ctrl-C is not for us
+        return
+
+    def interrupted(number: int, frame: object) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Stream:
@@ -79,14 +110,23 @@ class Stream:
         self.samples: list[np.ndarray] = []  # read, not sent yet
         self.places: list[tuple[int, int, int]] = []  # (line, sequence, step) of each of them
         self.asked: deque[list[tuple[int, int, int]]] = deque()  # the same of each command sent; empty for a reset
+        self.begun = False  # a line that is not empty has come
+        self.taken = 0  # samples sent
+        self.limited = 0  # of them, with a value outside what the model tells apart
+        self.channel = -1  # the first that had one
         self.label_width = max((len(label) for label in network.labels), default=1)
 
-    def run(self, lines: Lines, typed: bool) -> None:
-        """Until the lines end. A wrong line: typed, it is said and the next one taken; otherwise the answers to those before
-        it are finished and DataError is raised."""
+    def run(self, lines: Lines, typed: bool, interrupts: list[int]) -> None:
+        """Until the lines end, or there is something in ``interrupts``: then KeyboardInterrupt.
+
+        A wrong line: typed, it is said and the next one taken; otherwise the answers to those before it are finished and
+        DataError is raised.
+        """
         from tinyrnn.errors import DataError
 
         while True:
+            if interrupts:
+                raise KeyboardInterrupt
             if not lines.ready(0.0 if self.client.pending or self.samples else IDLE_S):
                 if self.samples:
                     self._flush()
@@ -95,11 +135,11 @@ class Stream:
                 else:
                     self.client.check_line()
                 continue
-            line = lines.next()
-            if line is None:
-                break
-            self.number += 1
             try:
+                line = lines.next()
+                if line is None:
+                    break
+                self.number += 1
                 self._take(line)
             except DataError as error:
                 self._finish()
@@ -110,14 +150,16 @@ class Stream:
 
     def _take(self, line: str) -> None:
         from tinyrnn.board.protocol import is_wide
-        from tinyrnn.board.samples import numbers, sample
+        from tinyrnn.board.samples import is_heading, sample
 
         if not line.strip():
             self._flush()
             self._send("reset", [])
             self.sequence += self.step > 0
             self.step = 0
-        elif self.number > 1 or numbers(line) is not None:  # the first may be a heading
+            return
+        first, self.begun = not self.begun, True
+        if not (first and is_heading(line)):
             self.samples.append(sample(self.network, line, self.number, self.raw))
             self.places.append((self.number, self.sequence, self.step))
             self.step += 1
@@ -129,10 +171,31 @@ class Stream:
         import numpy as np
 
         from tinyrnn.board.protocol import pack_samples
+        from tinyrnn.board.samples import outside
 
         if self.samples:
-            self._send(f"steps {pack_samples(np.array(self.samples))}", self.places)
+            samples = np.array(self.samples)
+            self._send(f"steps {pack_samples(samples)}", self.places)
             self.samples, self.places = [], []
+            beyond = outside(self.network, samples)
+            self.taken += len(samples)
+            self.limited += int(beyond.any(axis=1).sum())
+            if self.channel < 0 and beyond.any():
+                self.channel = int(beyond.any(axis=0).argmax())
+
+    def tell_limited(self) -> None:
+        """Say in one line how many samples were outside what the model tells apart."""
+        if not self.limited:
+            return
+        network, i = self.network, self.channel
+        unit = 1.0 if self.raw or not len(network.input_exponents) else 2.0 ** int(network.input_exponents[i])
+        low, high = int(network.input.low[i]) / unit, int(network.input.high[i]) / unit
+        name = network.channels[i] if i < len(network.channels) else f"value {i + 1}"
+        print(
+            f"tinyrnn: {self.limited} of {self.taken} samples lie outside what the model tells apart, where step() takes "
+            f"the end of its range ({name}: {low:g} to {high:g})",
+            file=sys.stderr,
+        )
 
     def _send(self, command: str, places: list[tuple[int, int, int]]) -> None:
         while not self.client.room(command):

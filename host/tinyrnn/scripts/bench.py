@@ -1,9 +1,12 @@
-"""Run on a board: the time of a step, what it allocates, and the heap, with one kernel set."""
+"""Run on a board, call by call: a net loaded, the times of some steps, then what a step allocates."""
 
 import gc
 import time
 from array import array
 from binascii import crc32
+
+net = samples = None
+done = 0  # steps since the zero state
 
 
 def ticks_us():
@@ -33,45 +36,72 @@ def overwrite_stack(depth):
     return depth and overwrite_stack(depth - 1)
 
 
-def main(model, kernels, samples, steps):
-    """model: a file. samples: a few tuples of integers, fed in turn from the zero state, `steps` times in all.
+def load(model, kernels, given):
+    """model: a file. given: a few tuples of integers, that steps() feeds in turn, from the zero state on.
 
-    Answers `min median p99 mean allocated free_before free_after crc`: microseconds a step, bytes that 10 steps allocate
-    (-1 where the board cannot say), bytes of heap, and the CRC-32 of the last output and state. The time of reading the
-    clock is taken off. The mean is of the whole run, for clocks that tick in milliseconds.
+    Answers `us free_before free_after`: of one step, which is not counted; bytes of heap, -1 where the board cannot say.
     """
+    global net, samples, done
     import urnn
 
+    net = None
     load_once(model, kernels)
     overwrite_stack(8)
     before = free()
     net = urnn.load(model, kernels)
     after = free()
-    times = array("i", bytes(4 * steps))
+    samples = given
+    done = 0
+    began = ticks_us()
+    net.step(samples[0])
+    us = since_us(began)
+    net.reset()
+    return "%d %d %d" % (us, before, after)
+
+
+def steps(count):
+    """`count` more steps. Answers `whole crc us us us ...`: microseconds of the loop, the CRC-32 of the last output and
+    state, and the microseconds of each step, the time of reading the clock taken off.
+    """
+    global done
+    times = array("i", bytes(4 * count))
     clock = 1000000
     for t in range(20):
         began = ticks_us()
         clock = min(clock, since_us(began))
     gc.collect()
-    count = len(samples)
+    used = net  # a global name would be looked up at each step, for some microseconds
+    fed = samples
+    several = len(fed)
     whole = ticks_us()
-    for t in range(steps):
-        sample = samples[t % count]
+    for t in range(count):
+        sample = fed[(done + t) % several]
         began = ticks_us()
-        net.step(sample)
+        used.step(sample)
         times[t] = since_us(began) - clock
-    mean = since_us(whole) / steps
-    crc = crc32(net.state, crc32(net.output))
-    allocated = -1
+    whole = since_us(whole)
+    done += count
+    return "%d %08x %s" % (whole, crc32(net.state, crc32(net.output)) & 0xFFFFFFFF, " ".join([str(us) for us in times]))
+
+
+def allocated(count):
+    """Bytes that `count` steps allocate, -1 where the board cannot say; then the net is gone."""
+    global net
+    found = -1
     if hasattr(gc, "mem_alloc"):
         sample = samples[0]
         gc.collect()
         gc.disable()
-        held = gc.mem_alloc()
-        for t in range(10):
-            net.step(sample)
-        allocated = gc.mem_alloc() - held
-        gc.enable()
-    times = sorted(times)
-    p99 = times[(99 * steps + 99) // 100 - 1]
-    return "%d %d %d %.1f %d %d %d %08x" % (times[0], times[steps // 2], p99, mean, allocated, before, after, crc)
+        try:
+            held = gc.mem_alloc()
+            for _ in range(count):
+                net.step(sample)
+            found = gc.mem_alloc() - held
+        finally:
+            gc.enable()
+    net = None
+    return "%d" % found
+
+
+def main(verb, *args):
+    return {"load": load, "steps": steps, "allocated": allocated}[verb](*args)

@@ -3,10 +3,6 @@
 An answer goes back as `=CRC-32 LENGTH KIND` and the text on the lines below; KIND is A for an answer, E for a traceback.
 """
 
-import sys
-from binascii import a2b_base64, crc32
-from io import StringIO
-
 
 class _tinyrnn:
     def __init__(self):
@@ -14,7 +10,12 @@ class _tinyrnn:
         self.name = self.main = None  # of the last script: it needs to be sent once
 
     def run(self, name, source, call, crc):
-        # source: bytes of a script that defines main(), empty when it is the last one again; call: its arguments
+        # source: bytes of a script that defines main(), empty when it is the last one again; call: its arguments.
+        # The imports are in here, so that no name stays behind in the user's REPL but _tinyrnn, which the link removes
+        import sys
+        from binascii import crc32
+        from io import StringIO
+
         kind = "A"
         if crc32(call, crc32(source, crc32(name))) & 0xFFFFFFFF != crc or not source and name != self.name:
             text = "damaged"
@@ -39,6 +40,8 @@ class _tinyrnn:
 
     def write(self, text, path, last, crc):
         # The next piece of a file, in base64; a path begins one. Nothing is touched for what did not arrive whole
+        from binascii import a2b_base64, crc32
+
         if crc32(path.encode(), crc32(text)) & 0xFFFFFFFF != crc:
             print("damaged")
             return
