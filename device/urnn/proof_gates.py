@@ -2,7 +2,7 @@
 
 from array import array
 
-from .program import ADD, BLEND, EMBED, LEAK, LIMIT, MEMORY, MIX, MUL, RELU, SCALE, SIGMOID, TANH
+from .program import ADD, BLEND, EMBED, FINE, LEAK, LIMIT, MEMORY, MIX, MUL, RELU, SCALE, SIGMOID, TANH
 from .proof_kernels import check
 
 
@@ -40,4 +40,5 @@ def _cases():
         (EMBED, rows, (-1,), q, 6, 102869383),
         (EMBED, rows, (9,), q, 6, 123650253),
         (LIMIT, None, s, q, 6, 93095689),
+        (FINE, bytes(array("h", (0, 3, 1, 0, 2, 14, 3, 1, 4, 9, 5, 30))), q, r, 6, 164778707),
     )
