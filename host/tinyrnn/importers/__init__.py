@@ -28,10 +28,19 @@ def read(path: str | Path, options: Options | None = None) -> Source:
         # a description that contradicts itself in a way that no check above has foreseen
         raise ModelError(f"{path}: is damaged or of an unknown make ({_said(error)}); save or export it again") from None
     source = replace(source, run=_guarded(source.framework, source.run))
+    if source.stream is not None:
+        source = replace(source, stream=_guarded(source.framework, source.stream))
     last = source.steps[-1] if source.steps else None
     if last is not None and last.what == Activation("sigmoid") and not source.tail:
         source = replace(source, steps=source.steps[:-1], tail=("sigmoid",))
+        source = replace(source, notes=(*source.notes, _of_sigmoids(source.outputs)))
     return source
+
+
+def _of_sigmoids(count: int) -> str:
+    if count == 1:
+        return "ends in one sigmoid: two classes, or with --task regression one output in 0..1"
+    return f"ends in {count} sigmoids: a regression of {count} outputs in 0..1, or with --task classification the largest"
 
 
 def _guarded(framework: str, run: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:

@@ -11,7 +11,7 @@ from tinyrnn.errors import DataError, ModelError
 from tinyrnn.floatlayers import BatchNorm, Embedding, LayerNorm, Linear
 from tinyrnn.floatmodel import Calibration, FloatModel
 from tinyrnn.importers.assemble import Parts, assemble
-from tinyrnn.importers.source import Affine, Source, Step
+from tinyrnn.importers.source import Activation, Affine, Source, Step
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -36,11 +36,11 @@ class Settings:
 def build(source: Source, settings: Settings, recording: Recording | None) -> FloatModel:
     """The model, calibrated. Raises ModelError, or DataError where the recording does not fit it."""
     parts = assemble(source.steps, source.inputs)
-    parts = _two_classes(parts) if "sigmoid" in source.tail else parts
+    task = settings.task or (recording.task if recording else None) or _guess(source, settings, len(parts.head.bias))
+    parts = _ending(source, parts, task)
     outputs = len(parts.head.bias)
     symbols = parts.layers[0].symbols if isinstance(parts.layers[0], Embedding) else 0
     _fits(source, outputs, symbols, settings, recording)
-    task = settings.task or (recording.task if recording else None) or _guess(source, settings, outputs)
     labels = settings.labels or (recording.labels if recording else ())
     if not labels:
         labels = tuple(f"{'class' if task == 'classification' else 'output'} {i}" for i in range(outputs))
@@ -68,17 +68,29 @@ def _names(inputs: int, symbols: int) -> tuple[str, ...]:
 
 
 def _guess(source: Source, settings: Settings, outputs: int) -> str:
-    """A softmax, names of classes or several outputs: a classification; one output: a regression."""
+    """A softmax, names of classes or several outputs: a classification; one output, or several sigmoids: a regression."""
+    if source.tail == ("sigmoid",):
+        return "classification" if outputs == 1 else "regression"
     return "classification" if source.tail or settings.labels or outputs > 1 else "regression"
+
+
+def _ending(source: Source, parts: Parts, task: str) -> Parts:
+    """The parts with what the source's tail means for the task. Raises ModelError where the board cannot compute that.
+
+    A classification needs no tail: the largest logit decides. Of one sigmoid it has two classes.
+    """
+    if task == "classification":
+        return _two_classes(parts) if source.tail == ("sigmoid",) and len(parts.head.bias) == 1 else parts
+    if source.tail == ("sigmoid",):
+        return assemble((*source.steps, Step("sigmoid", Activation("sigmoid"))), source.inputs)
+    if source.tail:
+        seen = f"the model ends in {source.tail[-1]}, which a regression would leave out"
+        raise ModelError(f"{seen}; expected --task classification, or the model exported without it")
+    return parts
 
 
 def _two_classes(parts: Parts) -> Parts:
     """One logit z under a sigmoid as the two logits 0 and z, whose softmax is the same pair of probabilities."""
-    if len(parts.head.bias) != 1:
-        raise ModelError(
-            f"the model ends in {len(parts.head.bias)} sigmoids, answers that do not exclude each other; "
-            "export it without the sigmoid and import it with --task regression: above 0 means yes"
-        )
     weight = np.asarray(parts.head.weight)
     return replace(parts, head=Linear(np.concatenate([0 * weight, weight]), np.array([0.0, parts.head.bias[0]])))
 

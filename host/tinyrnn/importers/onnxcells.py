@@ -46,7 +46,7 @@ def recurrent(node: Node, given: Sequence[Any]) -> list[Any]:
     after = x.cell(Step(name, made), layout, made.units)
     directions = {"BTF": (("B",), ("T",), (), ("F",)), "TBF": (("T",), (), ("B",), ("F",))}[layout]
     last = {"BTF": (("B",), (), ("F",)), "TBF": ((), ("B",), ("F",))}[layout]
-    return [replace(after, axes=directions), replace(after, axes=last, last=True), CellState()]
+    return [replace(after, axes=directions), replace(after, axes=last, last=after.time > 1), CellState()]
 
 
 def _plain(name: str, kind: str, attributes: Any) -> None:

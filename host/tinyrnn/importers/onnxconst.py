@@ -11,7 +11,8 @@ from tinyrnn.importers.flow import UNROLLED
 from tinyrnn.importers.onnxfile import LARGEST, Node
 from tinyrnn.importers.source import refuse
 
-TYPES = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64}  # onnx.TensorProto
+TYPES = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 11: np.float64}  # onnx.TensorProto
+TYPES |= dict.fromkeys((10, 16), np.float32)  # float16 and bfloat16
 ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Min": np.minimum, "Max": np.maximum}
 
 
@@ -67,6 +68,9 @@ def _evaluate(node: Node, given: list[Any], opset: int) -> list[np.ndarray]:
         return [
             a.reshape([a.shape[i] if n == 0 and not attributes.get("allowzero") else int(n) for i, n in enumerate(shape)])
         ]
+    if kind == "Flatten":
+        axis = attributes.get("axis", 1)
+        return [a.reshape(int(np.prod(a.shape[:axis], dtype=np.int64)), -1)]
     if kind == "Squeeze":
         axes = axes_of(node, given)
         return [np.squeeze(a, None if axes is None else tuple(axes))]

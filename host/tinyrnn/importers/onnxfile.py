@@ -14,7 +14,8 @@ from tinyrnn.importers import guard
 
 LARGEST = 1 << 22  # numbers of a tensor that the graph computes from nothing
 MOST_NODES = 20_000
-TAKEN = {1: "float32", 10: "float16", 11: "float64", 6: "int32", 7: "int64"}  # of inputs, onnx.TensorProto
+OTHER_FLOATS = {10: "float16", 16: "bfloat16", 11: "float64"}  # onnx.TensorProto; taken as float32
+TAKEN = {1: "float32", 6: "int32", 7: "int64"} | dict.fromkeys(OTHER_FLOATS, "float32")  # of inputs
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Node:
     kind: str  # op_type, behind its domain where that is not ONNX' own
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attributes: Mapping[str, Any]
+    attributes: Mapping[str, Any]  # None for a graph inside, which is never looked at
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Graph:
     arrays: Mapping[str, np.ndarray]  # initializers
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
+    other_floats: tuple[str, ...] = ()  # types of float other than float32 that it computes with
 
 
 def load(path: Path) -> Graph:
@@ -68,7 +70,10 @@ def load(path: Path) -> Graph:
     if not graph.node or len(graph.node) > MOST_NODES:
         raise ModelError(f"{path}: has {len(graph.node)} nodes; expected 1 to {MOST_NODES}, export it without unrolling")
     if model.functions or graph.sparse_initializer:
-        raise ModelError(f"{path}: has functions or sparse weights of its own; export it as plain nodes")
+        cure = (
+            "expected plain nodes and weights: onnx.inliner.inline_local_functions(onnx.load(FILE)) makes them of functions"
+        )
+        raise ModelError(f"{path}: has functions or sparse weights of its own; {cure}")
     arrays = {tensor.name: _array(path, tensor) for tensor in graph.initializer}
     nodes = tuple(_node(path, raw) for raw in graph.node)
     inputs = []
@@ -85,7 +90,17 @@ def load(path: Path) -> Graph:
             raise ModelError(f"{path}: its input {value.name} is neither of floats nor of integers; export it again")
         inputs.append(Input(value.name, shape, TAKEN[tensor.elem_type]))
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
-    return Graph(model, opset, nodes, arrays, tuple(inputs), tuple(o.name for o in graph.output))
+    outputs = tuple(o.name for o in graph.output)
+    return Graph(model, opset, nodes, arrays, tuple(inputs), outputs, _other_floats(graph))
+
+
+def _other_floats(graph: Any) -> tuple[str, ...]:
+    """Types of float other than float32 of a graph's weights, inputs and casts."""
+    types = {tensor.data_type for tensor in graph.initializer}
+    types |= {value.type.tensor_type.elem_type for value in graph.input}
+    types |= {a.t.data_type for node in graph.node for a in node.attribute if a.HasField("t")}
+    types |= {a.i for node in graph.node if node.op_type == "Cast" for a in node.attribute if a.name == "to"}
+    return tuple(OTHER_FLOATS[kind] for kind in sorted(types & set(OTHER_FLOATS)))
 
 
 def _node(path: Path, raw: Any) -> Node:
@@ -97,9 +112,8 @@ def _node(path: Path, raw: Any) -> Node:
     for attribute in raw.attribute:
         kind = attribute.type
         if kind in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-            cure = "expected RNN, LSTM and GRU nodes: export from PyTorch or tf2onnx, not a loop over cells"
-            raise ModelError(f"{path}: {name} is a {raw.op_type} with a graph inside; {cure}")
-        if kind == onnx.AttributeProto.TENSOR:
+            attributes[attribute.name] = None  # refused where the answer needs it
+        elif kind == onnx.AttributeProto.TENSOR:
             attributes[attribute.name] = _array(path, attribute.t)
         elif kind in (
             onnx.AttributeProto.FLOAT,
@@ -138,16 +152,18 @@ def _array(path: Path, tensor: Any) -> np.ndarray:
     except Exception as error:  # one that its type does not fit
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{path}: {tensor.name} cannot be read ({reason:.60}); export it again") from None
+    if tensor.data_type in OTHER_FLOATS:
+        found = found.astype(np.float32 if tensor.data_type != onnx.TensorProto.DOUBLE else np.float64)
     if found.dtype.kind not in "fiub":
         raise ModelError(f"{path}: {tensor.name} is of type {found.dtype}; expected plain float weights")
     return found
 
 
-def part(graph: Graph, output: str) -> Any:
-    """A model of the nodes that ``output`` needs and no others, for a framework to run."""
+def part(graph: Graph, *outputs: str) -> Any:
+    """A model of the nodes that the outputs need and no others, for a framework to run."""
     import onnx
 
-    needed = {output}
+    needed = set(outputs)
     kept = []
     for raw in reversed(graph.model.graph.node):
         if needed & set(raw.output):
@@ -155,13 +171,48 @@ def part(graph: Graph, output: str) -> Any:
             needed |= set(raw.input)
     given = [value for value in graph.model.graph.input if value.name in needed]
     arrays = [tensor for tensor in graph.model.graph.initializer if tensor.name in needed]
-    answers = [value for value in graph.model.graph.output if value.name == output]
+    declared = {value.name: value for value in graph.model.graph.output}
+    answers = [declared.get(name) or onnx.helper.make_empty_tensor_value_info(name) for name in outputs]
     made = onnx.helper.make_graph(kept[::-1], "imported", given, answers, arrays)
-    return onnx.helper.make_model(made, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
+    model = onnx.helper.make_model(made, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
+    return _single(model) if graph.other_floats else model
+
+
+def _single(model: Any) -> Any:
+    """The same model in float32: ONNX Runtime has no recurrent layers in double or bfloat16, and half rounds."""
+    import onnx
+
+    single = onnx.TensorProto.FLOAT
+    for tensor in model.graph.initializer:
+        _to_single(tensor)
+    for value in (*model.graph.input, *model.graph.output):
+        if value.type.tensor_type.elem_type in OTHER_FLOATS:
+            value.type.tensor_type.elem_type = single
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                _to_single(attribute.t)
+            elif attribute.name in ("to", "dtype") and attribute.i in OTHER_FLOATS:
+                attribute.i = single
+    return model
+
+
+def _to_single(tensor: Any) -> None:
+    import onnx
+
+    if tensor.data_type in OTHER_FLOATS:
+        array = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
 
 
 def session(model: Any) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
     """ONNX Runtime's own run of a model with one output."""
+    run = session_of_all(model)
+    return lambda feed: run(feed)[0]
+
+
+def session_of_all(model: Any) -> Callable[[dict[str, np.ndarray]], list[np.ndarray]]:
+    """ONNX Runtime's own run of a model: every output."""
     runtime = guard.need("onnxruntime", "to compare the import with the file")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -174,9 +225,9 @@ def session(model: Any) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"ONNX Runtime refuses the file: {reason:.150}; check it with onnx.checker") from None
 
-    def run(feed: dict[str, np.ndarray]) -> np.ndarray:
+    def run(feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         try:
-            result: np.ndarray = made.run(None, feed)[0]
+            result: list[np.ndarray] = made.run(None, feed)
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ModelError(f"ONNX Runtime cannot run the file: {reason:.150}; export it again") from None

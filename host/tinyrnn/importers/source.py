@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,12 +71,24 @@ class Source:
     # x (B, T, C) -> (B, T, O): the file's own program run piece by piece (pieces of the file's own length of time, 1 where
     # it is a one-step file), its state outputs fed back into its state inputs, from zeros; None where it takes no state
     stream: Callable[[np.ndarray], np.ndarray] | None = None
+    # x (B, T, C) -> (number of steps passed, values (B, T, F) or of the last step (B, F)) inside the file's own program
+    probe: Callable[[np.ndarray], Iterable[tuple[int, np.ndarray]]] | None = None
     decided: bool = True  # the file itself says which output counts; a state_dict does not
     tail: tuple[str, ...] = ()  # of TAILS, behind the steps
     batch: int | None = None  # B, where the file fixes it
     time: int | None = None  # T, where the file fixes it
     first_symbol: int = 0  # smallest symbol that an embedding takes as data; 1 where 0 is padding
     notes: tuple[str, ...] = ()  # what the user should know, one line each
+
+    @property
+    def outputs(self) -> int:
+        """O: numbers behind the last step."""
+        for step in reversed(self.steps):
+            if isinstance(step.what, Dense):
+                return len(step.what.bias)
+            if isinstance(step.what, Layer):
+                return step.what.units
+        return self.inputs
 
 
 def refuse(name: str, seen: str, cure: str) -> ModelError:
