@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+
 class Turned(nn.Module):
     """(B, T, F) to (T, B, F), for nn.Sequential."""
 
