@@ -121,6 +121,8 @@ def _product(name: str, flow: Flow, given: dict[str, Any]) -> Flow:
 
 
 def _embedding(name: str, flow: Flow, given: dict[str, Any]) -> Flow:
+    if ("F",) in flow.axes:
+        raise LayoutError(f"{name}: looks up symbols of axes {flow.letters}; expected batch and time alone")
     made = Embedding(_matrix(name, _array(name, given, "weight")))
     return replace(flow.then(Step(name, made), made.units), axes=(*flow.axes, ("F",)))
 
