@@ -67,10 +67,10 @@ def random_fine(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Pr
     chosen = chosen if len(chosen) else np.array([rows - 1])
     weight = wild.weight.astype(np.int64)
     most = min(FINE_MAX, 32000 // cols)
-    weight[chosen] = (
-        rng.choice([-most, most], (len(chosen), cols)) if kind == "extreme" else rng.integers(-most, most + 1, (len(chosen), cols))
-    )
+    size = len(chosen), cols
+    weight[chosen] = rng.choice([-most, most], size) if kind == "extreme" else rng.integers(-most, most + 1, size)
     shift = wild.shift.astype(np.int64)
+    shift[chosen] = rng.integers(2, 14, len(chosen))  # so that the sum of a gate's two parts stays within the law
     bias = wild.bias.astype(np.int64) - ((1 << shift) >> 1)
     room = LIMIT - 1 - np.abs(weight).sum(axis=1) * 32767 - (1 << shift)
     return fine_matrix(weight, np.clip(bias, -room, room), shift, chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -291,3 +292,71 @@ def test_comparison_of_decisions() -> None:
         check.compare(replace(made, run=lambda x: (classes(x) + 1) % 4), model)
     with pytest.raises(ModelError, match="no finite number"):
         check.compare(replace(source(gru(rng)), run=lambda x: np.full((*x.shape[:2], 4), np.nan)), model)
+
+
+class Ending(nn.Module):
+    """Strong weights, so that the outputs fill the range of the function at the end."""
+
+    def __init__(self, function: Any, outputs: int = 1) -> None:
+        super().__init__()
+        self.rnn, self.head, self.function = nn.GRU(3, 8, batch_first=True), nn.Linear(8, outputs), function
+        with torch.no_grad():
+            self.head.weight.mul_(8)
+
+    def forward(self, x: Any) -> Any:
+        return self.function(self.head(self.rnn(x)[0][:, -1]))
+
+
+def exported(net: nn.Module, path: Path) -> None:
+    if path.suffix == ".pt2":
+        torch.export.save(torch.export.export(net.eval(), (torch.zeros(1, 20, 3),)), path)
+        return
+    pytest.importorskip("onnx", reason="install it with: pip install 'tinyrnn[import]'")
+    pytest.importorskip("onnxruntime", reason="install it with: pip install 'tinyrnn[import]'")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(net.eval(), (torch.zeros(1, 20, 3),), str(path), dynamo=False)
+
+
+def values_on_a_board(path: str, x: np.ndarray) -> np.ndarray:
+    """net.value() of every output after each sequence of x (N, T, C)."""
+    import urnn
+
+    network = modelfile.read(path)
+    net = urnn.load(path, kernels="plain")
+    rows = []
+    for sequence in x:
+        net.reset()
+        for sample in network.raw(sequence).tolist():
+            net.step(sample)
+        rows.append([net.value(i) for i in range(len(net.output))])
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+@pytest.mark.parametrize(("function", "outputs"), [("sigmoid", 1), ("sigmoid", 3), ("tanh", 2), ("relu", 1)])
+def test_a_function_at_the_end(
+    suffix: str, function: str, outputs: int, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --task regression, or a recording of one, the board gives the function's own values."""
+    torch.manual_seed(5)
+    net = Ending(getattr(torch, function), outputs)
+    exported(net, folder / f"net{suffix}")
+    rng = np.random.default_rng(3)
+    x = np.repeat(rng.uniform(-1, 1, (24, 1, 3)), 20, axis=1) + 0.2 * rng.uniform(-1, 1, (24, 20, 3))
+    x = np.clip(x, -1, 1)
+    np.savez("reg.npz", x=x, y=rng.random((24, outputs)))
+    with torch.no_grad():
+        want = net(torch.from_numpy(x.astype(np.float32))).numpy()
+    for given in (["--range", "-1", "1", "--task", "regression"], ["--data", "reg.npz"]):
+        status, out, err = run(capsys, f"net{suffix}", "-o", "net.urnn", *given)
+        assert (status, err) == (0, "")
+        assert f"-> {outputs} outputs; regression at the last step" in out
+        got = values_on_a_board("net.urnn", x)
+        assert np.abs(got - want).max() < 0.03 * np.ptp(want)
+    if function == "sigmoid":
+        assert np.ptp(want) > 0.3
+        status, out, _ = run(capsys, f"net{suffix}", "-o", "net.urnn", "--range", "-1", "1")
+        kind = "2 outputs; classification" if outputs == 1 else "3 outputs; regression"
+        assert status == 0
+        assert kind in out

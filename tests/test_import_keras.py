@@ -258,7 +258,7 @@ def branching() -> list[tuple[Any, str]]:
         (keras.Model(x, L.Add()([h, x])), "Add .*takes 2 tensors; expected one path"),
         (keras.Model(x, L.Attention()([h, h])), "Attention .*takes 2 tensors; .*no attention"),
         (keras.Model(x, L.GRU(4)(h, initial_state=state)), "GRU .*takes 2 tensors; .*no initial_state"),
-        (keras.Model(x, L.Dense(2)(state)), "GRU .*gives its output 1 to the next"),
+        (keras.Model(x, L.Dense(2)(L.LSTM(4, return_state=True)(x)[2])), "LSTM .*gives its output 2 to the next"),
         (keras.Model(x, [L.Dense(2)(h), L.Dense(3)(h)]), "has 1 inputs and 2 outputs"),
         (keras.Model([x, wide], L.Add()([h, wide])), "has 2 inputs and 1 outputs"),
         (keras.Model(x, shared(shared(x))), "GRU .*is called 2 times"),
@@ -319,3 +319,259 @@ def test_damaged_files(tmp_path: Path) -> None:
         archive.writestr("model.weights.h5", parts["b model.weights.h5"])
     (tmp_path / "c.keras").write_bytes(mixed.getvalue())
     refused(tmp_path / "c.keras", "GRU gru.* has weights .*expected 4 units")
+
+
+LASTS: dict[str, Any] = {
+    "x[:, -1]": lambda h: h[:, -1],
+    "x[:, -1, :]": lambda h: h[:, -1, :],
+    "x[..., -1, :]": lambda h: h[..., -1, :],
+    "x[:, -1:]": lambda h: h[:, -1:],
+    "take": lambda h: keras.ops.take(h, -1, axis=1),
+    "flattened": lambda h: L.Flatten()(h[:, -1:, :]),
+    "reshaped": lambda h: L.Reshape((4,))(h[:, -1:]),
+    "normalised": lambda h: L.BatchNormalization()(h[:, -1]),
+    "x[:, T - 1]": lambda h: h[:, 6],
+    "squeezed": lambda h: keras.ops.squeeze(h[:, 6:], axis=1),
+    "cropped": lambda h: L.Cropping1D((6, 0))(h),
+    "functions": lambda h: keras.ops.relu(keras.ops.tanh(h)[:, -1]),
+    "h": lambda h: L.LSTM(4, return_sequences=True, return_state=True)(h)[1],
+    "h alone": lambda h: L.GRU(4, return_state=True)(h)[1],
+}
+
+
+@pytest.mark.parametrize("name", LASTS)
+def test_the_last_step(name: str, tmp_path: Path) -> None:
+    """Every spelling of the last step, of sequences of fixed length and, where it has no number of steps, of any."""
+    for time in (7, None) if "-1" in name or name[0] == "h" else (7,):
+        x = L.Input((time, 3))
+        h = L.GRU(4, return_sequences=True)(x)
+        if name == "x[:, -1:]":
+            net = shaken(keras.Model(x, LASTS[name](L.Dense(2)(h))))
+        else:
+            net = shaken(keras.Model(x, L.Dense(2)(LASTS[name](h))))
+        for suffix in (".keras", ".h5"):
+            net.save(tmp_path / f"m{suffix}")
+            model = imported(tmp_path / f"m{suffix}")
+            assert model.when == "last"
+            values = np.random.default_rng(4).standard_normal((3, 7, 3))
+            want = net.predict(values, verbose=0).reshape(3, 2)
+            np.testing.assert_allclose(model.forward(values)[:, -1], want, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (lambda h: h[:, 0], "GetItem .*takes step 0 of 7; expected the last step"),
+        (lambda h: h[:, 2:], "GetItem .*takes steps 2 to None by 1 of 7; expected the last step"),
+        (lambda h: h[:, ::-1], "GetItem .*takes steps None to None by -1 of 7"),
+        (lambda h: h[:, :, :2], "GetItem .*takes a part of the batch or of the features"),
+        (lambda h: keras.ops.take(h, 3, axis=1), "Take .*takes step 3 of 7"),
+        (lambda h: keras.ops.take(h, 3, axis=2), "Take .*takes an index of another axis than time"),
+        (lambda h: L.Cropping1D((1, 0))(h), "Cropping1D .*takes steps 1 to None by 1 of 7"),
+        (lambda h: L.Reshape((28,))(h), "Reshape .*works on every step at once"),
+        (lambda h: keras.ops.slice(h, (0, 6, 0), (1, 1, 4)), "Slice .*has one size for the batch as well"),
+    ],
+)
+def test_other_steps_are_refused(part: Any, message: str, tmp_path: Path) -> None:
+    x = L.Input((7, 3))
+    net = keras.Model(x, L.Dense(2)(part(L.GRU(4, return_sequences=True)(x))))
+    for suffix in (".keras", ".h5"):
+        net.save(tmp_path / f"m{suffix}")
+        refused(tmp_path / f"m{suffix}", message)
+
+
+def rewritten(path: Path, change: Any) -> None:
+    """The file with another description."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "r+") as file:
+            config = json.loads(file.attrs["model_config"])
+            change(config)
+            file.attrs["model_config"] = json.dumps(config)
+        return
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    change(config)
+    parts["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_axes_as_lists_and_other_spellings(last: bool, tmp_path: Path) -> None:
+    """BatchNormalization's axis as a list, tuples and lists as objects, policies as objects, classes with a version."""
+    spellings: list[Any] = [
+        lambda axis: [axis],
+        lambda axis: {"class_name": "__tuple__", "items": [axis]},
+        lambda axis: {"class_name": "ListWrapper", "config": [axis]},
+    ]
+    parts = [L.GRU(4, return_sequences=not last), L.BatchNormalization(), L.LayerNormalization(), L.Dense(2)]
+    net = shaken(keras.Sequential([L.Input((7, 3)), *parts]))
+    for suffix in (".keras", ".h5"):
+        for spelling in spellings:
+
+            def change(config: Any, spelling: Any = spelling) -> None:
+                for layer in config["config"]["layers"]:
+                    kind, inside = layer["class_name"], layer["config"]
+                    inside["dtype"] = {
+                        "class_name": "Policy",
+                        "config": {"name": "float32"},
+                        "module": "keras.mixed_precision",
+                    }
+                    if kind.endswith("Normalization"):
+                        inside["axis"] = spelling(1 if last else 2)
+                    if kind == "BatchNormalization":
+                        layer["class_name"] = "BatchNormalizationV1"
+                    if kind == "GRU":
+                        inside |= {"time_major": False, "implementation": 2, "unroll": False}
+                        layer["module"] = "tf_keras.src.layers.rnn.gru"
+                    if kind == "InputLayer":
+                        shape = inside.pop("batch_shape")
+                        inside["batch_input_shape"] = {"class_name": "__tuple__", "items": list(shape)}
+
+            net.save(tmp_path / f"m{suffix}")
+            rewritten(tmp_path / f"m{suffix}", change)
+            agree(net, imported(tmp_path / f"m{suffix}"))
+
+    def wrong(config: Any) -> None:
+        config["config"]["layers"][-3]["config"]["axis"] = [1, 2]
+
+    net.save(tmp_path / "m.h5")
+    rewritten(tmp_path / "m.h5", wrong)
+    refused(tmp_path / "m.h5", r"BatchNormalization .*normalises over axis \[1, 2\]; expected the features alone")
+
+
+def test_groups_of_tensorflow_2_12(tmp_path: Path) -> None:
+    """A .keras file whose groups of weights have the name of before TensorFlow 2.14."""
+    net = shaken(keras.Sequential([L.Input((7, 3)), L.GRU(4, return_sequences=True), L.GRU(4), L.Dense(2)]))
+    path = tmp_path / "m.keras"
+    net.save(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        file.move("layers", "_layer_checkpoint_dependencies")
+    parts["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    agree(net, imported(path))
+
+
+def test_functions_of_tensorflow(tmp_path: Path) -> None:
+    """SlicingOpLambda and TFOpLambda, as Keras 2 writes x[:, -1], tf.nn.relu and tf.squeeze; another function is named."""
+    x = L.Input((7, 3), name="x")
+    h = L.GRU(4, return_sequences=True, name="g")(x)
+    net = shaken(keras.Model(x, L.Dense(2, name="d")(keras.ops.squeeze(keras.ops.relu(h[:, -1:]), 1))))
+    whole = {"start": None, "stop": None, "step": None}
+    spec = {"class_name": "__tuple__", "items": [whole, {"start": -1, "stop": None, "step": None}]}
+
+    def change(config: Any) -> None:
+        config["config"]["layers"][1]["inbound_nodes"] = [[["x", 0, 0, {}]]]
+        get, relu, squeeze, dense = config["config"]["layers"][2:]
+        nodes = [["g", 0, 0, {"slice_spec": spec}], ["get", 0, 0, {"name": None}], ["relu", 0, 0, {"axis": 1}]]
+        for layer, name, node in zip((get, relu, squeeze), ("get", "relu", "squeeze"), nodes, strict=True):
+            layer.pop("module", None)
+            function = {"get": "__operators__.getitem", "relu": "nn.relu", "squeeze": "compat.v1.squeeze"}[name]
+            layer |= {"name": name, "class_name": "SlicingOpLambda" if name == "get" else "TFOpLambda"}
+            layer |= {"config": {"name": name, "function": function}, "inbound_nodes": [node]}
+        dense["inbound_nodes"] = [[["squeeze", 0, 0, {}]]]
+        config["config"]["input_layers"], config["config"]["output_layers"] = [["x", 0, 0]], [["d", 0, 0]]
+
+    def other(config: Any) -> None:
+        config["config"]["layers"][3]["config"]["function"] = "math.erf"
+
+    for suffix in (".keras", ".h5"):
+        net.save(tmp_path / f"m{suffix}")
+        rewritten(tmp_path / f"m{suffix}", change)
+        agree(net, imported(tmp_path / f"m{suffix}"))
+        rewritten(tmp_path / f"m{suffix}", other)
+        refused(tmp_path / f"m{suffix}", "TFOpLambda relu: is tf.math.erf, which cannot be imported; expected Keras")
+
+
+def test_stateful_streams(tmp_path: Path) -> None:
+    """Stateful layers, run piece by piece, against one run; only some of them stateful is another network."""
+    for time, every in ((1, False), (1, True), (5, True), (5, False)):
+        cells = [L.GRU(4, stateful=True, return_sequences=True), L.LSTM(3, stateful=True, return_sequences=every)]
+        net = shaken(keras.Sequential([L.Input(batch_shape=(1, time, 2)), *cells, L.Dense(2)]))
+        for suffix in (".keras", ".h5"):
+            net.save(tmp_path / f"m{suffix}")
+            source = importers.read(tmp_path / f"m{suffix}")
+            assert source.stream is not None
+            assert source.when == ("every" if every or time == 1 else "last")
+            model = imported(tmp_path / f"m{suffix}")
+            x = np.random.default_rng(6).standard_normal((1, 20, 2))
+            want = model.forward(x)
+            np.testing.assert_allclose(source.stream(x), want if source.when == "every" else want[:, 4::5], atol=1e-5)
+    cells = [L.GRU(4, stateful=True, return_sequences=True), L.LSTM(3)]
+    keras.Sequential([L.Input(batch_shape=(1, 1, 2)), *cells]).save(tmp_path / "m.keras")
+    refused(tmp_path / "m.keras", "LSTM .*starts from zero at every call while GRU .* is stateful; .*stateful=True in all")
+    keras.Sequential([L.Input((1, 2)), L.GRU(4), L.Dense(2)]).save(tmp_path / "m.keras")
+    assert "always from the zero state" in importers.read(tmp_path / "m.keras").notes[0]
+
+
+def test_states_as_inputs_name_a_way_that_works(tmp_path: Path) -> None:
+    """The cure of the line, done: the same layers, stateful, with the weights of the refused model."""
+    x, h = L.Input(batch_shape=(1, 1, 3)), L.Input(batch_shape=(1, 4))
+    y, after = L.GRU(4, return_state=True, name="g")(x, initial_state=h)
+    net = shaken(keras.Model([x, h], [L.Dense(2)(y), after]))
+    net.save(tmp_path / "m.keras")
+    refused(tmp_path / "m.keras", "GRU g takes its state as an input; build the same layers with stateful=True")
+    again = keras.Sequential([L.Input(batch_shape=(1, 1, 3)), L.GRU(4, stateful=True), L.Dense(2)])
+    again.set_weights(net.get_weights())
+    again.save(tmp_path / "m.keras")
+    model = imported(tmp_path / "m.keras")
+    values, state = np.random.default_rng(7).standard_normal((1, 30, 3)), np.zeros((1, 4))
+    for t in range(30):
+        y, state = net.predict_on_batch([values[:, t : t + 1], state])
+        np.testing.assert_allclose(model.forward(values[:, : t + 1])[0, -1], y[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("function", ["sigmoid", "tanh", "relu"])
+def test_a_function_at_the_end_as_a_regression(function: str, count: int, tmp_path: Path) -> None:
+    """Its values are the outputs; several sigmoids are a regression by themselves."""
+    net = shaken(keras.Sequential([L.Input((None, 2)), L.GRU(3), L.Dense(count, activation=function)]))
+    x = np.random.default_rng(8).standard_normal((5, 6, 2))
+    for suffix in (".keras", ".h5"):
+        net.save(tmp_path / f"m{suffix}")
+        model = imported(tmp_path / f"m{suffix}", task="regression")
+        np.testing.assert_allclose(model.forward(x)[:, -1], net.predict(x, verbose=0), atol=1e-5)
+    if function == "sigmoid" and count > 1:
+        assert imported(tmp_path / "m.h5").task == "regression"
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_other_floats(policy: str, tmp_path: Path) -> None:
+    """A network of another float type is taken in float32."""
+    layers = [L.GRU(4, dtype=policy), L.Dense(2, dtype=policy)]
+    net = keras.Sequential([L.Input((7, 3)), *layers])
+    for suffix in (".keras", ".h5"):
+        net.save(tmp_path / f"m{suffix}")
+        source = importers.read(tmp_path / f"m{suffix}")
+        assert any(policy in note for note in source.notes) == (policy != "float64")
+        imported(tmp_path / f"m{suffix}")
+
+
+def test_weights_in_float16(tmp_path: Path) -> None:
+    """Of a network that was built in half precision: its weights as they are; bfloat16 is named."""
+    net = shaken(keras.Sequential([L.Input((7, 3)), L.GRU(4), L.Dense(2)]))
+    for weight in net.weights:
+        weight.assign(np.asarray(weight).astype(np.float16).astype(np.float32))
+    path = tmp_path / "m.h5"
+    for kind in (np.float16, "V2"):
+        net.save(path)
+        with h5py.File(path, "r+") as file:
+            names: list[str] = []
+            file.visititems(lambda name, item, names=names: names.append(name) if isinstance(item, h5py.Dataset) else None)
+            for name in names:
+                values = file[name][()].astype(np.float16)
+                del file[name]
+                file[name] = values.view(kind)
+        if kind == "V2":
+            refused(
+                path, "is of type bfloat16; expected float32: build the model in float32, load its weights and save that"
+            )
+        else:
+            agree(net, imported(path))

@@ -6,6 +6,7 @@ import importlib
 import itertools
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -354,6 +355,33 @@ def loop(path: Path) -> Path:
     return g.save(path, g.add("Scan", y, body=body, num_scan_inputs=1))
 
 
+def inside(kind: str) -> Any:
+    """A node with a graph of its own, as tf2onnx writes a loop over the steps."""
+
+    def make(path: Path) -> Path:
+        g, y = bare()
+        body = helper.make_graph([], "b", [], [])
+        graphs = {"then_branch": body, "else_branch": body} if kind == "If" else {"body": body}
+        return g.save(path, g.add(kind, y, **graphs))
+
+    return make
+
+
+def features(path: Path) -> Path:
+    g, y = bare()
+    return g.save(path, g.add("Slice", y, *(g.constant(np.array([n])) for n in (0, 2, 2))))
+
+
+def reversed_(path: Path) -> Path:
+    g, y = bare()
+    return g.save(path, g.add("Slice", y, *(g.constant(np.array([n])) for n in (-1, -(2**62), 0, -1))))
+
+
+def swish(path: Path) -> Path:
+    g, y = bare()
+    return g.save(path, g.add("Mul", y, g.add("Sigmoid", y)))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -369,9 +397,15 @@ def loop(path: Path) -> Path:
         (with_input(6, np.ones((1, 2, 4), np.float32)), "has an initial_c that is not zero"),
         (with_input(4, np.array([5, 3], np.int32)), "has sequence_lens that cut its sequences; expected 5 for all"),
         (behind("Conv", (4, 4, 3)), "Conv .*expected a network of recurrent layers without convolution"),
-        (behind("ReduceMean", axes=[0]), "ReduceMean .*an average over time"),
+        (behind("ReduceMean", axes=[0]), "ReduceMean .*every step at once; expected the answer of the last step"),
         (behind("QuickGelu", domain="com.microsoft"), "com.microsoft.QuickGelu .*cannot be imported"),
-        (behind("Elu"), "Elu .*this kind of node cannot be imported"),
+        (behind("Elu"), "Elu .*this kind of node cannot be imported; expected relu, tanh or sigmoid"),
+        (behind("ReduceMean", axes=[2]), "ReduceMean .*of a LayerNorm in pieces: export with opset 17 or newer"),
+        (inside("Loop"), "Loop .*has a graph inside; .*give the .keras or .h5 that tf2onnx converted"),
+        (inside("If"), "If .*has a graph inside; the sizes decide its branch"),
+        (features, "takes 2 of 4 features"),
+        (reversed_, "turns a sequence round; a stream has no future"),
+        (swish, "with the Sigmoid before it is SiLU"),
         (residual, "Add .*combines two paths"),
         (loop, "Scan .*has a graph inside; expected RNN, LSTM and GRU nodes"),
     ],
@@ -418,3 +452,148 @@ def test_damaged_files(tmp_path: Path) -> None:
         with pytest.raises(ModelError) as caught:
             imported(path)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64"])
+def test_other_floats(kind: str, tmp_path: Path) -> None:
+    """Weights, input and casts of another float type are taken as float32, and it is said."""
+    element = {"float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16, "float64": TensorProto.DOUBLE}[kind]
+    g = Graph(7)
+    x = g.take("time", 2, 3, kind=element)
+    state = g.add("Cast", g.constant(np.zeros((1, 2, 4), np.float32)), to=element)
+    y, _ = g.cell("GRU", g.add("Cast", x, to=element), 3, 4, more=("", state))
+    out = g.add("Gemm", g.add("Squeeze", g.add("Slice", y, *(g.constant(np.array([n])) for n in (-1, 2**40, 0))),
+                              g.constant(np.array([0, 1]))), g.array(4, 2), g.array(2))  # fmt: skip
+    g.arrays = [onnx.helper.make_tensor(a.name, element, a.dims, numpy_helper.to_array(a).reshape(-1))
+                if a.data_type == TensorProto.FLOAT else a for a in g.arrays]  # fmt: skip
+    path = g.save(tmp_path / "m.onnx", out)
+    source = importers.read(path)
+    assert f"{kind}: taken and compared as float32" in source.notes
+    model = imported(path)
+    weights = numpy_helper.to_array(next(a for a in g.arrays if list(a.dims) == [1, 12, 3])).astype(np.float64)[0]
+    assert (np.sort(np.asarray(model.layers[0].weight_ih), axis=None) == np.sort(weights, axis=None)).all()
+
+
+def sigmoids(path: Path, count: int, kind: str = "Sigmoid") -> tuple[Path, Any]:
+    """A GRU, a dense layer and the function at the very end; and the graph's own run."""
+    g = Graph(8)
+    x = g.take("batch", 6, 3)
+    _y, y_h = g.cell("GRU", g.add("Transpose", x, perm=[1, 0, 2]), 3, 4, linear_before_reset=1)
+    h = g.add("Squeeze", y_h, g.constant(np.array([0])))
+    g.save(path, g.add(kind, g.add("Gemm", h, g.array(4, count), g.array(count))))
+    run = onnxfile.session(onnx.load(path))
+    return path, lambda values: run({"x": values.astype(np.float32)})
+
+
+@pytest.mark.parametrize("kind", ["Sigmoid", "Tanh", "Relu"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_function_at_the_end_as_a_regression(kind: str, count: int, tmp_path: Path) -> None:
+    """The outputs are the function's values: for one sigmoid if it is asked for, for several by themselves."""
+    path, run = sigmoids(tmp_path / "m.onnx", count, kind)
+    values = np.random.default_rng(2).standard_normal((4, 6, 3))
+    model = imported(path, task="regression")
+    assert (model.task, len(model.labels)) == ("regression", count)
+    np.testing.assert_allclose(model.forward(values)[:, -1], run(values), atol=1e-5)
+    if kind == "Sigmoid" and count > 1:
+        assert imported(path).task == "regression"
+        assert "ends in 3 sigmoids: a regression of 3 outputs in 0..1" in importers.read(path).notes[-1]
+
+
+def test_sigmoids_as_a_classification(tmp_path: Path) -> None:
+    """One: two classes, as ever. Several, if it is asked for: the largest decides."""
+    values = np.random.default_rng(3).standard_normal((9, 6, 3))
+    path, run = sigmoids(tmp_path / "m.onnx", 1)
+    model = imported(path)
+    assert (model.task, len(model.labels)) == ("classification", 2)
+    assert (model.forward(values)[:, -1].argmax(1) == (run(values)[:, 0] > 0.5)).all()
+    path, run = sigmoids(tmp_path / "m.onnx", 3)
+    model = imported(path, task="classification")
+    assert (model.forward(values)[:, -1].argmax(1) == run(values).argmax(1)).all()
+
+
+def test_a_softmax_is_no_regression(tmp_path: Path) -> None:
+    """Its logits would be the values; the same file as a classification is imported."""
+    path, _ = sigmoids(tmp_path / "m.onnx", 3, "Softmax")
+    with pytest.raises(ModelError, match=r"ends in softmax, which a regression would leave out; .*--task classification"):
+        imported(path, task="regression")
+    assert imported(path, task="classification").task == "classification"
+
+
+def test_clip_from_zero_is_relu(tmp_path: Path) -> None:
+    g, y = bare()
+    model = imported(g.save(tmp_path / "m.onnx", g.add("Clip", y, g.constant(np.array(0, np.float32)))))
+    assert model.layers[-1].nonlinearity == "relu"
+    refused(behind("Clip", (), ())(tmp_path / "m.onnx"), "Clip .*expected relu, tanh or sigmoid")
+
+
+def test_a_gru_that_pytorch_does_not_have(tmp_path: Path) -> None:
+    """A file that says it is PyTorch's, with linear_before_reset=0: a warning; of another maker none."""
+    g, y = bare()
+    path = g.save(tmp_path / "m.onnx", y)
+    assert not importers.read(path).notes
+    model = onnx.load(path)
+    model.producer_name = "pytorch"
+    onnx.save(model, path)
+    assert "warning: GRU " in importers.read(path).notes[0]
+    assert "linear_before_reset=0" in importers.read(path).notes[0]
+    g, y = bare(linear_before_reset=1)
+    model = onnx.load(g.save(path, y))
+    model.producer_name = "pytorch"
+    onnx.save(model, path)
+    assert not importers.read(path).notes
+
+
+def test_two_states_in_one_tensor(tmp_path: Path) -> None:
+    """Two layers whose states are joined are followed; a joined output that is no state names the others."""
+    g = Graph(9)
+    x, state = g.take(1, 1, 3), g.take(1, 2, 4, name="s")
+    zero, one = (g.constant(np.array(n)) for n in (0, 1))
+    squeeze = g.constant(np.array([1]))
+    parts = [g.add("Unsqueeze", g.add("Gather", state, n, axis=1), g.constant(np.array([0]))) for n in (zero, one)]
+    y, a = g.cell("GRU", x, 3, 4, more=("", parts[0]))
+    y, b = g.cell("GRU", g.add("Squeeze", y, squeeze), 4, 4, more=("", parts[1]))
+    joined = g.add("Concat", g.add("Transpose", a, perm=[1, 0, 2]), g.add("Transpose", b, perm=[1, 0, 2]), axis=1)
+    head = g.add("MatMul", g.add("Squeeze", y, squeeze), g.array(4, 2))
+    source = importers.read(g.save(tmp_path / "m.onnx", head, joined))
+    assert source.when == "every"
+    assert source.stream is not None
+    imported(tmp_path / "m.onnx")
+
+    g = Graph(10)
+    y, _y_h = g.cell("GRU", g.take("time", "batch", 3), 3, 4)
+    flat = g.add("Squeeze", y, g.constant(np.array([1])))
+    head, other = g.add("MatMul", flat, g.array(4, 2)), g.add("Concat", flat, flat, axis=2)
+    path = g.save(tmp_path / "m.onnx", head, other)
+    refused(path, f"output {other}: Concat .*joins several paths.*; or take another output: --output-name {head}$")
+    assert len(imported(path, Options(output=head)).labels) == 2
+
+
+def test_large_offsets_in_float32(tmp_path: Path) -> None:
+    """A normalisation in float32 of 10^5 +- 1 rounds by more than the limit: that is the file's error, not the import's."""
+    g = Graph(11)
+    x = g.take("batch", 5, 1)
+    scaled = g.add(
+        "Add", g.add("Mul", x, g.constant(np.array([0.7], np.float32))), g.constant(np.array([-70930.0], np.float32))
+    )
+    _, y_h = g.cell("GRU", g.add("Transpose", scaled, perm=[1, 0, 2]), 1, 4)
+    path = g.save(tmp_path / "m.onnx", g.add("Squeeze", y_h, g.constant(np.array([0]))))
+    source = importers.read(path)
+    model = finish.build(source, finish.Settings(range=(101_324.0, 101_334.0)), None)
+    assert check.LIMIT < check.compare(source, model)[0] < 1e-2
+
+
+def test_a_difference_names_its_layer(tmp_path: Path) -> None:
+    """Two layers, the second one wrong: its name, and what helps."""
+    g = Graph(12)
+    y, _ = g.cell("GRU", g.take("time", "batch", 3), 3, 4, linear_before_reset=1)
+    squeeze = g.constant(np.array([1]))
+    y, _ = g.cell("LSTM", g.add("Squeeze", y, squeeze), 4, 5)[:2]
+    path = g.save(tmp_path / "m.onnx", g.add("MatMul", g.add("Squeeze", y, squeeze), g.array(5, 2)))
+    source = importers.read(path)
+    second = source.steps[1]
+    wrong = replace(second, what=replace(second.what, bias_ih=second.what.bias_ih + 0.1))
+    source = replace(source, steps=(source.steps[0], wrong, source.steps[2]))
+    with pytest.raises(
+        ModelError, match=f"differs from ONNX Runtime by .*: they differ from {second.name} on; save the same"
+    ):
+        check.compare(source, finish.build(source, finish.Settings(), None))

@@ -180,7 +180,7 @@ def test_a_matrix_that_is_not_checked_is_found(files: list[bytes], monkeypatch: 
         size = urnn.format.matrix_bytes(rows, cols)
         return memoryview(data)[start : start + size], start + size
 
-    monkeypatch.setattr(urnn, "matrix", unchecked)
+    monkeypatch.setattr(urnn.program, "matrix", unchecked)
     monkeypatch.setattr(urnn.program, "matrix", unchecked)
     assert "IndexError after the load" in find_fault(files)
 

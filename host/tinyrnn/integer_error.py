@@ -5,7 +5,7 @@ Bit-exact says that all runtimes compute the same integers; this says whether th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,11 +115,17 @@ class Judge:
 
     def measure(self, network: Network) -> IntegerError:
         """The figures of a network of this model."""
+        return self.compare(self._run(network))
+
+    def shares_of(self, network: Network, names: Collection[str]) -> np.ndarray:
+        """Differences (M, O) as shares of the range over all sequences, of some sequences."""
+        chosen = np.isin(self._names(), list(names))
+        return self.shares(self._run(network))[chosen]
+
+    def _run(self, network: Network) -> list[np.ndarray]:
+        """The network's outputs that count, (M, O) of each batch."""
         twin = Twin(network)
-        got = [
-            counting(twin.values(twin.run(network.raw(x))[0]), lengths, self.when) for _, x, lengths in self.batches
-        ]
-        return self.compare(got)
+        return [counting(twin.values(twin.run(network.raw(x))[0]), lengths, self.when) for _, x, lengths in self.batches]
 
     def shares(self, got: list[np.ndarray]) -> np.ndarray:
         """Differences (M, O) as shares of the range."""
@@ -169,11 +175,7 @@ class Judge:
 
     def hardest(self, network: Network, most: int) -> Judge:
         """The same for the sequences on which the network is furthest off, `most` of them."""
-        twin = Twin(network)
-        got = [
-            counting(twin.values(twin.run(network.raw(x))[0]), lengths, self.when) for _, x, lengths in self.batches
-        ]
-        share = self.shares(got).max(axis=1)
+        share = self.shares(self._run(network)).max(axis=1)
         amount: dict[str, float] = {}
         for name, value in zip(self._names(), share.tolist(), strict=True):
             amount[name] = max(amount.get(name, 0.0), value)
@@ -184,8 +186,9 @@ class Judge:
     def by_layer(self, network: Network, bits: Sequence[int]) -> list[float]:
         """The mean share of the error with the layers from k on in float, k = 0 (all of them) .. number of layers (none).
 
-        For k = 0 only the inputs are integers. bits: the fraction bits of what each layer gives. The model has a layer for each of the network's, so it is one of
-        FloatModel.folded(). Last of all comes the network itself, whose head is in integers too.
+        For k = 0 only the inputs are integers. bits: the fraction bits of what each layer gives. The model has a layer for
+        each of the network's, so it is one of FloatModel.folded(). Last of all comes the network itself, whose head is in
+        integers too.
         """
         layers = self.model.layers
         twin = Twin(network)

@@ -69,7 +69,7 @@ def _matvec(bounds: Bounds, step: Step) -> None:
     bounds.check(total, step.section, "the accumulator")
     shift = matrix.shift.astype(np.int64)
     # Shifts round down: a negative sum may end one further from zero
-    after = (total >> shift) + 1
+    after = (total >> shift) + (shift > 0)
     bounds.set(step.c, step.n, np.where(total <= ACTIVATION_MAX << shift, np.minimum(after, ACTIVATION_MAX), after))
 
 

@@ -64,12 +64,12 @@ class Measured:
         if self.fault is None:
             return None
         error = self.error
-        cure = (
-            "it may not matter for your inputs: give a recording of them with --data, which is then measured instead"
-            if error.source != RECORDING
-            else "expected less: try another cell or seed, or train with weight decay"
+        tried = "finer weights and other ranges of the states were tried and help no further"
+        cure = "; give a recording of your inputs with --data: the ranges are then theirs" * (error.source != RECORDING)
+        return (
+            f"the integers are off by {100 * error.largest_share:.3g} % of the range on '{error.worst}'; "
+            f"{self.fault} is at fault; {tried}{cure}"
         )
-        return f"the integers are off by {100 * error.largest_share:.3g} % of the range on '{error.worst}'; {self.fault} is at fault; {cure}"
 
 
 def measured(model: FloatModel) -> Measured:

@@ -74,7 +74,8 @@ class Nearness:
 
     def to_bytes(self) -> bytes:
         equal = math.nan if self.equal_share is None else self.equal_share
-        return struct.pack("<3fI", self.largest_share, self.mean_share, equal, 2 * min(self.outputs, 0x7FFFFFFF) + self.recorded)
+        count = 2 * min(self.outputs, 0x7FFFFFFF) + self.recorded
+        return struct.pack("<3fI", self.largest_share, self.mean_share, equal, count)
 
     @staticmethod
     def from_bytes(data: memoryview) -> Nearness | None:

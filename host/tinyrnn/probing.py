@@ -107,6 +107,7 @@ def settled(model: FloatModel) -> tuple[dict[str, np.ndarray], tuple[Reach, ...]
         steps = min(2 * steps, LAST_STEPS)
         found = sequences(model, steps)
         before, reach = reach, reach_over(model, list(found.values()))
-        if all((after.state <= GROWTH * old.state + SETTLED * after.state.max()).all() for old, after in zip(before, reach, strict=True)):
+        states = [(old.state, new.state) for old, new in zip(before, reach, strict=True)]
+        if all((new <= GROWTH * old + SETTLED * new.max()).all() for old, new in states):
             break
     return found, reach

@@ -88,7 +88,7 @@ def quantized(model: FloatModel, fine: Mapping[str, Collection[int]] = MappingPr
 
 def input_steps(model: FloatModel, network: Network) -> np.ndarray:
     """How many steps of the raw integers one standard deviation of each channel is, (C,)."""
-    # A network without a normalisation of its own says nothing of its inputs' deviation: a quarter of their range stands for it
+    # Without a normalisation of its own a network does not tell its inputs' deviation: a quarter of the range stands for it
     plain = not model.mean.any() and (model.std == 1).all()
     deviation = (model.calibration.maximum - model.calibration.minimum) / 4 if plain else model.std
     steps: np.ndarray = deviation * 2.0 ** network.input_exponents.astype(np.float64)

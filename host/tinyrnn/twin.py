@@ -7,6 +7,7 @@ here: the law keeps every partial sum below 2^30 < 2^53.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from urnn import program as codes
@@ -91,7 +92,7 @@ class Twin:
         """As run(): what each layer gives to the next or to the head after every step, (B, T, units) of each."""
         steps = self.program.steps
         # What a layer gives is what the first step of the next section reads
-        firsts = [step for before, step in zip(steps, steps[1:], strict=False) if before.section != step.section]
+        firsts = [step for before, step in pairwise(steps) if before.section != step.section]
         spans = []
         for cell, step in zip(self.network.cells, firsts[-len(self.network.cells) :], strict=True):
             assert isinstance(step.b, Span), "a layer begins with a product or a norm of what it is given"

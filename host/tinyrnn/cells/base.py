@@ -134,7 +134,8 @@ class Given:
             raise ModelError(f"{what}: nothing is known of its range; expected a model with calibration")
         seen = (self.reach.ih if name == "W" else self.reach.hh)[part]
         reach = float((seen + np.abs(offset)).max())
-        return normalised(what, weight, offset, gain, bias, cell.norm.eps, self.bits, self.out, reach, self.fine.get(what, ()))
+        fine = self.fine.get(what, ())
+        return normalised(what, weight, offset, gain, bias, cell.norm.eps, self.bits, self.out, reach, fine)
 
     def extra(self, part: slice, most: int) -> int:
         """k: the states of this part of the reach get the range +-2^k, 0..most."""

@@ -40,12 +40,13 @@ def show(model: FloatModel, found: Measured) -> None:
     steps = found.input_steps
     if steps:
         name, count = min(steps.items(), key=lambda item: item[1])
-        few = len(steps) > 1
-        print(f"inputs: one deviation{f' of {name}' if few else ''} is {f'{count:.0f}' if count >= 100 else f'{count:.3g}'} steps of the integer input" + ", the fewest" * few)
+        many = len(steps) > 1
+        number = f"{count:.0f}" if count >= 100 else f"{count:.3g}"
+        print(f"inputs: one deviation{f' of {name}' * many} is {number} steps of the integer input{', the fewest' * many}")
         if found.few_steps:
             print(
-                f"warning: {', '.join(found.few_steps)}: fewer than {found.FEW} steps in a deviation lose the signal; subtract "
-                "the offset from the values before they are recorded and before they are given to step()"
+                f"warning: {', '.join(found.few_steps)}: fewer than {found.FEW} steps in a deviation may lose the signal; "
+                "subtract the offset from the values before they are recorded and before they are given to step()"
             )
     for product, rows in found.finer.items():
         print(f"{product}: {len(rows)} of its rows have weights of 15 bits, for 8 were not enough")

@@ -37,7 +37,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--float",
         metavar="MODEL.pt",
-        help="the float model, to measure how near the integers are (default: MODEL.pt beside MODEL.urnn, where it is the source)",
+        help="the float model, to measure how near the integers are (default: MODEL.pt beside MODEL.urnn, if it is there)",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
@@ -95,8 +95,10 @@ def _show_nearness(network: Network, args: argparse.Namespace) -> None:
     beside = Path(args.model).with_suffix(".pt")
     path = args.float or (beside if beside.is_file() else None)
     if path is None:
-        said = network.nearness or f"not known; give the float model with --float, or put it beside the file as {beside.name}"
-        print(f"integers against float, when it was quantized: {said}" if network.nearness else f"integers against float: {said}")
+        if network.nearness:
+            print(f"integers against float, when it was quantized: {network.nearness}")
+        else:
+            print(f"integers against float: not known; give the float model with --float, or as {beside.name} beside it")
         return
     try:
         print(f"{path}: {measure(floatmodel.load(path), network, _test_set(args))}")

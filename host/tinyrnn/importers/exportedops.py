@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from tinyrnn.floatlayers import BatchNorm, Embedding, LayerNorm
-from tinyrnn.importers.exportedcells import cell_step, flow_of, recurrent_layers, select, stacked
-from tinyrnn.importers.exportedfile import Name, Node
-from tinyrnn.importers.flow import Flow, LayoutError
-from tinyrnn.importers.source import Activation, Affine, Dense, Step, refuse
-
-LARGEST = 1 << 22  # numbers of a tensor of zeros
+from tinyrnn.errors import ModelError
+from tinyrnn.importers.exportedcall import FROM_SHAPE, RANDOM, Folder, tensor_of, value_of
+from tinyrnn.importers.exportedcells import Layers, StepOf, cell_step, flow_of, recurrent_layers
+from tinyrnn.importers.exportedfile import Name, Node, names_in
+from tinyrnn.importers.exportedjoin import arithmetic, form_of, is_constant, joined_of
+from tinyrnn.importers.exportedlayers import BENT, WEIGHTED, Unusable, flow_results
+from tinyrnn.importers.exportedread import settled
+from tinyrnn.importers.exportedshapes import SHAPES, pieces, span_of, take
+from tinyrnn.importers.exportedterms import Term, function, reshaped, through
+from tinyrnn.importers.flow import Flow, InitialState, LayoutError
+from tinyrnn.importers.source import Activation, Dense, refuse
 
 LAYERED = {"gru.input": "gru", "lstm.input": "lstm", "rnn_tanh.input": "tanh", "rnn_relu.input": "relu"}
 
@@ -25,160 +29,245 @@ CELLS = {
     "rnn_relu_cell.default": "relu",
 }
 
-CURES = {
-    "conv": "expected a network of recurrent layers without convolution",
-    "attention": "expected a network of recurrent layers without attention",
-    "mean": "expected the last step, y[:, -1], instead of an average over time",
-    "cat": "expected one path through the layers",
-    "add.Tensor": "expected one path through the layers, no residual sum of two",
-    "gelu": "expected relu, tanh or sigmoid",
-}
+# what leaves the data as they are: copies, conversions of the type, dropout
+SAME = {"clone", "contiguous", "alias", "detach", "to", "_to_copy", "type_as", "dropout", "feature_dropout", "alpha_dropout",
+        "native_dropout", "lift_fresh_copy", "lift_fresh", "requires_grad", "positive"}  # fmt: skip
+SPLITS = {"split", "split_with_sizes", "chunk", "unsafe_chunk", "unsafe_split", "tensor_split"}
+ARITHMETIC = ("add", "sub", "mul", "div", "rsub", "neg", "true_divide", "multiply", "subtract", "divide", "negative")
+PLAINLY = {"true_divide": "div", "multiply": "mul", "subtract": "sub", "divide": "div", "negative": "neg",
+           "special_softmax": "softmax", "_softmax": "softmax", "_log_softmax": "log_softmax",
+           "special_log_softmax": "log_softmax", "special_expit": "sigmoid"}  # fmt: skip
 
 
-def walk(nodes: Sequence[Node], values: dict[str, Any]) -> dict[str, Any]:
-    """Every node's results in terms of the input."""
+def walk(
+    nodes: Sequence[Node], values: dict[str, Any], needed: Collection[str], starts: dict[str, object]
+) -> tuple[dict[str, Any], set[str]]:
+    """Every node's results in terms of the input, and the names of those that torch may only compute within bounds.
+
+    These are constants, and what cannot be imported. needed: the values that must be found; others that cannot be imported
+    are Unusable. starts: gets for each initial state that is an input the tag of the last state that belongs to it.
+    """
     values = dict(values)
+    bounded: set[str] = set()
+    fold = Folder()
+    used = set(needed).union(*(names_in(item) for node in nodes for _, item in node.inputs.values()))
     for node in nodes:
-        results = _apply(node, {name: value_of(values, item[1]) for name, item in node.inputs.items()})
+        try:
+            names = {name for _, item in node.inputs.values() for name in names_in(item)}
+            if all(is_constant(values[name]) for name in names):
+                results = _folded(node, values, names, fold)
+                bounded |= set(node.outputs)
+                if node.mutates:  # who names it by its old name sees the change
+                    values.update((name, results[0]) for name in names_in(node.inputs["self"][1]))
+            elif node.mutates and not used.intersection(node.outputs):
+                cure = "expected a new tensor, torch.cat or torch.stack of the parts"
+                raise refuse(node.name, f"changes a part of the data in place (torch's {node.operator})", cure)
+            else:
+                results = _apply(node, {key: value_of(values, item[1]) for key, item in node.inputs.items()}, fold, starts)
+        except ModelError as error:
+            text = str(error)
+            if text.startswith(f"{node.name}: "):
+                error = type(error)(f"{node.name}{node.where}{text[len(node.name) :]}")
+            if not node.mutates and not any(output in needed for output in node.outputs):
+                results = [Unusable(error)] * len(node.outputs)
+                bounded |= set(node.outputs)
+            else:
+                raise error from None
         values.update(zip(node.outputs, results, strict=False))
-    return values
+    return values, bounded
 
 
-def value_of(values: dict[str, Any], argument: Any) -> Any:
-    if isinstance(argument, Name):
-        return values[argument.name]
-    if isinstance(argument, list):
-        return [value_of(values, item) for item in argument]
-    return argument
+def _folded(node: Node, values: dict[str, Any], names: set[str], fold: Folder) -> list[Any]:
+    if node.operator in ("dropout", "feature_dropout") and not (node.inputs.get("train") or (None, False))[1]:
+        return [value_of(values, node.inputs["input"][1])]
+    given = {n: tensor_of(values[n]) if isinstance(values[n], np.ndarray) else values[n] for n in names}
+    return [r.numpy() if hasattr(r, "numpy") else r for r in fold(node, given)]
 
 
-def _apply(node: Node, given: dict[str, Any]) -> list[Any]:
+def _apply(node: Node, given: dict[str, Any], fold: Folder, starts: dict[str, object]) -> list[Any]:
     """The results of one node. Raises ModelError, naming it, for an operator that has no place here."""
     name, target = node.name, node.target
-    x = given.get("self", given.get("input"))
+    for value in given.values():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, Unusable):
+                raise item.error
     if target in LAYERED:
-        return recurrent_layers(name, LAYERED[target], given)
+        return recurrent_layers(name, LAYERED[target], given | {"input": _whole(given["input"], name)}, starts)
     if target in CELLS:
-        return cell_step(node, CELLS[target], given)
-    if target == "zeros.default":
-        size = [int(n) for n in given["size"]]
-        if int(np.prod(size, dtype=object)) > LARGEST or min(size, default=0) < 0:
-            raise refuse(name, f"makes zeros of shape {size}", "expected an initial state")
-        return [np.zeros(size)]
-    if target == "sym_size.int":
-        return [flow_of(x, name).shape[given["dim"]]]
-    if target in ("select.int", "unbind.int"):
-        return select(name, target, x, given)
-    if target == "stack.default":
-        return [stacked(name, given)]
-    if target in ("clone.default", "contiguous.default", "alias.default", "detach.default", "dropout.default", "to.dtype",
-                  "feature_dropout.default", "detach_.default"):  # fmt: skip
-        if target.endswith("dropout.default") and given.get("train"):
+        settle = {key: settled(v, name) if isinstance(v, Term) else v for key, v in given.items()}
+        return cell_step(node, CELLS[target], settle, starts)
+    operator = node.operator.rstrip("_") if node.mutates else node.operator
+    operator = PLAINLY.get(operator, operator)
+    if operator in RANDOM:
+        raise refuse(name, f"makes numbers by chance (torch's {node.operator})", "expected what depends on the input")
+    key = "indices" if operator == "embedding" else "tensors" if "tensors" in given else (
+        "self" if "self" in given else "mat1" if "mat1" in given else "input")  # fmt: skip
+    key = "mat1" if operator in ("addmm", "baddbmm") and not isinstance(given.get("self"), Flow) else key
+    x = given.get(key)
+    if operator in ("sym_size", "sym_numel", *FROM_SHAPE):
+        return _sizes(node, operator, x, given, fold)
+    if isinstance(x, InitialState):
+        return _of_state(node, operator, x)
+    if operator in ("stack", "cat", "concat", "concatenate", "hstack", "column_stack"):
+        if operator == "stack" and len(given["tensors"]) == 1:
+            alone = replace(node, target="unsqueeze.default")
+            return _on_flow(alone, "unsqueeze", "self", given["tensors"][0], {"dim": given.get("dim", 0)})
+        return [joined_of(name, operator, given)]
+    if operator in SAME:
+        if operator.endswith("dropout") and given.get("train"):
             raise refuse(name, "drops out, the program was exported for training", "export it after model.eval()")
-        return [x]
-    flow = flow_of(given["indices"] if target == "embedding.default" else x, name)
-    if target in ("linear.default", "embedding.default", "layer_norm.default", "batch_norm.default"):
-        return [_weighted(name, target, flow, given)]
-    if target in ("relu.default", "relu_.default", "tanh.default"):
-        return [flow.then(Step(name, Activation("relu" if "relu" in target else "tanh")))]
-    if target == "sigmoid.default":
-        return [flow.then(Step(name, Activation("sigmoid")))]
-    if target in ("softmax.int", "log_softmax.int", "argmax.default"):
-        kind = target.split(".")[0]
-        dim = given["dim"]
-        if dim is None:
-            raise refuse(name, "argmax over everything", "expected argmax(dim=-1)")
-        ended = flow.end(kind, dim, name)
-        if kind != "argmax":
-            return [ended]
-        axis = flow.axis(dim, name)
-        axes = (*flow.axes[:axis], *(((),) if given.get("keepdim") else ()), *flow.axes[axis + 1 :])
-        return [replace(ended, axes=axes)]
-    if target in ("transpose.int", "permute.default", "t.default"):
-        rank = len(flow.axes)
-        order = list(range(rank))
-        if target == "permute.default":
-            order = [flow.axis(d, name) for d in given["dims"]]
-        else:
-            a, b = (flow.axis(d, name) for d in (given.get("dim0", 0), given.get("dim1", 1)))
-            order[a], order[b] = order[b], order[a]
-        return [flow.transpose(order, name)]
-    if target in ("view.default", "reshape.default", "_unsafe_view.default"):
-        return [flow.reshape(given["size"] if "size" in given else given["shape"], name, keep_zero=False)]
-    if target in ("squeeze.dim", "squeeze.dims", "squeeze.default"):
-        dim = given.get("dim")
-        ones = None if dim is None else [d for d in (dim if isinstance(dim, list) else [dim]) if flow.shape[d] == 1]
-        return [flow.squeeze(ones, name)]
-    if target == "unsqueeze.default":
-        return [flow.unsqueeze([given["dim"]], name)]
-    if target == "slice.Tensor":
-        stop = given.get("end")
-        return [
-            flow.cut(
-                given.get("dim", 0), given.get("start") or 0, 2**31 if stop is None else stop, given.get("step", 1), name
-            )
-        ]
-    if target in ("add.Tensor", "sub.Tensor", "mul.Tensor", "div.Tensor"):
-        return [_affine(name, target, flow, given)]
-    cure = next((text for word, text in CURES.items() if word in target), "expected RNN, LSTM, GRU, their cells, Linear, "
-                "Embedding, LayerNorm, BatchNorm1d and what lies between them")  # fmt: skip
-    raise refuse(name, f"is torch's {target}, which cannot be imported", cure)
+        return [x] * len(node.outputs)
+    if operator in ("select", "unbind", *SPLITS):
+        return _cut(node, operator, x, given)
+    if operator == "topk" and given.get("k") == 1 and given.get("largest", True):
+        chosen = given | {"keepdim": True, "dim": given.get("dim", -1)}
+        return [Unusable(refuse(name, "takes the largest value of all classes", "expected the class, topk(1)[1]")),
+                *_apply(replace(node, target="argmax.default"), chosen, fold, starts)]  # fmt: skip
+    if operator == "max" and "dim" in given:
+        cure = "expected the class, torch.max(y, 1)[1], or the values of all classes"
+        largest = Unusable(refuse(name, "takes the largest value of all classes", cure))
+        return [largest, *_apply(replace(node, target="argmax.default"), given, fold, starts)]
+    if operator in ARITHMETIC:
+        return [arithmetic(name, operator, given)]
+    if operator == "slice" and isinstance(x, Flow) and x.axes[x.axis(given.get("dim", 0), name)] == ("T",):
+        return [_time_slice(x, given, name)]
+    return _on_flow(node, operator, key, x, given)
 
 
-def _weighted(name: str, target: str, flow: Flow, given: dict[str, Any]) -> Flow:
-    weight, bias = given.get("weight"), given.get("bias")
-    if any(a is not None and not isinstance(a, np.ndarray) for a in (weight, bias)):
-        raise refuse(name, "takes weights that depend on the input", "expected parameters")
-    weight, bias = (None if a is None else a.astype(np.float64) for a in (weight, bias))
-    if target == "embedding.default":
-        made = Embedding(_matrix(name, weight))
-        return replace(flow.then(Step(name, made), made.units), axes=(*flow.axes, ("F",)))
-    axis = flow.feature_axis(name)
-    if target == "linear.default":
-        weight = _matrix(name, weight)
-        if axis != len(flow.axes) - 1:
-            raise LayoutError(f"{name}: works on the last of the axes {flow.letters}; expected the features (F) there")
-        after = flow.then(Step(name, Dense(weight, np.zeros(len(weight)) if bias is None else bias)), len(weight))
-        return replace(after, axes=(*flow.axes[:-1], ("F",)))
-    ones, zeros = np.ones(flow.features), np.zeros(flow.features)
-    if target == "layer_norm.default":
-        if list(given["normalized_shape"]) != [flow.features] or axis != len(flow.axes) - 1:
-            raise LayoutError(f"{name}: normalises over {given['normalized_shape']}; expected the features (F) alone")
-        made_norm = LayerNorm(
-            ones if weight is None else weight, zeros if bias is None else bias, float(given.get("eps", 1e-5))
-        )
-        return flow.then(Step(name, made_norm))
-    if given.get("training") or given.get("running_mean") is None:
-        raise refuse(name, "normalises by the batch at hand", "export it after model.eval(), with running statistics")
-    if axis != 1:
-        raise LayoutError(f"{name}: works on axis 1 of {flow.letters}; expected the features (F) there")
-    mean, var = (np.asarray(given[key], np.float64) for key in ("running_mean", "running_var"))
-    batchnorm = BatchNorm(
-        ones if weight is None else weight, zeros if bias is None else bias, mean, var, float(given["eps"])
-    )
-    return flow.then(Step(name, batchnorm))
+def _whole(value: Any, name: str) -> Any:
+    return settled(value, name) if isinstance(value, Term) else value
 
 
-def _matrix(name: str, weight: Any) -> np.ndarray:
-    if not isinstance(weight, np.ndarray) or weight.ndim != 2:
-        raise refuse(name, "has no matrix of weights", "export it again")
-    return weight.astype(np.float64)
+def _on_flow(node: Node, operator: str, key: str, x: Any, given: dict[str, Any]) -> list[Any]:
+    """An operator on the data themselves: of the sequence, of one step of it, of a term of a loop."""
+    name = node.name
+    if isinstance(x, Layers) and operator in SHAPES:
+        return [_of_layers(x, operator, given, name)]
+    if isinstance(x, Term):
+        changed = _of_term(name, operator, x, given)
+        if changed is not None:
+            return [changed]
+        x = settled(x, name)
+    if isinstance(x, StepOf) and not x.memory:
+        results = flow_results(node, operator, x.flow, given | {key: x.flow})
+        return [replace(x, flow=r) if isinstance(r, Flow) else r for r in results]
+    if isinstance(x, list):
+        x = next((item for item in x if isinstance(item, (Flow, StepOf, Layers))), None)
+    return flow_results(node, operator, flow_of(x, name), given)
 
 
-def _affine(name: str, target: str, flow: Flow, given: dict[str, Any]) -> Flow:
-    """x with a constant number or vector of features: a normalisation."""
-    other = given["other"]
-    if not isinstance(other, (int, float, np.ndarray)) or given.get("alpha", 1) != 1:
-        raise refuse(name, f"combines two paths ({target})", "expected one path through the layers, no residual")
-    value = np.asarray(other, np.float64)
-    if flow.feature_axis(name) != len(flow.axes) - 1 or value.size not in (1, flow.features) or value.shape[-1:] not in (
-        (), (1,), (flow.features,)):  # fmt: skip
-        raise refuse(name, f"combines the data with shape {value.shape}", "expected one number for each feature")
-    value = np.broadcast_to(value.reshape(-1), flow.features).copy()
-    ones, zeros = np.ones(flow.features), np.zeros(flow.features)
-    made = {"add": (ones, value), "sub": (ones, -value), "mul": (value, zeros)}.get(target.split(".")[0])
-    if made is None:
-        if not value.all():
-            raise refuse(name, "divides by zero", "export it again")
-        made = (1 / value, zeros)
-    return flow.then(Step(name, Affine(*made)))
+def _sizes(node: Node, operator: str, x: Any, given: dict[str, Any], fold: Folder) -> list[Any]:
+    """Sizes of the data, and constants of their shape."""
+    import torch
+
+    flow = form_of(x, node.name)
+    if operator == "sym_size":
+        return [flow.shape[flow.axis(given["dim"], node.name)]]
+    if operator == "sym_numel":
+        return [int(np.prod(flow.shape))]
+    shape = torch.zeros(()).expand(flow.shape)
+    names = dict.fromkeys(names_in(node.inputs["self"][1]), shape)
+    rest = {n: given[key] for key, item in node.inputs.items() if key != "self" for n in names_in(item[1])}
+    if "size" in given:  # sizes that are themselves symbolic
+        many = node.inputs["size"][1]
+        rest |= {i.name: v for i, v in zip(many, given["size"], strict=True) if isinstance(i, Name)}
+    return [r.numpy() for r in fold(node, names | rest)]
+
+
+def _of_state(node: Node, operator: str, state: InitialState) -> list[Any]:
+    """An initial state on its way to its layer: moved and cut only."""
+    if operator in SHAPES or operator in SAME or operator in SPLITS or operator in ("select", "unbind"):
+        return [state] * len(node.outputs)
+    raise refuse(node.name, f"changes the initial state {state.name} (torch's {operator})",
+                 "expected the state as it is given back")  # fmt: skip
+
+
+def _of_layers(x: Layers, operator: str, given: dict[str, Any], name: str) -> Any:
+    """Axes of several layers' last states."""
+    if operator in ("slice", "narrow", "index_select", "index", "gather", "flip"):
+        axis = given.get("dim", 0)
+        if operator == "slice":
+            span = span_of(x.form, given, name)
+            return x if len(span) == x.form.shape[x.form.axis(axis, name)] else x.take(list(span), axis, True, name)
+        if operator == "index_select" and isinstance(given["index"], np.ndarray):
+            return x.take([int(i) for i in given["index"].reshape(-1)], axis, True, name)
+        return SHAPES[operator](x.as_flow(name), given, name)
+    return replace(x, form=SHAPES[operator](x.form, given, name))
+
+
+def _of_term(name: str, operator: str, x: Term, given: dict[str, Any]) -> Term | None:
+    """What a term of a loop becomes; None where only a layer's output has a meaning."""
+    if operator in ("relu", "tanh", "sigmoid"):
+        return function(x, operator)
+    if operator in SHAPES and operator not in ("index", "gather"):
+        form = SHAPES[operator](x.form, given, name)
+        for step in form.steps:
+            assert isinstance(step.what, Dense)
+            x = through(x, step.what.weight, step.what.bias)
+        return reshaped(x, form)
+    if operator in ("linear", "addmm", "mm", "matmul", "bmm"):
+        flow = WEIGHTED[operator](name, x.form, given)
+        (step,) = flow.steps
+        assert isinstance(step.what, Dense)
+        return replace(through(x, step.what.weight, step.what.bias), form=replace(flow, steps=()))
+    if operator in BENT and operator in ("clamp", "clamp_min", "threshold"):
+        steps = BENT[operator](name, x.form, given).steps
+        if len(steps) == 1 and steps[0].what == Activation("relu"):
+            return function(x, "relu")
+    return None
+
+
+def _time_slice(flow: Flow, given: dict[str, Any], name: str) -> Any:
+    """x[:, i:i+1] is a step of a loop; x[:, :] is all."""
+    axis = flow.axis(given.get("dim", 0), name)
+    span = span_of(flow, given, name)
+    if len(span) == 1 and flow.time > 1 and not flow.last:
+        return StepOf(replace(flow, axes=(*flow.axes[:axis], (), *flow.axes[axis + 1 :])), span[0], len(flow.steps))
+    return SHAPES["slice"](flow, given, name)
+
+
+def _cut(node: Node, operator: str, x: Any, given: dict[str, Any]) -> list[Any]:
+    """select(), unbind(), split(), chunk(): one index of an axis, or pieces of it."""
+    name, dim = node.name, given.get("dim", 0)
+    keep = operator in SPLITS
+    form = form_of(x, name)
+    axis = form.axis(dim, name)
+    length = form.shape[axis]
+    if keep:
+        spans = pieces(form, axis, operator, given, name)
+    else:
+        places = [given["index"] % length if length else 0] if operator == "select" else range(length)
+        spans = [range(i, i + 1) for i in places]
+        if operator == "select" and not -length <= given["index"] < length:
+            raise refuse(name, f"takes index {given['index']} of an axis of {length}", "export the model again")
+    results: list[Any] = []
+    for span in spans:
+        try:
+            results.append(_piece(x, form, axis, span, keep, name))
+        except LayoutError:
+            raise
+        except ModelError as error:
+            if len(spans) == 1:
+                raise
+            results.append(Unusable(error))
+    return results
+
+
+def _piece(x: Any, form: Flow, axis: int, span: range, keep: bool, name: str) -> Any:
+    if isinstance(x, Layers):
+        return x if len(span) == form.shape[axis] and keep else x.take(list(span), axis, keep, name)
+    if isinstance(x, Term):
+        taken = take(x.form, axis, span, keep, name)
+        for step in taken.steps:
+            assert isinstance(step.what, Dense)
+            x = through(x, step.what.weight, step.what.bias)
+        return reshaped(x, taken)
+    if isinstance(x, StepOf):
+        if x.memory:
+            return x
+        return replace(x, flow=take(x.flow, axis, span, keep, name))
+    flow = form
+    if flow.axes[axis] == ("T",) and not flow.last and len(span) == 1 and (flow.time > 1 or not keep):
+        axes = (*flow.axes[:axis], *((),) * keep, *flow.axes[axis + 1 :])
+        return StepOf(replace(flow, axes=axes), span[0], len(flow.steps))
+    return take(flow, axis, span, keep, name)

@@ -1,74 +1,85 @@
-"""A torch.export program run node by node in torch: what an import is compared with."""
+"""A torch.export program run node by node in torch: what an import is compared with, in one go or as a stream."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tinyrnn.importers.exportedfile import FLOATS, Node
-from tinyrnn.importers.exportedops import LARGEST, value_of
+from tinyrnn.errors import TinyrnnError
+from tinyrnn.importers.exportedcall import LARGEST, Folder, call, tensor_of
+from tinyrnn.importers.exportedfile import Node, names_in
 from tinyrnn.importers.flow import Flow
 from tinyrnn.importers.source import refuse
 
 
+@dataclass(frozen=True)
 class Runner:
-    """The program itself, node by node in torch, float64."""
+    """The program itself, float64. Called: x (B, T, C) -> (B, T, O), or (B, O) where only the last step is answered."""
 
-    def __init__(
-        self,
-        nodes: Sequence[Node],
-        weights: dict[str, np.ndarray],
-        data: str,
-        answer: str,
-        start: Flow,
-        flow: Flow,
-        states: Sequence[str],
-        meta: dict[str, Any],
-    ) -> None:
-        """meta: the description of every tensor of the graph."""
-        self.nodes, self.weights, self.data, self.answer, self.start, self.flow = nodes, weights, data, answer, start, flow
-        self.states = {name: [int(n["as_int"]) if "as_int" in n else None for n in meta[name]["sizes"]] for name in states}
-        self.whole = meta[data]["dtype"] not in FLOATS
+    nodes: Sequence[Node]
+    weights: dict[str, np.ndarray]
+    data: str  # the input that is the sequence
+    answer: str  # the output that counts
+    start: Flow  # the input's axes
+    flow: Flow  # the answer's axes
+    states: dict[str, list[int | None]]  # initial states that are inputs: their sizes, None for the batch
+    feeds: dict[str, str]  # the output that goes back into each of them
+    whole: bool  # the input holds whole numbers
+    bounded: frozenset[str]  # values that are computed within bounds: constants, and what cannot be imported
+    every: bool  # the answer is one for each step
+    piece: int  # steps of one run within a stream
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self._answer(x, self._zeros(len(x)))[0]
+
+    def stream(self, x: np.ndarray) -> np.ndarray:
+        """Piece by piece, each from the states that the one before gave; answers as of the pieces, one after the other."""
+        states = self._zeros(len(x))
+        answers = []
+        for start in range(0, x.shape[1], self.piece):
+            y, values = self._answer(x[:, start : start + self.piece], states)
+            answers.append(y if y.ndim == 3 else y[:, None])
+            for name, output in self.feeds.items():
+                if output not in values:
+                    raise refuse(name, f"is handed back as {output}, which cannot be computed here",
+                                 "expected each layer's last state as it is: return y, h_n")  # fmt: skip
+                states[name] = values[output].reshape(states[name].shape)
+        return np.concatenate(answers, axis=1)
+
+    def _zeros(self, batch: int) -> dict[str, Any]:
         import torch
 
-        batch, time = x.shape[:2]
-        values: dict[str, Any] = {
-            name: torch.from_numpy(a.astype(np.float64) if a.dtype.kind == "f" else a) for name, a in self.weights.items()
-        }
         for name, sizes in self.states.items():
             if int(np.prod([n or batch for n in sizes], dtype=object)) > LARGEST:
                 raise refuse(name, f"is an initial state of shape {sizes}", "export it again")
-            values[name] = torch.zeros([n or batch for n in sizes], dtype=torch.float64)
+        return {name: torch.zeros([n or batch for n in sizes], dtype=torch.float64) for name, sizes in self.states.items()}
+
+    def _answer(self, x: np.ndarray, states: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        import torch
+
+        batch, time = x.shape[:2]
+        values: dict[str, Any] = {name: tensor_of(a).clone() for name, a in self.weights.items()} | states
         order = ["BTF".index(axis[0]) for axis in self.start.axes]
         missing = [i for i in range(3) if i not in order]
         moved = np.ascontiguousarray(x.transpose(order + missing).reshape([x.shape[i] for i in order]))
-        values[self.data] = torch.from_numpy(moved.astype(np.int64) if self.whole else moved)
-        with torch.no_grad():
-            for node in self.nodes:
-                self._run(node, values)
-        return self.flow.arrange(values[self.answer].numpy(), batch, time, self.answer)
-
-    def _run(self, node: Node, values: dict[str, Any]) -> None:
-        import torch
-
-        given = {}
-        for key, (kind, argument) in node.inputs.items():
-            if kind in ("as_device", "as_layout", "as_memory_format") or key == "pin_memory":
-                continue
-            if kind == "as_scalar_type":
-                given[key] = torch.float64 if argument in FLOATS else torch.int64
+        values[self.data] = torch.from_numpy(moved.astype(np.int64) if self.whole else moved.copy())
+        fold = Folder()
+        for node in self.nodes:
+            if node.outputs and self.bounded.issuperset(node.outputs):
+                names = {name for _, item in node.inputs.values() for name in names_in(item)}
+                if not names <= set(values):
+                    continue
+                try:
+                    results = fold(node, {name: values[name] for name in names})
+                except TinyrnnError:  # an operator that is not run here, or too much: nothing that the answer needs
+                    continue
+                if node.mutates:
+                    values.update((name, results[0]) for name in names_in(node.inputs["self"][1]))
             else:
-                given[key] = value_of(values, argument)
-        if node.target == "zeros.default":
-            given["dtype"] = torch.float64
-        if node.target == "sym_size.int":
-            result: Any = given["self"].shape[given["dim"]]
-        else:
-            operator, _, overload = node.target.partition(".")
-            result = getattr(getattr(torch.ops.aten, operator), overload)(**given)
-        results = result if isinstance(result, (tuple, list)) else [result]
-        values.update(zip(node.outputs, results, strict=False))
+                results = call(node, values)
+            values.update(zip(node.outputs, results, strict=False))
+        y = self.flow.arrange(values[self.answer].numpy(), batch, time, self.answer)
+        return (y[:, None] if self.every and y.ndim == 2 else y), values

@@ -185,8 +185,8 @@ def _range(parts: Parts, settings: Settings, notice: Callable[[str], None]) -> t
         names = settings.channels or _names(inputs, 0)
         taken = ", ".join(f"{names[c]} {narrow_low[c]:.4g} to {narrow_high[c]:.4g}" for c in np.flatnonzero(use))
         notice(
-            f"one --range of {low[0]:g} to {high[0]:g} for all {inputs} inputs is more than {WIDE:g} deviations of the network's "
-            f"own normalisation; 4 are taken: {taken}; give a pair for each input to choose others"
+            f"one --range of {low[0]:g} to {high[0]:g} for all {inputs} inputs is more than {WIDE:g} deviations of the "
+            f"network's own normalisation; 4 are taken: {taken}; give a pair for each input to choose others"
         )
     return np.where(use, narrow_low, low), np.where(use, narrow_high, high)
 

@@ -77,7 +77,7 @@ class Flow:
                 break
             found.append(axis)
         if len(found) < len(wanted) or atoms:
-            cure = "expected reshapes that keep batch, time and features apart; export with a dynamic batch and time axis"
+            cure = "expected reshapes that keep batch, time and features apart"
             raise refuse(name, f"reshapes {list(self.shape)} to {[int(n) for n in shape]}", cure)
         return replace(self, axes=tuple(found))
 
@@ -122,8 +122,13 @@ class Flow:
             return self
         if len(taken) == 1:
             return self.pick(axis, taken[0], name, keep=True)
-        cure = f"expected all of it, or the last step y[:, -1]; {UNROLLED}"
-        raise refuse(name, f"slices steps {start} to {stop} by {stride} out of {length}", cure)
+        if self.axes[axis] == ("F",):
+            cure = "expected all of them: the first layer's weights decide which count"
+            raise refuse(name, f"takes {len(taken)} of {length} features", cure)
+        if stride < 0:
+            raise refuse(name, "turns a sequence round", "a stream has no future: train it in the forward direction")
+        seen = f"slices steps {taken.start} to {taken.stop} by {stride} out of {length}"
+        raise refuse(name, seen, "expected all of it, or the last step y[:, -1]")
 
     def feature_axis(self, name: str) -> int:
         """The axis of features alone. Raises LayoutError."""

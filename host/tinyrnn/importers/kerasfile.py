@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from tinyrnn.errors import ModelError
 from tinyrnn.importers import guard
 
 DEEPEST = 40
+GROUPS = ("layers", "_layer_checkpoint_dependencies")  # of a .keras file; the latter of TensorFlow 2.12 and 2.13
 MOST = 10_000  # objects of an HDF5 file
 
 
@@ -54,7 +55,21 @@ def _model(path: Path, config: Any) -> Mapping[str, Any]:
     if config.get("class_name") not in ("Sequential", "Functional", "Model"):
         cure = "expected a Sequential or functional model: build one from its layers and save that"
         raise ModelError(f"{path}: is a model of the class {config.get('class_name')!s:.60}; {cure}")
-    return config
+    return cast("Mapping[str, Any]", _plain(config))
+
+
+def _plain(value: Any) -> Any:
+    """The description with one spelling of lists: Keras writes tuples and TensorFlow's wrappers as objects."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        kind = value.get("class_name")
+        if kind in ("__tuple__", "ListWrapper", "TrackedList") and isinstance(value.get("items", value.get("config")), list):
+            return _plain(value.get("items", value.get("config")))
+        if kind in ("__numpy__", "__tensor__") and isinstance(value.get("config"), dict) and "value" in value["config"]:
+            return value["config"]["value"]
+        return {key: _plain(item) for key, item in value.items()}
+    return value
 
 
 def open_h5(data: bytes) -> Any:
@@ -115,6 +130,9 @@ def _dataset(path: Path, item: Any, where: str, size: int) -> int:
     bytes_said = int(np.prod(item.shape or (), dtype=object)) * item.dtype.itemsize if item.shape is not None else 0
     if item.is_virtual or plan.get_external_count():
         raise ModelError(f"{path}: {where:.80} has its numbers in another file; expected weights in the file itself")
+    if item.dtype == np.dtype("V2"):
+        cure = "expected float32: build the model in float32, load its weights and save that"
+        raise ModelError(f"{path}: {where:.80} is of type bfloat16; {cure}")
     if item.dtype.kind not in "fiubSO" or (item.dtype.kind == "O" and bytes_said > 4096):
         raise ModelError(f"{path}: {where:.80} is of type {item.dtype}; expected plain float weights")
     if bytes_said > size or (item.dtype.kind != "O" and item.id.get_storage_size() < bytes_said):
@@ -153,7 +171,8 @@ def arrays(file: KerasFile, layers: Mapping[str, str]) -> dict[str, list[np.ndar
             base = snake(kind)
             number = counts.get(base, 0)
             counts[base] = number + 1
-            group = root["layers"].get(f"{base}_{number}" if number else base) if "layers" in root else None
+            numbered: Any = next((root[key] for key in GROUPS if key in root), {})
+            group = numbered.get(f"{base}_{number}" if number else base)
             found[name] = _variables(group) if group is not None else []
     return found
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinyrnn.floatcells import GRU, LSTM, RNN
 from tinyrnn.floatlayers import BatchNorm, Embedding, LayerNorm
-from tinyrnn.importers.keraschain import LayerConfig
+from tinyrnn.importers.keraschain import RECURRENT, LayerConfig
 from tinyrnn.importers.source import ACTIVATIONS, TAILS, Activation, Affine, Dense, Options, as_float, refuse
 
 # What a layer's description may say to Keras: everything else (initializers, regularizers, ...) is left out
@@ -32,15 +32,15 @@ KEPT: dict[str, tuple[str, ...]] = {
     "Masking": ("mask_value",),
 }
 
-PASSING = ("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout")
+FUNCTION_MODULES = ("builtins", "keras.activations", "keras.src.activations", "keras.src.activations.activations")
 
-RECURRENT = ("SimpleRNN", "GRU", "LSTM")
+PASSING = ("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout")
 
 CURES = {
     "Bidirectional": "a stream has no future: train it in the forward direction",
     "Conv": "expected a network of recurrent layers without convolution",
     "Attention": "expected a network of recurrent layers without attention",
-    "Lambda": "code in a file is never run; expected layers that Keras has",
+    "Lambda": "code in a file is never run; expected layers that Keras has, or x[:, -1] without a Lambda",
     "Pooling": "expected the last step, return_sequences=False, instead of pooling",
     "Flatten": "expected the last step, return_sequences=False",
     "RepeatVector": "expected a network that answers as the data come",
@@ -69,8 +69,7 @@ def check_config(layer: LayerConfig, options: Options) -> None:
     }.items():
         if config.get(key):
             raise refuse(where, f"has {key}={config[key]!s:.30}", cure)
-    dtype = config.get("dtype")
-    policy = str(dtype.get("config", {}).get("name", "") if isinstance(dtype, dict) else dtype or "")
+    policy = policy_of(layer)
     if "int8" in policy or "int4" in policy or "float8" in policy:
         raise refuse(where, f"has the dtype {policy:.40}", "save the float model, tinyrnn quantizes it itself")
     if (layer.kind == "Masking" or config.get("mask_zero")) and not options.ignore_masking:
@@ -80,6 +79,15 @@ def check_config(layer: LayerConfig, options: Options) -> None:
     for key in ("mean", "variance", "scale", "offset", "rate", "stddev", "mask_value", "axis"):
         if not _plain(config.get(key)):
             raise refuse(where, f"has {key} of an unusual kind", "save the model again with plain numbers")
+
+
+def policy_of(layer: LayerConfig) -> str:
+    """The layer's dtype, which newer versions describe as an object."""
+    dtype = layer.config.get("dtype")
+    if isinstance(dtype, dict):
+        inside = dtype.get("config")
+        dtype = inside.get("name") if isinstance(inside, dict) else inside
+    return str(dtype or "")
 
 
 def _plain(value: Any) -> bool:
@@ -104,7 +112,8 @@ def activation_of(layer: LayerConfig, key: str) -> str:
     value = layer.config.get(key, "linear")
     if (
         isinstance(value, dict)
-        and value.get("module") in ("builtins", "keras.activations")
+        and str(value.get("module") or "builtins") in FUNCTION_MODULES
+        and ">" not in str(value.get("registered_name"))
         and isinstance(value.get("config"), str)
     ):
         value = value["config"]  # Keras 3.0's spelling of a function
@@ -114,7 +123,7 @@ def activation_of(layer: LayerConfig, key: str) -> str:
     return value or "linear"
 
 
-def parts_of(layer: LayerConfig, weights: list[np.ndarray], width: int, last: bool) -> tuple[list[Any], list[str]]:
+def parts_of(layer: LayerConfig, weights: list[np.ndarray], width: int, form: str) -> tuple[list[Any], list[str]]:
     """What the layer is made of, and what it adds to the tail."""
     w = [as_float(a) for a in weights]
     config, kind, where = layer.config, layer.kind, layer.where
@@ -142,7 +151,7 @@ def parts_of(layer: LayerConfig, weights: list[np.ndarray], width: int, last: bo
             np.broadcast_to(np.asarray(config.get(k, d), np.float64), width).copy() for k, d in (("scale", 1), ("offset", 0))
         )
         return [Affine(scale, offset)], []
-    _last_axis(layer, last)
+    _last_axis(layer, form)
     if kind == "Normalization":
         return [_normalization(layer, w, width)], []
     count = bool(config.get("scale", True)) + bool(config.get("center", True))
@@ -155,11 +164,16 @@ def parts_of(layer: LayerConfig, weights: list[np.ndarray], width: int, last: bo
     return [BatchNorm(gain, shift, many[0], many[1], eps)], []
 
 
-def _last_axis(layer: LayerConfig, last: bool) -> None:
-    """-1, or as Keras saves it once it is built: 2 of (batch, time, features), 1 of (batch, features)."""
+def one_axis(layer: LayerConfig) -> Any:
+    """The axis of a norm, which Keras 2 saves as a list of one."""
     axis = layer.config.get("axis", -1)
-    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
-    if axis not in (-1, 1 if last else 2):
+    return axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+
+
+def _last_axis(layer: LayerConfig, form: str) -> None:
+    """-1, or as Keras saves it once it is built: 2 of (batch, time, features), 1 of (batch, features)."""
+    axis = one_axis(layer)
+    if axis not in (-1, len(form) - 1):
         raise refuse(layer.where, f"normalises over axis {axis}", "expected the features alone, axis=-1")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tinyrnn.floatcells import GRU
 from tinyrnn.importers import onnxfile, onnxstates
 from tinyrnn.importers.flow import ANY_BATCH, ANY_TIME, Flow, InitialState, LayoutError, choose, first_reading
 from tinyrnn.importers.onnxcells import GATES, Lengths
-from tinyrnn.importers.onnxfile import Graph, Input
+from tinyrnn.importers.onnxfile import Graph, Input, Node
 from tinyrnn.importers.onnxnodes import PASSING, apply
 from tinyrnn.importers.source import Options, Source, refuse
 
@@ -54,8 +55,12 @@ def read(path: Path, options: Options) -> Source:
         values: dict[str, Any] = {**graph.arrays, data[0].name: start}
         values |= {name: InitialState(name) for name in states} | {name: Lengths(name) for name in lengths}
         values = _walk(graph, values)
-        traced = onnxstates.trace(graph, given, values, start.batch, start.time)
-        handed = {o for o in graph.outputs for state in states if traced.returned(state, o)}
+        traced = onnxstates.trace(graph, given, values, start.batch, start.time)  # nothing where there are no states
+        handed = {o for state in states for o in graph.outputs if traced.returned(state, o)}
+        handed |= {
+            o for state in states for o in graph.outputs
+            if isinstance(values.get(o), Refused) and onnxstates.changed(graph, traced, state, o, start.time == 1)
+        }  # fmt: skip
         answer, flow = _answer(graph, values, handed, options, path)
         links = onnxstates.links(graph, traced, answer, start.time == 1) if states else {}
         inside = {name: value for name, value in values.items() if isinstance(value, Flow) and not value.tail}
@@ -118,53 +123,49 @@ def _notes(graph: Graph, flow: Flow, states: set[str], lengths: set[str], time: 
     return tuple(notes)
 
 
+def _origins(graph: Graph, through: Callable[[Node], Sequence[str]]) -> dict[str, set[str]]:
+    """The inputs of the graph that each input of a recurrent node comes from, along what ``through`` gives of a node."""
+    names = [i.name for i in graph.inputs]
+    bits = {name: 1 << number for number, name in enumerate(names)}
+    wanted = {name for node in graph.nodes if node.kind in GATES for name in node.inputs if name}
+    for node in graph.nodes:
+        bit = functools.reduce(operator.or_, (bits.get(name, 0) for name in through(node)), 0)
+        bits.update((name, bit) for name in node.outputs if name)
+    return {name: {n for i, n in enumerate(names) if bits.get(name, 0) >> i & 1} for name in wanted}
+
+
 def _side_inputs(graph: Graph) -> tuple[set[str], set[str]]:
     """Inputs of the graph that are initial states, and those that are lengths of sequences."""
-    makers = {name: node for node in graph.nodes for name in node.outputs}
-    names = {i.name for i in graph.inputs}
 
-    def origins(name: str) -> set[str]:
-        found: set[str] = set()
-        todo, seen = [name], {name}
-        while todo:
-            name = todo.pop()
-            node = makers.get(name)
-            if name in names:
-                found.add(name)
-            elif node is not None and node.kind in (*PASSING, "Concat"):
-                before = [n for n in (node.inputs if node.kind == "Concat" else node.inputs[:1]) if n not in seen]
-                todo += before
-                seen.update(before)
-        return found
+    def moved(node: Node) -> Sequence[str]:
+        return node.inputs if node.kind == "Concat" else node.inputs[:1] if node.kind in PASSING else ()
 
+    origins = _origins(graph, moved)
+    data, lengths, states = (_of_cells(graph, origins, places) for places in ((0,), (4,), (5, 6)))
+    return states - data, lengths - data - states
+
+
+def _of_cells(graph: Graph, origins: dict[str, set[str]], places: Sequence[int]) -> set[str]:
+    """The inputs of the graph that arrive at these inputs of recurrent nodes."""
     cells = [node for node in graph.nodes if node.kind in GATES]
-    data = {origin for node in cells for origin in origins(node.inputs[0])}
-    states = {origin for node in cells for name in node.inputs[5:7] if name for origin in origins(name)} - data
-    lengths = {origin for node in cells for name in node.inputs[4:5] if name for origin in origins(name)} - data - states
-    return states, lengths
+    names = {node.inputs[place] for node in cells for place in places if place < len(node.inputs) and node.inputs[place]}
+    return set().union(*(origins[name] for name in names))
 
 
 def _several_inputs(path: Path, graph: Graph, data: Sequence[Input]) -> ModelError:
     """What is wrong with inputs that are neither the sequence nor a plain initial state."""
-    makers = {name: node for node in graph.nodes for name in node.outputs}
-
-    def ancestors(names: Sequence[str]) -> set[str]:
-        seen, todo = set(names), list(names)
-        while todo:
-            node = makers.get(todo.pop())
-            before = [n for n in node.inputs if n not in seen] if node else []
-            seen.update(before)
-            todo += before
-        return seen
-
-    cells = [node for node in graph.nodes if node.kind in GATES]
-    for node in cells:
-        changed = ancestors([n for n in node.inputs[5:7] if n]) - ancestors(node.inputs[:1])
-        for given in data:
-            if given.name in changed:
-                cure = "expected the state as the layer gave it, without a mask or a factor: train and export it that way"
-                seen = f"starts from {given.name} after other nodes have changed it"
-                return refuse(f"{node.kind} {node.name}", seen, cure)
+    if data and not any(node.kind in GATES for node in graph.nodes):
+        cure = (
+            "of nn.RNN give a .pt2 or export with torch.onnx.export(..., dynamo=False), of cells save the state_dict as .pt"
+        )
+        return ModelError(f"{path}: has no RNN, LSTM or GRU node; {cure}")
+    origins = _origins(graph, lambda node: node.inputs)
+    changed = _of_cells(graph, origins, (5, 6)) - _of_cells(graph, origins, (0,))
+    for given in data:
+        if given.name in changed:
+            node = next(n for n in graph.nodes if n.kind in GATES and any(given.name in origins[o] for o in n.inputs if o))
+            cure = "expected the state as the layer gave it, without a mask or a factor: train and export it that way"
+            return refuse(f"{node.kind} {node.name}", f"starts from {given.name} after other nodes have changed it", cure)
     names = ", ".join(i.name for i in data)
     return ModelError(f"{path}: takes {len(data)} inputs ({names:.60}); expected one, the sequence, and initial states")
 
@@ -238,11 +239,11 @@ class Runner:
     links: Mapping[str, str]
     one_step: bool
 
-    @cached_property
+    @functools.cached_property
     def session(self) -> Callable[[dict[str, np.ndarray]], list[np.ndarray]]:
         return onnxfile.session_of_all(self.model)
 
-    @cached_property
+    @functools.cached_property
     def others(self) -> list[Input]:
         """The inputs that the model has beside the data."""
         has = {value.name for value in self.model.graph.input}

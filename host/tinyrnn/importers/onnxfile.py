@@ -70,7 +70,10 @@ def load(path: Path) -> Graph:
     if not graph.node or len(graph.node) > MOST_NODES:
         raise ModelError(f"{path}: has {len(graph.node)} nodes; expected 1 to {MOST_NODES}, export it without unrolling")
     if model.functions or graph.sparse_initializer:
-        raise ModelError(f"{path}: has functions or sparse weights of its own; export it as plain nodes")
+        cure = (
+            "expected plain nodes and weights: onnx.inliner.inline_local_functions(onnx.load(FILE)) makes them of functions"
+        )
+        raise ModelError(f"{path}: has functions or sparse weights of its own; {cure}")
     arrays = {tensor.name: _array(path, tensor) for tensor in graph.initializer}
     nodes = tuple(_node(path, raw) for raw in graph.node)
     inputs = []

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyrnn.errors import ModelError
 from tinyrnn.floatlayers import BatchNorm, Embedding, LayerNorm
 from tinyrnn.importers import onnxconst
 from tinyrnn.importers.flow import CellState, Flow, InitialState, LayoutError, Stack
@@ -30,8 +31,7 @@ CURES = {
     "DynamicQuantize": "export the float model, tinyrnn quantizes it itself",
     "Quantize": "export the float model, tinyrnn quantizes it itself",
     "Dequantize": "export the float model, tinyrnn quantizes it itself",
-    "Reduce": "a norm in pieces: export with opset 17 or newer; an average over time: take the last step instead",
-    "Pow": "a norm in pieces: export with opset 17 or newer",
+    "Pow": "of a LayerNorm in pieces: export with opset 17 or newer; else expected a network without it",
     "ArrayFeatureExtractor": "name the probabilities instead of the label with --output-name",
     "ZipMap": "convert with options={'zipmap': False}",
     "Concat": "expected one path through the layers, without loops over cells",
@@ -42,6 +42,13 @@ INSIDE = {
     "Loop": "expected RNN, LSTM and GRU nodes: give the .keras or .h5 that tf2onnx converted, or a PyTorch model as .pt2",
     "If": "the sizes decide its branch: name the axis in squeeze(), or give a PyTorch model as .pt2",
 }
+
+OTHER_FUNCTIONS = (
+    "Clip", "LeakyRelu", "PRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Gelu", "Mish", "Swish", "HardSigmoid",
+    "HardSwish", "Softplus", "Softsign", "Exp", "Log", "Sqrt", "Abs", "Neg", "Round", "Floor", "Ceil", "Sign",
+    "Sin", "Cos", "Erf", "Max", "Min", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Not", "Hardmax",
+    "TopK",
+)  # fmt: skip
 
 FUNCTIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 
@@ -69,6 +76,10 @@ def apply(node: Node, given: list[Any], opset: int) -> list[Any]:
     if where is None:
         raise refuse(name, "takes what is no data of the sequence", "expected one path through the layers")
     flow = given[where].as_flow(name) if isinstance(given[where], Stack) else given[where]
+    if kind == "Mul" and _is_swish(given):
+        raise refuse(
+            name, "with the Sigmoid before it is SiLU", "expected relu, tanh or sigmoid: train it with one of these"
+        )
     if sum(isinstance(value, (Flow, Stack)) for value in given) > 1:
         raise refuse(name, "combines two paths", "expected one path through the layers, no residual sum, no attention")
     handler = SHAPES.get(kind) or LAYERS.get(kind)
@@ -78,8 +89,46 @@ def apply(node: Node, given: list[Any], opset: int) -> list[Any]:
         return [flow.then(Step(name, Activation(FUNCTIONS[kind])))]
     if kind in TAILS:
         return [_tail(node, name, flow, opset)]
+    if kind.startswith("Reduce"):
+        raise _reduced(node, name, flow, given)
+    if kind == "Clip" and _is_relu(node, given):
+        return [flow.then(Step(name, Activation("relu")))]
     cure = next((text for word, text in CURES.items() if word in kind), KNOWN)
+    if kind in OTHER_FUNCTIONS:
+        cure = (
+            "expected relu, tanh or sigmoid: train it with one of these, or export it without this node where it is the last"
+        )
     raise refuse(name, "this kind of node cannot be imported", cure)
+
+
+def _is_relu(node: Node, given: Sequence[Any]) -> bool:
+    """Clip from 0 on, without an upper end."""
+    low, high = (
+        value if value is not None else node.attributes.get(key)
+        for key, value in zip(("min", "max"), [*given[1:], None, None], strict=False)
+    )  # fmt: skip
+    return low is not None and np.size(low) == 1 and float(np.reshape(low, -1)[0]) == 0 and high is None
+
+
+def _is_swish(given: Sequence[Any]) -> bool:
+    """x * sigmoid(x)."""
+    if len(given) != 2 or not all(isinstance(value, Flow) for value in given):
+        return False
+    short, long = sorted(given, key=lambda value: len(value.steps))
+    return len(long.steps) == len(short.steps) + 1 and long.steps[-1].what == Activation("sigmoid")
+
+
+def _reduced(node: Node, name: str, flow: Flow, given: Sequence[Any]) -> ModelError:
+    """What a mean, maximum or sum is over, and what helps."""
+    axes = onnxconst.axes_of(node, given)
+    over = "".join(atom for i in axes or range(len(flow.axes)) for atom in flow.axes[flow.axis(i, name)])
+    if over == "F" and node.kind == "ReduceMean":
+        return refuse(name, "is a mean over the features", "of a LayerNorm in pieces: export with opset 17 or newer")
+    if "T" in over:
+        return refuse(
+            name, "works on every step at once", "expected the answer of the last step, y[:, -1]: train it with that"
+        )
+    return refuse(name, "joins the features or the batch", "expected a network without it")
 
 
 def _concat(node: Node, given: list[Any]) -> Any:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ from tinyrnn.importers.source import refuse
 MOVING = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split", "Concat", "Expand", "Tile")
 NEUTRAL = {"Mul": 1, "Div": 1, "Add": 0, "Sub": 0}  # the constant with which a node changes nothing
 UNKNOWN = -1
+TWICE = -2  # a number that starts two states at once
+MOST = 64  # states, and outputs, of a graph
 
 
 @dataclass
@@ -52,23 +56,37 @@ class States:
     slots: list[_Slot] = field(default_factory=list)
     env: dict[str, np.ndarray] = field(default_factory=dict)  # the identities of every tensor whose numbers are known
     makers: dict[str, Node] = field(default_factory=dict)
-    depends: dict[str, set[int]] = field(default_factory=dict)  # the slots that each tensor is computed from
+    depends: dict[str, int] = field(default_factory=dict)  # bit i: the tensor is computed from slot i
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[list[int], np.ndarray]]:
+        """Of each state input: the slots that it starts, and the numbers that have to be handed back at its places."""
+        places = {}
+        for state, ids in self.inputs.items():
+            own = ids.reshape(-1)
+            wanted, started = np.full(own.size, UNKNOWN, np.int64), []
+            for number, slot in enumerate(self.slots):
+                fed, after = (None if slot.fed is None else slot.fed.reshape(-1)), slot.ids.reshape(-1)
+                mine = (fed >= own[0]) & (fed <= own[-1]) if fed is not None else np.zeros(0, bool)
+                if fed is None or not mine.any():
+                    continue
+                started.append(number)
+                if fed.size != after.size:
+                    wanted[fed[mine] - own[0]] = TWICE
+                    continue
+                at, new = fed[mine] - own[0], after[mine]
+                wanted[at] = np.where((wanted[at] == UNKNOWN) | (wanted[at] == new), new, TWICE)
+                wanted[at[wanted[at] != new]] = TWICE
+            places[state] = started, wanted
+        return places
 
     def wanted(self, state: str) -> np.ndarray:
-        """The numbers that have to be handed back at each place of a state input.
+        """The numbers to hand back at each place of a state input, UNKNOWN where any will do, TWICE where none does."""
+        return self._places[state][1]
 
-        UNKNOWN where any will do; -2 where none does, since the number starts two states at once.
-        """
-        own = self.inputs[state].reshape(-1)
-        found = np.full(own.size, UNKNOWN, np.int64)
-        for slot in self.slots:
-            if slot.fed is None or slot.fed.size != slot.ids.size:
-                continue
-            fed, after = slot.fed.reshape(-1), slot.ids.reshape(-1)
-            mine = (fed >= own[0]) & (fed <= own[-1])
-            for place, identity in zip(fed[mine] - own[0], after[mine], strict=True):
-                found[place] = identity if found[place] in (UNKNOWN, identity) else -2
-        return found
+    def fed_by(self, state: str) -> list[int]:
+        """The slots that a state input starts."""
+        return self._places[state][0]
 
     def returned(self, state: str, output: str) -> bool:
         """Whether the output is the state that the input starts, number by number."""
@@ -77,13 +95,16 @@ class States:
             return False
         return bool(((wanted == UNKNOWN) | (wanted == given.reshape(-1))).all())
 
-    def fed_by(self, state: str) -> set[int]:
-        """The slots that a state input starts."""
-        own = self.inputs[state].reshape(-1)
-        return {
-            i for i, slot in enumerate(self.slots)
-            if slot.fed is not None and ((slot.fed >= own[0]) & (slot.fed <= own[-1])).any()
-        }  # fmt: skip
+    def made_from(self, output: str, state: str) -> bool:
+        """Whether an output is computed from what a state input starts."""
+        return any(self.depends.get(output, 0) >> i & 1 for i in self.fed_by(state))
+
+    def fed_by_any(self, output: str, ids: np.ndarray) -> bool:
+        """Whether the numbers of an output are those that one of the state inputs wants, at other places."""
+        return any(
+            not self.returned(state, output) and np.array_equal(np.sort(ids.reshape(-1)), np.sort(self.wanted(state)))
+            for state in self.inputs
+        )
 
     def what(self, output: str) -> str:
         """What an output is that is not the state which it should be, for messages."""
@@ -91,6 +112,8 @@ class States:
         if ids is not None:
             names = [slot.name for slot in self.slots if np.isin(ids, slot.ids).any()]
             old = [name for name, own in self.inputs.items() if np.isin(ids, own).any()]
+            if self.fed_by_any(output, ids):
+                return f"{output} has the numbers of {' and '.join(names)} in another order"
             parts = names + [f"the state of the step before, {name}" for name in old]
             return f"{output} is {' and '.join(parts)}" if parts else f"{output} is another step's"
         node = self.makers.get(output)
@@ -108,16 +131,19 @@ def trace(graph: Graph, states: Sequence[Input], values: Mapping[str, Any], batc
     def numbered(name: str, shape: Sequence[int]) -> np.ndarray:
         nonlocal count
         size = int(np.prod(list(shape), dtype=object))
-        if size > LARGEST:
+        if count + size > LARGEST:
             raise refuse(name, f"is an initial state of shape {list(shape)}", f"expected at most {LARGEST} numbers")
         count += size
         return np.arange(count - size, count, dtype=np.int64).reshape(shape)
 
+    if states and max(len(states), len(graph.outputs)) > MOST:
+        seen = f"{len(states)} states and {len(graph.outputs)} outputs"
+        raise ModelError(f"the graph has {seen}; expected at most {MOST} of each")
     found = States({i.name: numbered(i.name, [n or batch for n in i.shape]) for i in states})
     found.env.update(found.inputs)
-    for node in graph.nodes:
+    for node in graph.nodes if states else ():
         found.makers.update((name, node) for name in node.outputs if name)
-        through = set().union(*(found.depends.get(name, set()) for name in node.inputs))
+        through = reduce(or_, (found.depends.get(name, 0) for name in node.inputs), 0)
         if node.kind in GATES:
             through |= _cell(found, node, numbered, values, batch, time)
         elif any(name in found.env for name in node.inputs):
@@ -127,11 +153,11 @@ def trace(graph: Graph, states: Sequence[Input], values: Mapping[str, Any], batc
     return found
 
 
-def _cell(found: States, node: Node, numbered: Any, values: Mapping[str, Any], batch: int, time: int) -> set[int]:
-    """Number what a recurrent node makes; the slots that it has."""
+def _cell(found: States, node: Node, numbered: Any, values: Mapping[str, Any], batch: int, time: int) -> int:
+    """Number what a recurrent node makes; the bits of its slots."""
     r = values.get(node.inputs[2]) if len(node.inputs) > 2 else None
     if not isinstance(r, np.ndarray) or r.ndim != 3:
-        return set()
+        return 0
     layout, hidden = node.attributes.get("layout", 0), r.shape[2]
     shape = (batch, 1, hidden) if layout else (1, batch, hidden)
     first = len(found.slots)
@@ -140,12 +166,13 @@ def _cell(found: States, node: Node, numbered: Any, values: Mapping[str, Any], b
         found.slots.append(_Slot(node, part, numbered(node.name, shape), fed))
         if len(node.outputs) > 1 + at and node.outputs[1 + at]:
             found.env[node.outputs[1 + at]] = found.slots[-1].ids
+    if batch * time * hidden > LARGEST // 64:  # the state is an output of its own as well
+        return (1 << len(found.slots)) - (1 << first)
     y = np.full((batch, time, 1, hidden) if layout else (time, 1, batch, hidden), UNKNOWN, np.int64)
-    if y.size <= LARGEST:
-        y[(slice(None), -1) if layout else -1] = found.slots[first].ids
-        if node.outputs[0]:
-            found.env[node.outputs[0]] = y
-    return set(range(first, len(found.slots)))
+    y[(slice(None), -1) if layout else -1] = found.slots[first].ids
+    if node.outputs[0]:
+        found.env[node.outputs[0]] = y
+    return (1 << len(found.slots)) - (1 << first)
 
 
 def _moved(found: States, node: Node, values: Mapping[str, Any], opset: int) -> list[np.ndarray]:
@@ -189,18 +216,22 @@ def links(graph: Graph, found: States, answer: str, one_step: bool) -> dict[str,
     Of a file for whole sequences, which gives no state back, nothing.
     """
     pairs = {state: [o for o in graph.outputs if found.returned(state, o)] for state in found.inputs}
-    pairs = {state: [o for o in outputs if o != answer] or outputs for state, outputs in pairs.items()}
+    pairs = {
+        state: sorted([o for o in outputs if o != answer] or outputs, key=lambda o: -_alike(state, o))
+        for state, outputs in pairs.items()
+    }
+    given = {outputs[0] for outputs in pairs.values() if outputs}
     for state, outputs in pairs.items():
         slots = found.fed_by(state)
+        if not slots and one_step:
+            raise refuse(
+                state, "goes into its layer in a way that cannot be followed", "expected slices, joins and transposes"
+            )
         if outputs or not slots:
             continue
-        name = " and ".join(found.slots[i].name for i in sorted(slots))
-        own = found.inputs[state]
-        held = [o for o in graph.outputs if o in found.env and np.isin(found.env[o], own).any()]
-        made = [o for o in graph.outputs if o != answer and slots & found.depends.get(o, set())]
-        sizes = (True, None) if one_step else (True,)
-        changed = [o for o in {*held, *made} if _same_size(graph, found, state, o) in sizes]
-        alike = sorted(changed, key=lambda o: -_alike(state, o))
+        name = " and ".join(found.slots[i].name for i in slots)
+        others = [o for o in graph.outputs if o not in (answer, *given) and changed(graph, found, state, o, one_step)]
+        alike = sorted(others, key=lambda o: -_alike(state, o))
         cure = "return the state as the layer gives it, and train the network that way"
         if alike:
             cure = cure if one_step else f"{cure}, or export it for whole sequences, without the input {state}"
@@ -212,6 +243,14 @@ def links(graph: Graph, found: States, answer: str, one_step: bool) -> dict[str,
         return {}
     _in_order(graph, found, chosen)
     return chosen
+
+
+def changed(graph: Graph, found: States, state: str, output: str, one_step: bool) -> bool:
+    """Whether an output is made from a state and may be meant as its next value: it has the size."""
+    ids = found.env.get(output)
+    held = ids is not None and np.isin(ids, found.inputs[state]).any()
+    made = found.made_from(output, state)
+    return bool((held or made) and _same_size(graph, found, state, output) in ((True, None) if one_step else (True,)))
 
 
 def _same_size(graph: Graph, found: States, state: str, output: str) -> bool | None:
@@ -241,7 +280,7 @@ def _in_order(graph: Graph, found: States, chosen: dict[str, str]) -> None:
     for state, own, other in zip(states, outputs, order, strict=True):
         taken = max(outputs, key=lambda o: _alike(state, o)) if against else other
         if taken != own:
-            name = " and ".join(found.slots[i].name for i in sorted(found.fed_by(state)))
+            name = " and ".join(found.slots[i].name for i in found.fed_by(state))
             way = "by its name" if against else "by its place"
             cure = "return the states under the names and in the order in which they are taken"
             raise refuse(state, f"starts {name}, but {found.what(taken)}, which {way} goes back there", cure)

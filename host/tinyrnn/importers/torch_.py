@@ -14,6 +14,7 @@ from tinyrnn.errors import ModelError
 from tinyrnn.floatlayers import Embedding
 from tinyrnn.importers import torchfile
 from tinyrnn.importers.source import Activation, Dense, Options, Source, Step, refuse
+from tinyrnn.importers.torchfold import folded
 from tinyrnn.importers.torchmodules import (
     ASK,
     kinds_of,
@@ -28,7 +29,8 @@ from tinyrnn.importers.torchrun import runner
 
 def read(path: Path, options: Options) -> Source:
     """The network of a state_dict. Raises ModelError."""
-    modules = ordered(modules_of(_state(torchfile.load(path), path, options)), options)
+    state, folds = folded(_state(torchfile.load(path), path, options))
+    modules = ordered(modules_of(state), options)
     refuse_others(modules)
     if not any(module.recurrent for module in modules):
         raise ModelError(f"{path}: has no weights of nn.RNN, nn.LSTM or nn.GRU ({', '.join(m.name for m in modules):.80})")
@@ -61,6 +63,7 @@ def read(path: Path, options: Options) -> Source:
         decided=False,
         run=runner(layers, options),
         notes=(
+            *folds,
             f"order of the modules, taken from the file: {order}",
             "a state_dict does not hold forward(): functions between the modules are not seen, torch.export's .pt2 has them",
         ),

@@ -36,12 +36,15 @@ def load(path: Path) -> Any:
         raise ModelError(f"{path}: is {seen}; expected torch.save's archive: {CURE}")
     with guard.open_zip(path) as archive:
         names = archive.namelist()
+        if any("/code/" in f"/{name}" for name in names):
+            cure = f"torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pt')"
+            raise ModelError(f"{path}: is a TorchScript program (torch.jit.save), with code; expected its weights: {cure}")
+        if any("/models/" in f"/{name}" and name.endswith(".json") for name in names):
+            raise ModelError(f"{path}: is a torch.export program; expected a name that ends in .pt2")
         if any(entry.compress_type for entry in archive.infolist()):
             raise ModelError(
                 f"{path}: its archive is compressed, which PyTorch never does; expected torch.save's archive: {CURE}"
             )
-        if any("/code/" in name for name in names):
-            raise ModelError(f"{path}: is a TorchScript program; expected a state_dict ({CURE}) or an ONNX file")
         pickles = [name for name in names if name.endswith("data.pkl")]
         if len(pickles) != 1:
             raise ModelError(f"{path}: has {len(pickles)} entries data.pkl; expected torch.save's archive: {CURE}")

@@ -60,8 +60,6 @@ def refuse_others(modules: list[Module]) -> None:
             raise refuse(name, "is bidirectional", "a stream has no future: train it with bidirectional=False")
         if "in_proj_weight" in arrays or name.endswith("out_proj") or "q_proj_weight" in arrays:
             raise refuse(name, "is attention", "expected RNN, LSTM, GRU, Linear, Embedding, LayerNorm, BatchNorm1d")
-        if "weight_g" in arrays or any(".parametrizations" in f".{other.name}" for other in modules):
-            raise refuse(name, "is parametrized (weight_norm)", "remove it before saving: torch.nn.utils.remove_weight_norm")
         if module.recurrent:
             continue
         weight = arrays.get("weight")

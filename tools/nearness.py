@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""How near the integers are to the float model, for every cell: the table in docs/numerics.md: nearness.py [--file FILE].
+
+Untrained networks of 6 inputs, 32 units and 4 targets, with five seeds each, on the probing sequences of the host.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import records
+from records import ROOT, TinyrnnError
+
+if TYPE_CHECKING:
+    from tinyrnn.floatmodel import FloatModel
+
+PAGE = ROOT / "docs" / "numerics.md"
+BEGIN, END = "<!-- nearness -->", "<!-- /nearness -->"
+SEEDS = 5
+KINDS = {"held": "held", "ramps": "ramp", "noise": "noise"}  # heading -> how the sequences' names begin
+# What random_float_model takes besides the sizes
+CELLS: dict[str, dict[str, Any]] = {
+    "gru": {"cells": "gru"},
+    "gru-reset-before": {"cells": "gru-reset-before"},
+    "lstm": {"cells": "lstm"},
+    "lstm-projection": {"cells": "lstm", "projection": 16},
+    "rnn": {"cells": "rnn"},
+    "rnn-relu": {"cells": "rnn-relu"},
+    "fastrnn": {"cells": "fastrnn"},
+    "fastgrnn": {"cells": "fastgrnn"},
+    "gru-layernorm": {"cells": "gru", "layernorm": True},
+    "lstm-layernorm": {"cells": "lstm", "layernorm": True},
+    "gru-rank": {"cells": "gru", "rank": 8},
+    "lstm, layernorm behind it": {"cells": "lstm", "between": True},
+}
+
+
+def model(cell: str, seed: int) -> FloatModel:
+    """An untrained network for a regression of 4 targets."""
+    import numpy as np
+    from tinyrnn.randommodel import random_float_model
+
+    made = random_float_model(np.random.default_rng(seed), 6, (32,), 4, **CELLS[cell])
+    return replace(made, task="regression", calibration=replace(made.calibration, integer=False))
+
+
+def shares(cell: str, seed: int) -> dict[str, tuple[float, float]]:
+    """For each kind of sequences the largest and the mean difference, as a share of the target's range."""
+    from tinyrnn import probing
+    from tinyrnn.integer_error import Evidence, Judge
+    from tinyrnn.nearest import measured
+
+    floats = model(cell, seed)
+    network = measured(floats).quantized.network
+    sequences, _ = probing.settled(floats)
+    found = {}
+    whole = Judge(floats, Evidence(sequences, "all", True))
+    for heading, start in KINDS.items():
+        share = whole.shares_of(network, [name for name in sequences if name.startswith(start)])
+        found[heading] = float(share.max()), float(share.mean(axis=0).max())
+    return found
+
+
+def table() -> str:
+    """The table in Markdown."""
+    lines = [
+        "| cell | " + " | ".join(f"{kind}: largest, % | mean, %" for kind in KINDS) + " |",
+        "| --- |" + " ---: | ---: |" * len(KINDS),
+    ]
+    for cell in CELLS:
+        found = [shares(cell, seed) for seed in range(SEEDS)]
+        figures = []
+        for kind in KINDS:
+            largest = max(each[kind][0] for each in found)
+            mean = sum(each[kind][1] for each in found) / len(found)
+            figures += [f"{100 * largest:.2f}", f"{100 * mean:.3f}"]
+        lines.append(f"| {cell} | " + " | ".join(figures) + " |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Fill the table of docs/numerics.md: how near the integers are.")
+    parser.add_argument("--file", type=Path, default=PAGE, help="the page (default docs/numerics.md)")
+    args = parser.parse_args()
+    text = args.file.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise TinyrnnError(f"{args.file}: expected {BEGIN} and {END}, once each")
+    head, rest = text.split(BEGIN)
+    records.write_text(args.file, f"{head}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}")
+    return 0
+
+
+if __name__ == "__main__":
+    records.finish(main)
