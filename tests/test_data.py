@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import os
 import random
 import subprocess
 import sys
@@ -203,6 +204,15 @@ def test_folder_layout_complaints(tmp_path: Path) -> None:
     inner.rmdir()
     one.rename(tmp_path / "only.csv")
     has(complaint(tmp_path), tmp_path / "only.csv", "outside the labels' folders", "move it")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links of POSIX; run it on Linux or macOS")
+@pytest.mark.parametrize("target", ["/dev/zero", "nowhere"])
+def test_folder_with_a_table_that_is_no_file(tmp_path: Path, target: str) -> None:
+    """Neither read for ever nor left out silently."""
+    root = gestures(tmp_path / "moves")
+    (root / "still" / "9.csv").symlink_to(target)
+    has(complaint(root), root / "still" / "9.csv", "is no file, or a link to none", "remove it")
 
 
 def test_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

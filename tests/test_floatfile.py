@@ -19,6 +19,7 @@ from floats import FOUR, UNITS, VARIANTS, cell, every_kind, identical, model_of,
 from tinyrnn import floatmodel  # noqa: E402
 from tinyrnn.errors import ModelError  # noqa: E402
 from tinyrnn.floatmodel import BatchNorm, Embedding  # noqa: E402
+from tinyrnn.quantize import random_float_model  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -207,3 +208,16 @@ def test_every_cut_of_a_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ModelError) as caught:
             floatmodel.load(path)
         assert "\n" not in str(caught.value)
+
+
+def test_tensors_that_share_their_numbers_are_a_bomb(tmp_path):
+    """Ten thousand layers on the numbers of one: a small file that would take gigabytes."""
+    path = tmp_path / "m.pt"
+    floatmodel.save(random_float_model(np.random.default_rng(0), 3, (8,), 2), path)
+    raw = torch.load(path, weights_only=True)
+    layer = raw["model"]["layers"][0]
+    raw["model"]["layers"] = [{**layer, "weight_hh": layer["weight_hh"].view(24, 8)} for _ in range(10_000)]
+    for value in (raw, {**raw, "model": [[[[["x"] * 100] * 100] * 100] * 100] * 100}):
+        torch.save(value, path)
+        with pytest.raises(ModelError, match="there many times over"):
+            floatmodel.load(path)

@@ -9,7 +9,6 @@ import errno
 import hashlib
 import os
 import re
-import secrets
 import shlex
 import stat
 import zipfile
@@ -174,7 +173,7 @@ def _create(folder: Path) -> tuple[BinaryIO, str]:
     """A new temporary file, locked, and its path."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     while True:
-        path = os.path.join(folder, f".tinyrnn-{secrets.token_hex(8)}.tmp")
+        path = os.path.join(folder, f".tinyrnn-{os.urandom(8).hex()}.tmp")
         handle = os.open(path, flags, 0o666)
         try:
             if fcntl is not None:

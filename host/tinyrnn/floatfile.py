@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = "tinyrnn-float-2"
 FORMATS = ("tinyrnn-float-1", FORMAT)
+RATIO = 16  # bytes of float64 for a byte of the file: float16 takes 4, and each tensor is there once
 LARGEST_BYTES = 256 << 20  # a board holds a thousandth of it
 
 
@@ -73,6 +74,7 @@ def load_raw(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ModelError(f"{path}: is a .urnn file, quantized already; {expected}")
     try:
         raw = load_tensors(data)
+        _check_total(raw, len(data))
     except Exception as error:  # torch raises many kinds for a damaged or hostile file
         raise ModelError(f"{path}: cannot be read as a PyTorch file ({_first_line(error):.80}); {expected}") from None
     if not isinstance(raw, dict) or raw.get("format") not in FORMATS:
@@ -168,6 +170,22 @@ def load_tensors(data: bytes) -> Any:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise ValueError("its archive is compressed")
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def _check_total(raw: Any, size: int) -> None:
+    """Raises ValueError where tensors that share their numbers stand for many times the file's bytes, as float64."""
+    stack, total, visits, most = [raw], 0, 0, RATIO * size
+    while stack:
+        value = stack.pop()
+        visits += 1
+        if isinstance(value, dict):
+            stack += value.values()
+        elif isinstance(value, (list, tuple)):
+            stack += value
+        elif hasattr(value, "numel") and value.numel() <= size:  # one that is larger than the file: see _array()
+            total += 8 * value.numel()
+        if total > most or visits > most:
+            raise ValueError("tensors or lists that are there many times over")
 
 
 def _first_line(error: Exception) -> str:

@@ -43,6 +43,7 @@ __all__ = [
 TASKS = ("classification", "regression")
 WHEN = ("last", "every")
 SMALLEST = 1e-30  # of a channel's deviation, by which is divided: recordings have none below it either
+LONGEST_NAME = 1000  # characters of a label or channel, as in recordings
 MOST_SAMPLES = 4096  # of Calibration.sample; the trainer gives 12
 WINDOW_MAX = 0xFFFF  # as the model file has room for
 
@@ -235,6 +236,8 @@ class FloatModel:
 
 
 def _check_name(name: str) -> None:
+    if len(name) > LONGEST_NAME:
+        raise ModelError(f"model has a name of {len(name)} characters ({name[:20]!r}...); expected at most {LONGEST_NAME}")
     try:
         name.encode()
     except UnicodeEncodeError:

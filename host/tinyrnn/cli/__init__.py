@@ -54,7 +54,11 @@ def main(argv: list[str] | None = None) -> int:
             _close_output()
             return 0
         except MemoryError:
-            return _failed("out of memory; expected a smaller file, or a machine with more", 1)
+            return _failed("out of memory; expected a smaller file or network, or a machine with more", 1)
+        except RuntimeError as error:
+            if "can't allocate memory" not in str(error):  # PyTorch's words
+                raise
+            return _failed("out of memory; expected a smaller file or network, or a machine with more", 1)
         except OSError as error:  # standard output on a disk that is full, say
             _close_output()
             where = f"{error.filename}: " if error.filename else ""

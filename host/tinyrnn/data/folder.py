@@ -148,4 +148,8 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _tables(path: Path) -> list[Path]:
-    return [item for item in _visible(path) if item.is_file() and item.suffix.lower() in (".csv", ".tsv")]
+    found = [item for item in _visible(path) if item.suffix.lower() in (".csv", ".tsv") and not item.is_dir()]
+    for item in found:
+        if not item.is_file():
+            raise DataError(f"{item}: is no file, or a link to none; expected a CSV file, remove it")
+    return found

@@ -16,6 +16,7 @@ from tinyrnn.errors import DataError
 TASKS = ("classification", "regression")
 WHEN = ("last", "every")
 MOST_CHANNELS = 10_000  # a board has no room for the weights of a hundredth
+LONGEST_NAME = 1000  # characters of a label or channel
 SMALLEST = 1e-30  # of a deviation: what is divided by it must stay finite in float32
 LARGEST = 1e30  # float32, in which the trainer works, ends at 3.4e38; a square must not get near
 
@@ -96,6 +97,10 @@ class Recording:
                 twice = next(name for name in names if names.count(name) > 1)
                 raise DataError(f"{self.name}: {what} {twice!r} is named twice; expected different names")
             for name in names:
+                if len(name) > LONGEST_NAME:
+                    raise DataError(
+                        f"{self.name}: {what} {name[:20]!r}... has {len(name)} characters; expected at most {LONGEST_NAME}"
+                    )
                 try:
                     name.encode()
                 except UnicodeEncodeError:
