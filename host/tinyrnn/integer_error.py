@@ -94,9 +94,11 @@ class IntegerError:
         if self.equal_share is None:
             return text
         text += f", equal decisions {_percent(self.equal_share)}"
-        if self.equal_share == 1 or self.wrong_share == 1 - self.equal_share:
+        if self.equal_share == 1 or self.wrong_share >= 1 - self.equal_share:
             return text
-        return f"{text}; {_percent(self.wrong_share)} differ between classes further apart than {_percent(TIE)} of the range"
+        near = f"between classes within {_percent(TIE)} of the range"
+        clear = f"{_percent(self.wrong_share)} differ clearly, " * (self.wrong_share > 0)
+        return f"{text}, {clear}the others {near}"
 
 
 def _percent(share: float) -> str:
