@@ -158,7 +158,7 @@ def _ranges(numbers: list[float] | None) -> tuple[tuple[float, float], ...]:
     pairs = tuple(zip(given[::2], given[1::2], strict=True))
     for low, high in pairs:
         if not (low < high and math.isfinite(low) and math.isfinite(high)):
-            raise ModelError(f"--range is {low:g} to {high:g}; expected two numbers, the lower end first")
+            raise ModelError(f"--range is {low:g} to {high:g}; expected the lower end first")
     return pairs
 
 
