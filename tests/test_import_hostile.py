@@ -311,7 +311,7 @@ CONSTANTS: dict[str, tuple[list[dict[str, Any]], str]] = {
         ],
         "makes a constant of shape|computes more constants",
     ),
-    "file": ([made("from_file.default", "zeros", filename="/etc/passwd")], "computes constants by torch's from_file|damaged"),
+    "file": ([made("from_file.default", "zeros", filename="/etc/passwd")], "constants by torch's from_file|is damaged"),
     "by chance": ([made("randn.default", "zeros", size=[1, 1, 4])], "makes numbers by chance"),
     "calls": (
         [

@@ -219,6 +219,8 @@ def resolved(term: Term) -> StepOf | None:
         at.found = output
         chain.append(at)
         before: Term = reading.state.term
+        if before.state is not None:
+            before.found = output
         if before.index == 0 and before.found is None:
             if not _starts(before, output):
                 at = before

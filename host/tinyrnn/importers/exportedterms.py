@@ -8,6 +8,7 @@ The first step, from zero, has lost its recurrent matrix: it is compared with th
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -67,6 +68,7 @@ class Term:
     shift: np.ndarray  # (features,)
     found: StepOf | None = None  # the layer's output that the term is
     strange: bool = False  # it has been looked at and is none
+    state: str | None = None  # the input of the program that is this state before the first step
     value: Value | None = field(default=None, repr=False)
 
     def as_value(self) -> Value:
@@ -77,7 +79,7 @@ class Term:
     @property
     def simple(self) -> bool:
         """A sum of what comes in and of whole values: no function and no product."""
-        return all(isinstance(atom, (Leaf, Value)) for atom, _ in self.parts.values())
+        return self.state is None and all(isinstance(atom, (Leaf, Value)) for atom, _ in self.parts.values())
 
     def frozen(self) -> Term:
         """The same under one name."""
@@ -92,6 +94,17 @@ def term_of(form: Flow, index: int, atom: Atom, matrix: np.ndarray) -> Term:
 
 def matrix_of(matrix: np.ndarray) -> np.ndarray:
     return np.diag(matrix) if matrix.ndim == 1 else matrix
+
+
+def given_state(name: str, sizes: Sequence[int | None], start: Flow) -> Term:
+    """An input that is a state before the first step, of shape (H,), (B, H) or (1, B, H). Raises ModelError."""
+    units = sizes[-1] if sizes else None
+    if units is None or len(sizes) > 3 or (len(sizes) == 3 and sizes[0] != 1):
+        raise refuse(name, f"is a second input of shape {list(sizes)}", "expected one, the sequence")
+    axes = ((), ("B",), ("F",))[-len(sizes) :]
+    form = Flow(axes, start.batch, start.time, int(units))
+    root = Term(form, -1, {}, np.zeros(int(units)), state=name)
+    return term_of(form, -1, root.as_value(), np.ones(int(units)))
 
 
 def lifted(step: StepOf, name: str) -> Term:
