@@ -427,6 +427,27 @@ def test_spoiled_descriptions(suffix: str, program: Path, keras_files: Path, tmp
     assert min(whole, len(messages)) > 5
 
 
+def test_spoiled_slices(tmp_path: Path) -> None:
+    """The same of a functional model that takes x[:, -1], whose indices are plain values of the description."""
+    keras = pytest.importorskip("keras", reason="install it with: pip install 'tinyrnn[import]'")
+    x = keras.layers.Input((7, 3), name="in")
+    h = keras.layers.GRU(4, return_sequences=True, name="cell")(x)
+    keras.Model(x, keras.layers.Dense(2, name="head")(keras.layers.Flatten()(h[:, -1:]))).save(tmp_path / "whole.keras")
+    rng = random.Random(5)
+    path = tmp_path / "m.keras"
+    whole, messages = 0, []
+    for _ in range(60):
+        path.write_bytes((tmp_path / "whole.keras").read_bytes())
+        edit(path, "config.json", lambda value: spoiled(value["config"]["layers"], rng) and value)
+        try:
+            take(path)
+            whole += 1
+        except ModelError as error:
+            messages.append(str(error))
+    assert not any("\n" in message for message in messages)
+    assert min(whole, len(messages)) > 5
+
+
 # ONNX
 
 
@@ -472,10 +493,39 @@ def state_input(model: Any) -> None:
     model.graph.node[0].input.extend(["", "", "h0"])
 
 
+def many_states(model: Any) -> None:
+    """More states and outputs than any network has."""
+    model.graph.input.extend(helper.make_tensor_value_info(f"s{i}", TensorProto.FLOAT, [1, 1, 4]) for i in range(900))
+    model.graph.node.insert(0, helper.make_node("Concat", [f"s{i}" for i in range(900)], ["all"], axis=2))
+    model.graph.node.insert(1, helper.make_node("Slice", ["all", "from", "to", "axis"], ["h0"]))
+    for name, value in (("from", 0), ("to", 4), ("axis", 2)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
+    model.graph.node[2].input.extend(["", "", "h0"])
+
+
+def doubled_state(model: Any) -> None:
+    """A state that is joined with itself sixty times: 2^62 numbers."""
+    model.graph.input.append(helper.make_tensor_value_info("h0", TensorProto.FLOAT, [1, 1, 4]))
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    for i in range(60):
+        model.graph.node.insert(i, helper.make_node("Concat", [f"h{i}", f"h{i}"], [f"h{i + 1}"], axis=2))
+    model.graph.node[60].input.extend(["", "", "h60"])
+
+
+def twisted_state(model: Any) -> None:
+    """A state of another size than the layer's."""
+    model.graph.input.append(helper.make_tensor_value_info("h0", TensorProto.FLOAT, [1, 1, 7]))
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    model.graph.node[0].input.extend(["", "", "h0"])
+
+
 @linux
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (many_states, "900 states and 1 outputs; expected at most 64 of each"),
+        (doubled_state, "h0: goes into its layer in a way that cannot be followed"),
+        (twisted_state, "h0: starts the state h of GRU y, but no output gives that back"),
         (sizes(0, [1, 12, HUGE]), r"W has shape \[1, 12, 1000000000000\] but data for at most"),
         (sizes(0, [10**6, 10**6, 10**6]), "but data for at most"),
         (sizes(0, [-1, 12, 3]), "but data for at most"),

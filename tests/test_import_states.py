@@ -237,6 +237,32 @@ def test_a_state_changed_before_its_layer(tmp_path: Path) -> None:
         imported(export(Masked(), tmp_path / "m.onnx"))
 
 
+def test_without_a_recurrent_node(tmp_path: Path) -> None:
+    """A cell in pieces: what to do, and that it works."""
+
+    class Cells(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.head = nn.GRUCell(5, 8), nn.Linear(8, 3)
+
+        def forward(self, x: Any, h: Any) -> Any:
+            h = self.cell(x, h)
+            return self.head(h), h
+
+    net = Cells().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(net, (torch.zeros(1, 5), torch.zeros(1, 8)), str(tmp_path / "m.onnx"), dynamo=False)
+    with pytest.raises(ModelError, match=r"has no RNN, LSTM or GRU node; .* of cells save the state_dict as .pt"):
+        imported(tmp_path / "m.onnx")
+    torch.save(net.state_dict(), tmp_path / "m.pt")
+    model, x, h = imported(tmp_path / "m.pt"), torch.randn(20, 5), torch.zeros(1, 8)
+    with torch.no_grad():
+        for row in x:
+            y, h = net(row[None], h)
+    np.testing.assert_allclose(model.forward(x.numpy().astype(np.float64)[None])[0, -1], y[0].numpy(), atol=1e-5)
+
+
 def test_a_single_step_without_states(tmp_path: Path) -> None:
     """Such a file always starts from zero, a board does not: it is said."""
 
@@ -263,5 +289,5 @@ def test_the_stream_itself_is_compared(tmp_path: Path) -> None:
     def forgetful(x: np.ndarray) -> np.ndarray:
         return np.concatenate([source.run(x[:, t : t + 1]) for t in range(x.shape[1])], axis=1)
 
-    with pytest.raises(ModelError, match=r"fed with its own states the file differs by .* on 120 steps of held inputs"):
+    with pytest.raises(ModelError, match=r"fed with its own states the file differs by .* on 400 steps of held inputs"):
         check.compare(replace(source, stream=forgetful), model)

@@ -20,6 +20,7 @@ TIMES = (1, 7, 40)  # steps of the random sequences where the file does not fix 
 MOST = 24  # sequences of the recording
 LONGEST = 150  # steps of each
 STREAM = 120  # steps of a stream, at least
+HELD = 400  # of one whose inputs are held, so that a slow state grows to what changes it
 STREAM_LIMIT = 1e-4  # over so many steps float32 drifts further
 ROUNDING = 2.0**-23  # of float32
 SENSITIVE = 8.0  # times what a rounding of the inputs does in the file itself may the model differ
@@ -135,15 +136,11 @@ def _streams(source: Source, model: FloatModel) -> Iterator[np.ndarray]:
     """Held inputs, a ramp and noise (B, T, C) within the range, exact in float32."""
     rng = np.random.default_rng(21)
     first, seen = model.layers[0], model.calibration
-    piece = source.time or 1
-    time, batch = -(-STREAM // piece) * piece, source.batch or 2
-    ramp = np.linspace(0, 1, time)[None, :, None]
+    piece, batch = source.time or 1, source.batch or 2
+    held, short = (-(-steps // piece) * piece for steps in (HELD, STREAM))
     corner = (rng.random((batch, 1, source.inputs)) < 0.5).astype(np.float64)
-    for at in (
-        np.repeat(corner, time, axis=1),
-        np.abs(corner - ramp),
-        rng.random((batch, time, source.inputs)),
-    ):
+    ramp = np.linspace(0, 1, short)[None, :, None]
+    for at in (np.repeat(corner, held, axis=1), np.abs(corner - ramp), rng.random((batch, short, source.inputs))):
         if isinstance(first, Embedding):
             lowest = source.first_symbol
             yield np.floor(lowest + at * (first.symbols - lowest - 1) + 0.5)

@@ -154,6 +154,11 @@ def _of_cells(graph: Graph, origins: dict[str, set[str]], places: Sequence[int])
 
 def _several_inputs(path: Path, graph: Graph, data: Sequence[Input]) -> ModelError:
     """What is wrong with inputs that are neither the sequence nor a plain initial state."""
+    if data and not any(node.kind in GATES for node in graph.nodes):
+        cure = (
+            "of nn.RNN give a .pt2 or export with torch.onnx.export(..., dynamo=False), of cells save the state_dict as .pt"
+        )
+        return ModelError(f"{path}: has no RNN, LSTM or GRU node; {cure}")
     origins = _origins(graph, lambda node: node.inputs)
     changed = _of_cells(graph, origins, (5, 6)) - _of_cells(graph, origins, (0,))
     for given in data:
