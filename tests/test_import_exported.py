@@ -183,6 +183,7 @@ class Parts(nn.Module):
         )
         self.plain, self.cell, self.lstm_cell = nn.GRU(3, 6), nn.GRUCell(3, 6), nn.LSTMCell(3, 6)
         self.single, self.table, self.head = nn.GRU(1, 6, batch_first=True), nn.Embedding(9, 3), nn.Linear(6, 2)
+        self.rows, self.columns = nn.Linear(3, 18), nn.Linear(6, 18)
         self.start = nn.Parameter(torch.zeros(1, 1, 6))
 
     def forward(self, *given: Any) -> Any:
@@ -205,6 +206,13 @@ def lstm_cell(m: Parts, x: Any, h: Any, c: Any) -> Any:
 
 def cell(m: Parts, x: Any, h: Any) -> Any:
     h = m.cell(x, h)
+    return returned(m, h, h)
+
+
+def gru_by_hand(m: Parts, x: Any, h: Any) -> Any:
+    of_x, of_h = m.rows(x).chunk(3, -1), m.columns(h).chunk(3, -1)
+    r, z = torch.sigmoid(of_x[0] + of_h[0]), torch.sigmoid(of_x[1] + of_h[1])
+    h = (1 - z) * torch.tanh(of_x[2] + r * of_h[2]) + z * h
     return returned(m, h, h)
 
 
@@ -252,6 +260,7 @@ STREAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     ),
     "GRUCell": (cell, (zeros(1, 3), zeros(1, 6))),
     "LSTMCell": (lstm_cell, (zeros(1, 3), zeros(1, 6), zeros(1, 6))),
+    "GRU by hand": (gru_by_hand, (zeros(1, 3), zeros(1, 6))),
     "h and c in one tensor": (packed, (zeros(1, 1, 3), zeros(2, 1, 1, 6))),
     "two layers with a state each": (two, (zeros(1, 1, 3), zeros(1, 1, 6), zeros(2, 1, 6))),
     "symbols": (
@@ -259,12 +268,17 @@ STREAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", STREAMS)
-def test_streams(name: str, tmp_path: Path) -> None:
+PACKED = ("h and c in one tensor", "two layers with a state each")
+
+
+@pytest.mark.parametrize(
+    ("name", "decomposed"), [(n, d) for n in STREAMS for d in (False, True) if not (d and n in PACKED)]
+)
+def test_streams(name: str, decomposed: bool, tmp_path: Path) -> None:
     """A program that takes and gives back its states, fed with them for many steps, is the model that runs on."""
     torch.manual_seed(5)
     function, given = STREAMS[name]
-    export(Parts(function), given, tmp_path / "m.pt2")
+    export(Parts(function), given, tmp_path / "m.pt2", decomposed)
     source, model = imported(tmp_path / "m.pt2")
     assert source.stream is not None
     rng = np.random.default_rng(1)
@@ -306,13 +320,14 @@ CHANGED: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+@pytest.mark.parametrize("decomposed", [False, True])
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("name", CHANGED)
-def test_states_handed_back_changed(name: str, steps: int, tmp_path: Path) -> None:
+def test_states_handed_back_changed(name: str, steps: int, decomposed: bool, tmp_path: Path) -> None:
     """The first piece is right, and the second is not: refused."""
     torch.manual_seed(6)
     net = Parts(lambda m, x, h: stepped(m, x, h, CHANGED[name]))
-    export(net, (zeros(1, steps, 3), zeros(1, 1, 6)), tmp_path / "m.pt2")
+    export(net, (zeros(1, steps, 3), zeros(1, 1, 6)), tmp_path / "m.pt2", decomposed)
     source = importers.read(tmp_path / "m.pt2")
     model = finish.build(source, finish.Settings(range=(-2, 2)), None)
     with pytest.raises(ModelError, match="fed with its own states the file differs"):

@@ -245,6 +245,148 @@ def test_programs(program: Path, tmp_path: Path, canary: Path) -> None:
     refused(path, "not an archive bomb")
 
 
+def made(operator: str, output: str, **inputs: Any) -> dict[str, Any]:
+    """A node of a program; inputs: "name" for a tensor, a number, or a list of numbers or names."""
+
+    def argument(value: Any) -> dict[str, Any]:
+        if isinstance(value, str):
+            return {"as_tensor": {"name": value}}
+        if isinstance(value, list):
+            tensors = value and isinstance(value[0], str)
+            return {"as_tensors": [{"name": name} for name in value]} if tensors else {"as_ints": value}
+        return {"as_int" if isinstance(value, int) else "as_float": value}
+
+    return {
+        "name": output,
+        "target": f"torch.ops.aten.{operator}",
+        "inputs": [{"name": key, "arg": argument(value), "kind": 1} for key, value in inputs.items()],
+        "outputs": [{"as_tensor": {"name": output}}],
+        "metadata": {},
+    }
+
+
+def chain(count: int, *turn: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
+    """The nodes of each turn, 1 to count."""
+    return [node(i) for i in range(1, count + 1) for node in turn]
+
+
+CONSTANTS: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "full": ([made("full.default", "zeros", size=[10**9], fill_value=0)], "makes a constant of shape"),
+    "ones": ([made("ones.default", "zeros", size=[10**6, 10**6])], "makes a constant of shape"),
+    "arange": ([made("arange.default", "zeros", end=HUGE)], "makes a constant of shape"),
+    "eye": ([made("eye.default", "zeros", n=10**6)], "makes a constant of shape"),
+    "repeat": (
+        [made("zeros.default", "a", size=[1, 1, 4]), made("repeat.default", "zeros", self="a", repeats=[10**5, 10**5, 1])],
+        "makes a constant of shape",
+    ),
+    "expand": (
+        [
+            made("zeros.default", "a", size=[1, 1]),
+            made("expand.default", "b", self="a", size=[10**6, 10**6]),
+            made("clone.default", "zeros", self="b"),
+        ],
+        "makes a constant of shape",
+    ),
+    "sums": (
+        [
+            made("zeros.default", "a0", size=[1 << 20]),
+            *chain(40, lambda i: made("add.Scalar", f"a{i}", self=f"a{i - 1}", other=1)),
+            made("alias.default", "zeros", self="a40"),
+        ],
+        "computes more constants than a network for a board has",
+    ),
+    "products": (
+        [
+            made("ones.default", "a0", size=[1500, 1500]),
+            *chain(40, lambda i: made("mm.default", f"a{i}", self=f"a{i - 1}", mat2="a0")),
+            made("alias.default", "zeros", self="a40"),
+        ],
+        "computes more constants than a network for a board has",
+    ),
+    "cat": (
+        [
+            made("zeros.default", "a0", size=[4]),
+            *chain(60, lambda i: made("cat.default", f"a{i}", tensors=[f"a{i - 1}"] * 2)),
+            made("alias.default", "zeros", self="a60"),
+        ],
+        "makes a constant of shape|computes more constants",
+    ),
+    "file": ([made("from_file.default", "zeros", filename="/etc/passwd")], "constants by torch's from_file|is damaged"),
+    "by chance": ([made("randn.default", "zeros", size=[1, 1, 4])], "makes numbers by chance"),
+    "calls": (
+        [
+            made("zeros.default", "a0", size=[1, 1, 4]),
+            *chain(60_000, lambda i: made("alias.default", f"a{i}", self=f"a{i - 1}")),
+            made("alias.default", "zeros", self="a60000"),
+        ],
+        "has over 50000 calls",
+    ),
+}
+
+
+@linux
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_program_constants(name: str, program: Path, tmp_path: Path) -> None:
+    """Constants that a program computes: their size is known before they are."""
+    path = tmp_path / "m.pt2"
+    path.write_bytes(program.read_bytes())
+    nodes, message = CONSTANTS[name]
+
+    def constants(found: Any) -> Any:
+        found["graph_module"]["graph"]["nodes"][:1] = nodes
+        return found
+
+    edit(path, "models/model.json", constants)
+    refused(path, message)
+
+
+LOOPS = {
+    "squares": chain(300, lambda i: made("mul.Tensor", f"b{i}", self=f"b{i - 1}", other=f"b{i - 1}")),
+    "sigmoids": chain(
+        150,
+        lambda i: made("sigmoid.default", f"c{i}", self=f"b{i - 1}"),
+        lambda i: made("mul.Tensor", f"b{i}", self=f"b{i - 1}", other=f"c{i}"),
+    ),
+    "sums": chain(
+        150,
+        lambda i: made("tanh.default", f"c{i}", self=f"b{i - 1}"),
+        lambda i: made("add.Tensor", f"b{i}", self=f"b{i - 1}", other=f"c{i}"),
+    ),
+    "matrices": chain(
+        60,
+        lambda i: made("tanh.default", f"c{i}", self=f"b{i - 1}"),
+        lambda i: made("mul.Tensor", f"d{i}", self=f"b{i - 1}", other=f"c{i}"),
+        lambda i: made("mm.default", f"b{i}", self=f"d{i}", mat2="square"),
+    ),
+}
+
+
+@linux
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("name", LOOPS)
+def test_program_loops(name: str, index: int, program: Path, tmp_path: Path) -> None:
+    """Arithmetic on steps of the input whose formula doubles with each call: refused, and soon."""
+    path = tmp_path / "m.pt2"
+    path.write_bytes(program.read_bytes())
+
+    def loops(found: Any) -> Any:
+        graph = found["graph_module"]["graph"]
+        answer = graph["nodes"][-1]["outputs"][0]["as_tensor"]["name"]
+        graph["nodes"] = [
+            made("ones.default", "square", size=[3, 3]),
+            made("select.int", "b0", self="x", dim=1, index=index),
+            *LOOPS[name],
+            made("select.int", "e", self="x", dim=1, index=1 - index),
+            made("mm.default", "f", self=LOOPS[name][-1]["name"], mat2="square"),
+            made("add.Tensor", "g", self="f", other="e"),
+            made("tanh.default", answer, self="g"),
+        ]
+        return found
+
+    edit(path, "models/model.json", loops)
+    refused(path, "no GRU, LSTM or RNN|multiplies|adds many|stands behind|combines|takes step|is damaged")
+
+
 WRONG: list[Any] = [None, True, -1, 0, 2, 10**9, 1e400, "x", "", [], {}, [[]], [None], {"a": 1}, "../x", 3.5]
 
 

@@ -21,7 +21,7 @@ from tinyrnn.importers.exportedlayers import Unusable
 from tinyrnn.importers.exportedops import CELLS, LAYERED, walk
 from tinyrnn.importers.exportedread import settled
 from tinyrnn.importers.exportedrun import Runner
-from tinyrnn.importers.exportedterms import Term
+from tinyrnn.importers.exportedterms import Term, given_state
 from tinyrnn.importers.flow import ANY_BATCH, ANY_TIME, Flow, InitialState, choose, first_reading
 from tinyrnn.importers.source import Options, Source
 
@@ -71,8 +71,10 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
         if "user_output" in spec and isinstance(item := argument_of(spec["user_output"]["arg"])[1], Name)
     ]
     nodes, notes = _apart(nodes, users, meta)
-    states = _states(nodes, users)
-    sizes = {name: _sizes(meta[name]) for name in sorted(states)}
+    used = {name for node in nodes for _, item in node.inputs.values() for name in names_in(item)}
+    plainly = not any(_recurrent(node) for node in nodes)  # cells, if any, are written as arithmetic
+    states = {name for name in users if name in used and name in meta and plainly} - set(users[:1]) or _states(nodes, users)
+    sizes = {name: _sizes(meta[name]) for name in users if name in states}
     plain = [n for n in outputs if n not in meta or not any(_fits(_sizes(meta[n]), shape) for shape in sizes.values())]
     wanted = [name for name in outputs if name == options.output] if options.output else plain or outputs
     needed = _needed(nodes, wanted)
@@ -86,13 +88,18 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
     shape, whole = _input_shape(path, graph, data[0])
     weights = {name: array for name, array in weights.items() if name in used}
     values: dict[str, Any] = {name: _float(array) for name, array in weights.items()}
-    values |= {name: InitialState(name) for name in states}
     starts: dict[str, object] = {}
 
     def attempt(letters: str) -> _Reading:
         start = _start(shape, letters)
         starts.clear()
-        found, bounded = walk(nodes, values | {data[0]: start}, needed, starts)
+        given: dict[str, Any] = {data[0]: start} | {
+            name: given_state(name, shape, start) if plainly else InitialState(name) for name, shape in sizes.items()
+        }
+        if plainly and states and start.time == 1:
+            axes = tuple(() if axis == ("T",) else axis for axis in start.axes)
+            given[data[0]] = StepOf(replace(start, axes=axes), 0, 0)
+        found, bounded = walk(nodes, values | given, needed, starts)
         named = {name: found[name] for name in outputs}
         feeds = _feeds(path, sizes, starts, named, wanted, meta)
         answer, flow = choose(_answers(named, wanted, feeds), options.output, str(path))

@@ -72,6 +72,8 @@ def call(node: Node, values: dict[str, Any], device: str = "cpu") -> list[Any]:
     if node.operator in CONVERSIONS:
         dtype = given.get("dtype") or (given["other"].dtype if "other" in given else None)
         return [given["self"] if dtype is None else given["self"].to(dtype)]
+    if node.target in ("view.default", "_unsafe_view.default"):  # memory formats are left out above
+        return [given["self"].reshape(given["size"])]
     if node.operator in FACTORIES:
         whole = node.operator == "arange" and all(isinstance(given.get(k, 0), int) for k in ("start", "end", "step"))
         if given.get("dtype") is None:

@@ -28,7 +28,7 @@ SYMBOLIC: dict[str, Callable[..., Any]] = {
 
 PREFIX = "torch.ops.aten."
 
-MOST_NODES = 100_000
+MOST_NODES = 50_000
 
 # calls that only watch over the program, or time it
 WATCHING = re.compile(r"torch\.ops\.(aten\.(_assert|sym_constrain)|profiler\.)")

@@ -206,7 +206,7 @@ def resolved(term: Term) -> StepOf | None:
     root = term.value.term if term.value is not None else term
     chain: list[Term] = []
     at = root
-    while at.found is None:
+    while at.found is None and not at.strange:
         read = next((r for r in (_rnn(at) if len(at.parts) == 1 else None, _lstm(at) if len(at.parts) == 1 else None,
                                  _gru(at)) if r is not None), None)  # fmt: skip
         if read is None:
@@ -215,24 +215,29 @@ def resolved(term: Term) -> StepOf | None:
         assert reading.leaf is not None
         assert reading.state is not None
         source = reading.leaf.source
-        at.found = StepOf(source.flow.then(Step("cell", made), made.units), at.index, source.base)
+        output = StepOf(source.flow.then(Step("cell", made), made.units), at.index, source.base)
+        at.found = output
         chain.append(at)
-        before = reading.state.term
+        before: Term = reading.state.term
+        if before.state is not None:
+            before.found = output
         if before.index == 0 and before.found is None:
-            if not _starts(before, at.found):
+            if not _starts(before, output):
+                at = before
                 break
-            before.found = replace(at.found, index=0)
+            before.found = replace(output, index=0)
         at = before
     if at.found is None:
+        at.strange = True
         for done in chain:
-            done.found = None
+            done.found, done.strange = None, True
         return None
     flow = at.found.flow
     for done in reversed(chain):
         assert done.found is not None
         if not same_path(replace(done.found.flow, axes=flow.axes), flow):
             for wrong in chain:
-                wrong.found = None
+                wrong.found, wrong.strange = None, True
             return None
         done.found = replace(done.found, flow=replace(flow, axes=done.form.axes))
     return None if root.found is None else replace(root.found, flow=replace(root.found.flow, axes=term.form.axes))
@@ -278,8 +283,13 @@ def _starts(term: Term, after: StepOf) -> bool:
     """The first step computes what the layers do from states of zero."""
     leaves: dict[tuple[Any, ...], Leaf] = {}
     stack: list[Term] = [term]
+    seen: set[int] = set()
     while stack:
-        atoms = [atom for atom, _ in stack.pop().parts.values()]
+        inner = stack.pop()
+        if id(inner) in seen:
+            continue
+        seen.add(id(inner))
+        atoms = [atom for atom, _ in inner.parts.values()]
         while atoms:
             atom = atoms.pop()
             if isinstance(atom, Product):
@@ -301,16 +311,20 @@ def _starts(term: Term, after: StepOf) -> bool:
             y = y @ what.weight.T + what.bias if what.weight.shape[1] == y.shape[1] else y[:, :0]
         else:
             return False
-    return y.shape[1] == len(term.shift) and bool(np.allclose(_computed(term, {key: x}), y[0], rtol=1e-9, atol=1e-9))
+    return y.shape[1] == len(term.shift) and bool(np.allclose(_computed(term, {key: x}, {}), y[0], rtol=1e-9, atol=1e-9))
 
 
-def _computed(term: Term, leaves: dict[tuple[Any, ...], np.ndarray]) -> np.ndarray:
+def _computed(term: Term, leaves: dict[tuple[Any, ...], np.ndarray], done: dict[int, np.ndarray]) -> np.ndarray:
+    """The term's numbers for these of its leaves; done: terms by id whose numbers are known."""
+    if id(term) in done:
+        return done[id(term)]
+
     def of(atom: Atom) -> np.ndarray:
         if isinstance(atom, Leaf):
             return leaves[atom.key]
         if isinstance(atom, Product):
             return of(atom.a) * of(atom.b)
-        inner = _computed(atom.term, leaves)
+        inner = _computed(atom.term, leaves, done)
         if isinstance(atom, Value):
             return inner
         if atom.kind == "relu":
@@ -320,4 +334,5 @@ def _computed(term: Term, leaves: dict[tuple[Any, ...], np.ndarray]) -> np.ndarr
     total = term.shift.copy()
     for atom, matrix in term.parts.values():
         total = total + (matrix @ of(atom) if matrix.ndim == 2 else matrix * of(atom))
+    done[id(term)] = total
     return total

@@ -14,6 +14,8 @@ from tinyrnn.importers.exportedfile import Node, names_in
 from tinyrnn.importers.flow import Flow
 from tinyrnn.importers.source import refuse
 
+MOST_CALLS = 2_000_000  # operators called for one stream
+
 
 @dataclass(frozen=True)
 class Runner:
@@ -38,6 +40,9 @@ class Runner:
     def stream(self, x: np.ndarray) -> np.ndarray:
         """Piece by piece, each from the states that the one before gave; answers as of the pieces, one after the other."""
         states = self._zeros(len(x))
+        if len(self.nodes) * -(-x.shape[1] // self.piece) > MOST_CALLS:
+            seen = f"goes through {len(self.nodes)} calls at each of many steps"
+            raise refuse(self.data, seen, "expected a network for a board")
         answers = []
         for start in range(0, x.shape[1], self.piece):
             y, values = self._answer(x[:, start : start + self.piece], states)

@@ -8,6 +8,7 @@ The first step, from zero, has lost its recurrent matrix: it is compared with th
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +18,9 @@ from tinyrnn.importers.exportedaffine import vector_of
 from tinyrnn.importers.exportedcells import StepOf
 from tinyrnn.importers.flow import Flow
 from tinyrnn.importers.source import Activation, Affine, Dense, refuse
+
+MOST_STEPS = 100  # functions and matrices on the way of one step of a loop, to where it meets another
+MOST_ATOMS = 64  # of one term; a GRU has 3
 
 _numbers = itertools.count()
 
@@ -62,7 +66,9 @@ class Term:
     index: int  # the step
     parts: dict[tuple[Any, ...], tuple[Atom, np.ndarray]]
     shift: np.ndarray  # (features,)
-    found: StepOf | None = None
+    found: StepOf | None = None  # the layer's output that the term is
+    strange: bool = False  # it has been looked at and is none
+    state: str | None = None  # the input of the program that is this state before the first step
     value: Value | None = field(default=None, repr=False)
 
     def as_value(self) -> Value:
@@ -73,7 +79,7 @@ class Term:
     @property
     def simple(self) -> bool:
         """A sum of what comes in and of whole values: no function and no product."""
-        return all(isinstance(atom, (Leaf, Value)) for atom, _ in self.parts.values())
+        return self.state is None and all(isinstance(atom, (Leaf, Value)) for atom, _ in self.parts.values())
 
     def frozen(self) -> Term:
         """The same under one name."""
@@ -90,8 +96,22 @@ def matrix_of(matrix: np.ndarray) -> np.ndarray:
     return np.diag(matrix) if matrix.ndim == 1 else matrix
 
 
+def given_state(name: str, sizes: Sequence[int | None], start: Flow) -> Term:
+    """An input that is a state before the first step, of shape (H,), (B, H) or (1, B, H). Raises ModelError."""
+    units = sizes[-1] if sizes else None
+    if units is None or len(sizes) > 3 or (len(sizes) == 3 and sizes[0] != 1):
+        raise refuse(name, f"is a second input of shape {list(sizes)}", "expected one, the sequence")
+    axes = ((), ("B",), ("F",))[-len(sizes) :]
+    form = Flow(axes, start.batch, start.time, int(units))
+    root = Term(form, -1, {}, np.zeros(int(units)), state=name)
+    return term_of(form, -1, root.as_value(), np.ones(int(units)))
+
+
 def lifted(step: StepOf, name: str) -> Term:
     """A step of a sequence as a term: the layers behind its base once more, as arithmetic."""
+    if len(step.flow.steps) - step.base > MOST_STEPS:
+        raise refuse(name, f"stands behind {len(step.flow.steps) - step.base} functions of one step",
+                     f"expected at most {MOST_STEPS}")  # fmt: skip
     if step.memory:
         raise refuse(name, "calculates with an LSTM's cell state c", "expected its output h")
     width = step.flow.features
@@ -160,6 +180,8 @@ def plus(name: str, a: Term, b: Term, factor: float) -> Term:
             more = old + more if old.ndim == more.ndim else matrix_of(old) + matrix_of(more)
         parts[key] = (atom, more)
     parts = {key: part for key, part in parts.items() if part[1].any()}
+    if len(parts) > MOST_ATOMS:
+        raise refuse(name, "adds many terms", "expected a plain loop over a cell")
     return Term(form, max(a.index, b.index), parts, a.shift + factor * b.shift)
 
 
@@ -169,8 +191,10 @@ def times(name: str, a: Term, b: Term) -> Term:
     if len(a.shift) != len(b.shift):
         raise refuse(name, "multiplies terms of other widths", "expected a plain loop over a cell")
     one = np.ones(len(a.shift))
-    a, b = (t if all(m.ndim == 1 for _, m in t.parts.values()) else
+    a, b = (t if all(m.ndim == 1 and not isinstance(atom, Product) for atom, m in t.parts.values()) else
             term_of(t.form, t.index, t.as_value(), one) for t in (a, b))  # fmt: skip
+    if len(a.parts) * len(b.parts) > MOST_ATOMS:
+        raise refuse(name, "multiplies sums of many terms", "expected a plain loop over a cell")
     index = max(a.index, b.index)
     result = Term(form, index, {}, a.shift * b.shift)
     for x, y in ((a, b), (b, a)):
