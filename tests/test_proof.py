@@ -94,3 +94,22 @@ def test_a_proof_is_forgotten(micropython: Runtime, tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert micropython.run(script, cwd=tmp_path, path=[verify.DEVICE], timeout=60).strip() == "[] False"
+
+
+def test_a_module_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But one whose file was not there is looked for again: it may have been copied since."""
+    asked: list[str] = []
+    original = program._import
+
+    def counted(name: str) -> object:
+        asked.append(name)
+        return original(name)
+
+    monkeypatch.setattr(program, "_import", counted)
+    monkeypatch.setattr(program, "tried", {})
+    for _ in range(3):
+        assert program.module("kernels_viper") is None
+        assert program.module("kernels_nowhere") is None
+        assert program.module("kernels_plain") is kernels_plain
+    assert asked == ["kernels_viper", "kernels_nowhere", "kernels_plain", "kernels_nowhere", "kernels_nowhere"]
+    assert program.tried["kernels_nowhere"] == "ModuleNotFoundError: No module named 'urnn.kernels_nowhere'"

@@ -77,7 +77,7 @@ tried = {}  # name of a module -> the module, or the text why this runtime canno
 def module(name):
     """The module of this package, or None where the runtime cannot have it; tried[name] says why."""
     found = tried.get(name)
-    if not found or isinstance(found, str) and found[:6] == "Import" and name in found:  # no such file: it may still come
+    if not found or isinstance(found, str) and name in found:  # no module of that name: it may have come since
         # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError, and a function for
         # which an old emitter has no jumps long enough a NotImplementedError. Kernels without proof raise anything.
         try:
