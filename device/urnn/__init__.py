@@ -147,7 +147,7 @@ class Net:
         box[0] = x = self._steps[0][3]
         for i in range(self.inputs):
             v = sample[i]
-            if not -LAW <= v < LAW:
+            if not -0x3FFFFFFF <= v <= 0x3FFFFFFF:
                 v = LAW - 1 if v | 0 > 0 else -LAW  # a float has no such operator
             x[i] = v
         run(program, program, box)

@@ -34,11 +34,13 @@ def frame(body):
     return b"%s %08x\n" % (body, crc32(body))
 
 
-def _b64(data):
-    return b2a_base64(bytes(data), newline=False)  # 1.29 on webassembly takes an array's integers for bytes
-
-
 _FULL = frame(b"0000 err memory full")  # where not even the reserve helps
+
+
+def _reserve(size):
+    # For a line of so many bytes in pieces; or for samples, outputs and their base64. A list, which clear() gives back
+    # at once: the collector keeps what an old word on the stack happens to point to
+    return [None] * (3 * size + 512 >> 2)
 
 
 class Server:
@@ -66,8 +68,7 @@ class Server:
             n = min(size, len(self.line))
             line[:n] = memoryview(self.line)[:n]
         out = bytearray(size + 1)
-        # For a line in pieces; or for samples, outputs and their base64
-        self.reserve = bytearray(3 * size + 512)
+        self.reserve = _reserve(size)
         self.line = line
         self.out = out
 
@@ -82,16 +83,15 @@ class Server:
             self.fit(LINE)
         self.respond(0)
 
-    def say(self, out, *parts):
-        """Put a line into a buffer: parts, check and end. What is too long is cut off."""
-        n = 0
-        for part in parts:
-            k = min(len(part), len(out) - 10 - n)
-            out[n : n + k] = memoryview(part)[:k]
-            n += k
-        out[n : n + 10] = b" %08x\n" % crc32(memoryview(out)[:n])
+    def say(self, out, parts):
+        """Put a line into a buffer that has room for it: parts, check and end."""
+        body = b"".join(parts)
+        n = len(body)
+        end = n + 10
+        out[:n] = body
+        out[n:end] = b" %08x\n" % crc32(body)
         self.said = out
-        self.count = n + 10
+        self.count = end
 
     def hello(self):
         return b" urnn 1 %s %d %d " % (__version__.encode(), WINDOW, len(self.line)), self.sets
@@ -116,7 +116,11 @@ class Server:
                 check = int.from_bytes(f.read(4), "little")
         except (OSError, ValueError) as e:
             self.net = None
-            raise _Refused("model %s: %s" % (path, e))
+            text = bytearray(("model %s: %s" % (path, e)).encode())[: len(self.line) - 18]
+            for i in range(len(text)):
+                if not 32 <= text[i] < 127:
+                    text[i] = 63
+            raise _Refused(str(text, "utf-8"))
         except MemoryError:
             if self.done:
                 raise
@@ -133,47 +137,65 @@ class Server:
             if len(data) != 2 * len(net.state):
                 raise _Refused("length %d bytes of state" % len(data))
             net.state = array("h", data)
-        return b" ", _b64(net.state)
+        return b" ", b2a_base64(bytes(net.state), newline=False)
 
     def run(self, words):
         # step, steps, check. words: number, name, kind b"h" or b"i", the samples' little-endian integers in base64
         net = self.net
-        n = net.inputs
+        output = net.output
+        width = 4 * len(output)
         command = words[1]
-        if not self.samples:
+        if len(words) != 4:
+            raise TypeError
+        kind = words[2]
+        if kind == b"i":
+            code = "i"
+            size = 4 * net.inputs
+        elif kind == b"h":
+            code = "h"
+            size = 2 * net.inputs
+        else:
+            raise _Refused("value samples are h or i")
+        if self.samples is None:
             # All that may be refused comes before the first step
-            if len(words) != 4:
-                raise TypeError
-            kind = words[2]
             data = a2b_base64(words.pop())
-            if kind != b"i" and kind != b"h":
-                raise _Refused("value samples are h or i")
-            size = n * (4 if kind == b"i" else 2)
             count = len(data) // size
             if not count or len(data) % size or count > 1 and command == b"step":
                 raise _Refused("length %d bytes, a sample is %d" % (len(data), size))
-            size = 4 * count * len(net.output)
             if command == b"steps":
-                if 32 + size * 4 // 3 > len(self.line):
+                if 32 + count * width * 4 // 3 > len(self.line):
                     raise _Refused("length of the answer")
-                self.outputs = bytearray(size)
-            self.samples = array(str(kind, "utf-8"), data)
-            data = None
-        samples = memoryview(self.samples)
-        while self.done < len(samples):
-            if not self.stepped:
-                net.step(samples[self.done : self.done + n])
-                self.stepped = True
-            if command == b"check":
-                self.crc = crc32(net.state, crc32(net.output, self.crc))
-            elif self.outputs:
-                at = self.done // n * 4 * len(net.output)
-                self.outputs[at : at + 4 * len(net.output)] = bytes(net.output)
-            self.stepped = False
-            self.done += n
-        answer = b" %d " % net.argmax(), _b64(self.outputs or net.output)
-        if command == b"check":
-            answer += (b" %08x" % self.crc,)
+                self.outputs = bytearray(count * width)
+            self.samples = data
+        data = self.samples
+        check = command == b"check"
+        outputs = self.outputs
+        step = net.step
+        at = self.done
+        to = at // size * width
+        crc = self.crc
+        stepped = self.stepped
+        try:
+            while at < len(data):
+                if not stepped:
+                    step(array(code, data[at : at + size]))  # of a view the assembler would have to be given a copy
+                    stepped = True
+                if check:
+                    crc = crc32(net.state, crc32(output, crc))
+                elif outputs:
+                    outputs[to : to + width] = bytes(output)
+                    to += width
+                stepped = False
+                at += size
+        finally:
+            self.done = at
+            self.crc = crc
+            self.stepped = stepped
+        if not outputs:  # 1.29 on webassembly takes the integers of an array for bytes
+            outputs = bytes(output)
+        answer = b" %d " % net.argmax(), b2a_base64(outputs, newline=False)
+        if check:
+            answer += (b" %08x" % crc,)
         return answer
 
     def execute(self, words):
@@ -202,58 +224,61 @@ class Server:
             raise _Refused("value %s" % e)
 
     def words(self, n):
-        """The words of the n bytes in the line, without the check; None where it, or the number, is not right."""
+        """The words of the n bytes in the line, without the check; None where that is not right."""
         end = n - 9
         if end > 4 and n <= len(self.line):
             line = memoryview(self.line)
-            if line[end:n] == b" %08x" % crc32(line[:end]):
-                words = bytes(line[:end]).split(b" ")
-                try:
-                    # int() takes more than a number's four digits
-                    if len(words) > 1 and b"%04x" % (int(words[0], 16) & 65535) == words[0]:
-                        return words
-                except ValueError:
-                    pass
+            body = line[:end]
+            if line[end:n] == b" %08x" % crc32(body):
+                return bytes(body).split(b" ")
         return None
 
     def answer(self, n):
         """What respond() does, where there is memory. Called again it goes on with the command in hand."""
         if not n:
-            self.say(self.out, b"0000 ok", *self.hello())
-            self.kept = self.count
-            return
-        words = self.words(n)
-        expected = self.seq + 1 & 65535
-        if not words:
-            self.say(self.error, b"%04x err line damaged or too long" % expected)
-            return
-        seq = int(words[0], 16)
-        if not self.current and words[1:] != [b"hello"]:
-            if seq == self.seq:
-                self.count = self.kept
-                self.said = self.out
-                if not self.kept:
-                    self.full()
+            words = [b"0000"]
+            answer = self.hello()
+        else:
+            words = self.words(n)
+            if not self.current:
+                seq = self.seq + 1 & 65535
+                number = b"%04x" % seq
+                if not words or len(words) < 2 or words[0] != number and not self.other(words):
+                    self.say(self.error, (number, b" err line damaged or too long"))
+                    return
+                if words[0] != number:
+                    seq = int(words[0], 16)
+                    if len(words) > 2 or words[1] != b"hello":
+                        if seq == self.seq:
+                            self.count = self.kept
+                            self.said = self.out
+                            if not self.kept:
+                                self.full()
+                        else:
+                            self.say(self.error, (number, b" err order ", words[0]))
+                        return
+                self.seq = seq
+                self.kept = 0
+                self.current = True
+            try:
+                answer = self.execute(words)
+            except _Refused as e:
+                self.say(self.out, (words[0], b" err ", str(e).encode()))
+                self.kept = self.count
                 return
-            if seq != expected:
-                self.say(self.error, b"%04x err order %04x" % (expected, seq))
-                return
-        self.seq = seq
-        self.kept = 0
-        self.current = True
-        try:
-            self.say(self.out, words[0], b" ok", *self.execute(words))
-        except _Refused as e:
-            text = bytearray(str(e).encode())
-            for i in range(len(text)):
-                if not 32 <= text[i] < 127:
-                    text[i] = 63
-            self.say(self.out, b"%04x err " % seq, text)
+        self.say(self.out, (words[0], b" ok") + answer)
         self.kept = self.count
 
     def full(self):
-        self.say(self.out, b"%04x err memory full" % self.seq)
+        self.say(self.out, (b"%04x err memory full" % self.seq,))
         self.kept = self.count
+
+    def other(self, words):
+        """Whether the first word is a number, not the expected one: four digits, of which int() would take more."""
+        try:
+            return b"%04x" % (int(words[0], 16) & 65535) == words[0]
+        except ValueError:
+            return False
 
     def respond(self, n):
         """Answer the n bytes in line, 0 for the greeting: said[:count] is then to be sent.
@@ -265,7 +290,8 @@ class Server:
         try:
             self.answer(n)
         except MemoryError:
-            self.reserve = None
+            if self.reserve:
+                self.reserve.clear()
             gc.collect()
             try:
                 self.answer(n)
@@ -274,13 +300,14 @@ class Server:
                 if self.current:
                     self.full()
                 else:
-                    self.say(self.error, b"%04x err line damaged or too long" % (self.seq + 1 & 65535))
+                    self.say(self.error, (b"%04x err line damaged or too long" % (self.seq + 1 & 65535),))
         self.samples = self.outputs = None
         if not self.reserve:
             self.crc = 0
+            self.reserve = None
             gc.collect()
             try:
-                self.reserve = bytearray(3 * len(self.line) + 512)
+                self.reserve = _reserve(len(self.line))
             except MemoryError:
                 pass
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinyrnn.cli.quantizing import add_accept_error
 from tinyrnn.data.arguments import add_arguments, from_args, given
 from tinyrnn.errors import ModelError
+from tinyrnn.words import counted
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -157,7 +157,9 @@ def _ranges(numbers: list[float] | None) -> tuple[tuple[float, float], ...]:
         raise ModelError(f"--range has {len(given)} numbers; expected LOW HIGH, or such a pair for each input")
     pairs = tuple(zip(given[::2], given[1::2], strict=True))
     for low, high in pairs:
-        if not (low < high and math.isfinite(low) and math.isfinite(high)):
+        if max(abs(low), abs(high)) > 1e30:
+            raise ModelError(f"--range is {low:g} to {high:g}; expected numbers that a sensor can give, within +-1e30")
+        if not low < high:
             raise ModelError(f"--range is {low:g} to {high:g}; expected the lower end first")
     return pairs
 
@@ -183,7 +185,8 @@ def _described(model: FloatModel) -> str:
     names = ", ".join(model.labels)
     names = names if len(names) <= 60 else names[:57] + "..."
     when = "at the last step" if model.when == "last" else "at every step"
-    return f"{len(model.mean)} inputs -> {layers} -> {len(model.labels)} outputs; {model.task} {when}: {names}"
+    inputs, outputs = counted(len(model.mean), "input"), counted(len(model.labels), "output")
+    return f"{inputs} -> {layers} -> {outputs}; {model.task} {when}: {names}"
 
 
 def _figures(model: FloatModel, recording: Recording | None) -> dict[str, float]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from tinyrnn.cli.quantizing import add_accept_error
+from tinyrnn.words import counted
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
         network = replace(network, name=args.name)
     size = modelfile.write(network, output)
     cells = " + ".join(f"{cell.tag.decode().strip()} {cell.units}" for cell in network.cells)
-    print(f"{network.inputs} inputs -> {cells} -> {network.outputs} outputs, every bound proven")
+    inputs, outputs = counted(network.inputs, "input"), counted(network.outputs, "output")
+    print(f"{inputs} -> {cells} -> {outputs}, every bound proven")
     print(f"wrote {output} ({size} bytes); next: tinyrnn verify {output}")
     return 0
