@@ -151,6 +151,17 @@ def test_a_main_that_catches_ctrl_c(make_port: Callable[..., Port], board: str, 
         assert link.exec("print(here)") == "7\n"
 
 
+def test_a_watchdog_that_bites_at_once(make_port: Callable[..., Port]) -> None:
+    """In the time between two messages of the host the waiting chip's clock has gone on by hours."""
+    port = make_port("rp2040")
+    put_main(port, "import time\nfrom machine import WDT\ndog = WDT(timeout=5000)\n"
+                   "while True:\n    dog.feed()\n    time.sleep(0.1)\n")  # fmt: skip
+    with Link(port.path, PATIENT_S) as link:
+        link.exec("here = 7")
+    with Link(port.path, PATIENT_S) as link:
+        assert link.exec("print(here)") == "7\n"
+
+
 def test_a_main_that_has_turned_ctrl_c_off(make_port: Callable[..., Port]) -> None:
     """Nothing helps over the line; what does is in the one line that says so."""
     port = make_port("rp2040")

@@ -52,6 +52,7 @@ class Link(RawRepl):
     """
 
     def __init__(self, port: str, timeout_s: float | None = None) -> None:
+        self._first = script("watchdog.py").encode() + b"\x04"  # which would reset the board before the next exchange
         self._guarded = False  # scripts/guard.py is on the board
         self._sent = ""  # name of the script that the board has
         self._identity: Identity | None = None

@@ -33,11 +33,14 @@ class _Unheard(LinkError):
 class RawRepl:
     """The port, and the raw REPL behind it. Raises LinkError: each failure is one line."""
 
+    _first = b""  # a program for the raw REPL, and Ctrl-D: sent right behind a Ctrl-C that may stop a stubborn one
+
     def __init__(self, port: str, timeout_s: float) -> None:
         self.port = port
         self.timeout_s = timeout_s
         self._running = False  # a program is under way: that of start(), or one whose end was not seen
         self._platform = ""  # sys.platform there
+        self._late = 0  # answers to _first that may still come, each without a word
         self._transport = self._open()
         try:
             self._enter()
@@ -145,7 +148,7 @@ class RawRepl:
         """
         began = time.monotonic()
         wait = 0.1
-        round_number = 0
+        round_number = attempts = self._late = 0
         seen = b""
         while True:
             late = time.monotonic() - began
@@ -153,12 +156,21 @@ class RawRepl:
                 round_number += 1
                 seen += self._flood(reset=round_number % 3 == 2)
                 wait = 0.1
-            self.serial.write(b"\r\x03")
-            seen += self._read_until(b">>> ", wait)
-            self.serial.write(b"\r\x01")
-            seen += (said := self._read_until(RAW_BANNER, 2 * wait))
-            if said.endswith(RAW_BANNER):
-                return
+            if attempts and self._first:
+                self.serial.write(b"\r\x03\r\x01" + self._first)
+                self._late += 1
+                seen += (said := self._read_until(RAW_BANNER, 3 * wait))
+                if said.endswith(RAW_BANNER):
+                    self._read_until(b"\x04>", 1.0)
+                    return
+            else:
+                self.serial.write(b"\r\x03")
+                seen += self._read_until(b">>> ", wait)
+                self.serial.write(b"\r\x01")
+                seen += (said := self._read_until(RAW_BANNER, 2 * wait))
+                if said.endswith(RAW_BANNER):
+                    return
+            attempts += 1
             if late > limit_s:
                 break
             seen = seen[-80:]
@@ -170,8 +182,8 @@ class RawRepl:
             )
         raise LinkError(
             f"{self.port}: no MicroPython prompt within {limit_s:g} s of Ctrl-C (last: {seen[-40:]!r}); expected the REPL: "
-            "a program there catches Ctrl-C (a bare `except:`), or this is no MicroPython board: try again; if it stays so: "
-            f"{ERASE}"
+            "main.py catches Ctrl-C (a bare `except:`) or its watchdog resets the board, or this is no MicroPython board: "
+            f"try again; if it stays so: {ERASE}"
         )
 
     def _flood(self, reset: bool) -> bytes:
@@ -185,9 +197,9 @@ class RawRepl:
         try:
             if reset:
                 self.serial.write(b"\x04")
-            while b">>> " not in seen and time.monotonic() < until:
+            while b">>> " not in seen and RAW_BANNER not in seen and time.monotonic() < until:
                 if self.serial.out_waiting < FLOOD_BYTES:  # a slow line is filled without a pause
-                    self.serial.write(b"\x03" * FLOOD_BYTES)
+                    self.serial.write(b"\x03" * FLOOD_BYTES)  # with _first behind them it did not work
                 time.sleep(FLOOD_PAUSE_S)
                 seen = seen[-80:] + bytes(self.serial.read(1 << 14))
         except serial.SerialTimeoutException:
@@ -216,6 +228,10 @@ class RawRepl:
             if not said:
                 raise _Unheard(str(self._silent()))
             out, err = self._follow(self.timeout_s) if said.endswith(b"OK") else (said, b"")
+            while self._late and not out and not err and self._read_until(b"OK", self.timeout_s).endswith(b"OK"):
+                self._late -= 1
+                out, err = self._follow(self.timeout_s)
+            self._late = 0
             if last or b"MemoryError" not in err:
                 break
             self._reset()

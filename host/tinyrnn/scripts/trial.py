@@ -11,7 +11,11 @@ def main(folder, name, model):
     """
     if folder:
         sys.path.insert(0, folder)
-    package = __import__(name)
+    try:
+        package = __import__(name)
+    finally:  # Ctrl-C too must not leave it there
+        if folder:
+            sys.path.remove(folder)
     gc.collect()
     net = package.load(model)
     try:
