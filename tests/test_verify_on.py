@@ -48,6 +48,7 @@ def test_each_kernel_set(port: Port, model: Path, capsys: pytest.CaptureFixture[
     assert cli.main(["verify", str(model), "--on", port.path, "--kernels", "all", "--sequences", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("3 sequences, 150 steps, 5 integers a step")
+    assert lines.pop().startswith("integers against float: not known; give the float model with --float")
     sets = [line.split()[1].rstrip(":") for line in lines[1:]]
     assert "plain" in sets
     assert ("viper" in sets) == port.has_viper or port.name == "board"

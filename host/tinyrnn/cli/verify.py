@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tinyrnn.data.arguments import add_arguments, from_args, given, natural
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from tinyrnn.board.protocol import Client
     from tinyrnn.board.replay import Replayed
+    from tinyrnn.data.recording import Recording
     from tinyrnn.network import Network
     from tinyrnn.runtimes import Runtime
     from tinyrnn.verify import Report
@@ -45,7 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     where.add_argument("--on", metavar="PORT", help="on the board at this serial port, where the model was deployed")
     parser.add_argument(
-        "--kernels", metavar="NAME", action="append", help="with --on: this kernel set (default: the board's best), or `all`"
+        "--kernels", metavar="NAME", action="append", help="this kernel set (default: all of a runtime, the board's best with --on), or `all`"
     )
     add_arguments(parser, optional=True)
     return parser
@@ -55,15 +57,18 @@ def run(args: argparse.Namespace) -> int:
     """Replay on each runtime, print a line for each. Returns 0; raises Mismatch when an integer differs."""
     from tinyrnn import modelfile, runtimes
     from tinyrnn.errors import Mismatch
+    from tinyrnn.score import raw_sequences
 
     network = modelfile.read(args.model)
-    raw = _sequences(network, args)
-    _show_nearness(network, args)
+    recording = _recording(network, args)
+    raw = raw_sequences(network, recording.test) if recording else _random(network, args)
     if args.on:
-        return _on_board(network, raw, args)
+        _on_board(network, raw, args)
+        _show_nearness(network, recording, args)
+        return 0
     found = [runtimes.get(name) for name in args.runtime] if args.runtime else runtimes.find()
     print(_announced(network, raw, args.model))
-    reports = replay_all(network, raw, found)
+    reports = replay_all(network, raw, found, args.kernels or [])
     show(reports)
     if not args.runtime:
         for cure in runtimes.missing().values():
@@ -75,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
             f"{wrong[0].first[0]}; report it with this file"
         )
     print("bit-exact on all of them")
+    _show_nearness(network, recording, args)
     return 0
 
 
@@ -84,7 +90,7 @@ def _announced(network: Network, raw: list[np.ndarray], model: str) -> str:
     return f"{model}: {counted(len(raw), 'sequence')}, {steps}, {network.outputs + network.units} integers a step"
 
 
-def _show_nearness(network: Network, args: argparse.Namespace) -> None:
+def _show_nearness(network: Network, recording: Recording | None, args: argparse.Namespace) -> None:
     """Print how near the integers are to the float model: measured, or else as the file says."""
     from pathlib import Path
 
@@ -101,19 +107,14 @@ def _show_nearness(network: Network, args: argparse.Namespace) -> None:
             print(f"integers against float: not known; give the float model with --float, or as {beside.name} beside it")
         return
     try:
-        print(f"{path}: {measure(floatmodel.load(path), network, _test_set(args))}")
+        print(f"{path}: {measure(floatmodel.load(path), network, recording.test.x if recording else [])}")
     except ModelError:
         if args.float:
             raise
         print(f"integers against float: {path} is no float model of this file; name it with --float")
 
 
-def _test_set(args: argparse.Namespace) -> list[np.ndarray]:
-    """The test sequences of --data; none without it."""
-    return from_args(args).test.x if args.data else []
-
-
-def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace) -> int:
+def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace) -> None:
     """Replay on the board with each kernel set that was asked for, a line for each."""
     from tinyrnn.board.link import Link
     from tinyrnn.board.protocol import Client
@@ -135,7 +136,6 @@ def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace)
                 f"in {done.seconds:.1f} s"
             )
         client.quit()
-    return 0
 
 
 def _replay_on(client: Client, network: Network, raw: list[np.ndarray], model: str, kernels: str) -> Replayed:
@@ -153,14 +153,21 @@ def _replay_on(client: Client, network: Network, raw: list[np.ndarray], model: s
         return replay_on(client, loaded, network, raw, lambda steps: bar.advance(task, steps))
 
 
-def replay_all(network: Network, raw: list[np.ndarray], found: list[Runtime]) -> list[Report]:
-    """Each runtime with each of its kernel sets, with a bar on a terminal."""
+def replay_all(network: Network, raw: list[np.ndarray], found: list[Runtime], chosen: Sequence[str] = ()) -> list[Report]:
+    """Each runtime with each of its kernel sets, or those that are chosen, with a bar on a terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from tinyrnn.cli import screen
+    from tinyrnn.errors import RuntimeMissing
     from tinyrnn.verify import kernel_sets, replay
 
     jobs = [(runtime, kernels) for runtime in found for kernels in kernel_sets(runtime)]
+    if chosen and "all" not in chosen:
+        there = list(dict.fromkeys(kernels for _, kernels in jobs))
+        jobs = [job for job in jobs if job[1] in chosen]
+        absent = [name for name in chosen if name not in there]
+        if absent:
+            raise RuntimeMissing(f"no runtime here has the kernels {absent[0]}; expected some of {', '.join(there)}")
     console = screen.console(stderr=True)
     reports = []
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
@@ -189,23 +196,29 @@ def show(reports: list[Report]) -> None:
     screen.console().print(table)
 
 
-def _sequences(network: Network, args: argparse.Namespace) -> list[np.ndarray]:
-    import numpy as np
-
+def _recording(network: Network, args: argparse.Namespace) -> Recording | None:
+    """The recording of --data, if it is given."""
     from tinyrnn.errors import DataError
 
     if args.data:
-        from tinyrnn.score import raw_sequences
-
         recording = from_args(args)
         if len(recording.channels) != network.inputs:
             raise DataError(
                 f"{args.data}: has {len(recording.channels)} channels, {args.model} takes {network.inputs}; "
                 "expected the recording it was trained on"
             )
-        return raw_sequences(network, recording.test)
+        return recording
     if needless := given(args):
         raise DataError(f"{needless[0]} says something of a recording; name it with --data")
+    return None
+
+
+def _random(network: Network, args: argparse.Namespace) -> list[np.ndarray]:
+    """Random sequences (50, C) of raw integers."""
+    import numpy as np
+
+    from tinyrnn.errors import DataError
+
     if not 1 <= args.sequences <= MOST_SEQUENCES:
         raise DataError(f"--sequences {args.sequences}: expected 1 or more, at most {MOST_SEQUENCES}")
     rng = np.random.default_rng(args.seed)
