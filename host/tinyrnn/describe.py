@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from typing import Any
 
 from urnn import format as frame
@@ -46,6 +47,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         ],
         "matrices": _matrices(network),
         "output_exponents": [int(e) for e in network.exponents],
+        "nearness": {**asdict(near), "words": str(near)} if (near := network.nearness) else None,
         "sections": sections,
         "frame_bytes": len(data) - sum(section["bytes"] for section in sections),
         "buffer_bytes": buffer_bytes(network),

@@ -85,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
     console.print(layers)
     if facts["window"]:
         console.print(f"trained on windows of up to {facts['window']} steps: call net.reset() at each window's start")
+    if facts["nearness"]:
+        console.print(f"integers against float, when it was quantized: {facts['nearness']['words']}")
     sections = "  ".join(f"{s['tag'].strip()} {s['bytes']}" for s in facts["sections"])
     console.print(f"sections in bytes: {sections}  frame {facts['frame_bytes']}")
     console.print(

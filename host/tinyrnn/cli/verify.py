@@ -47,7 +47,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     where.add_argument("--on", metavar="PORT", help="on the board at this serial port, where the model was deployed")
     parser.add_argument(
-        "--kernels", metavar="NAME", action="append", help="this kernel set (default: all of a runtime, the board's best with --on), or `all`"
+        "--kernels",
+        metavar="NAME",
+        action="append",
+        help="this kernel set (default: all of a runtime, the board's best with --on), or `all`",
     )
     add_arguments(parser, optional=True)
     return parser
