@@ -12,13 +12,16 @@ from typing import ClassVar
 
 import numpy as np
 
+from tinyrnn.describe import macs
 from tinyrnn.errors import ModelError
 from tinyrnn.floatmodel import FloatModel
 from tinyrnn.integer_error import BETTER, RECORDING, Evidence, IntegerError, Judge, at_fault
-from tinyrnn.network import Nearness, Network
+from tinyrnn.network import Nearness, Network, pack
 from tinyrnn.quantize import STEPS_FEW, Quantized, input_steps, quantized
 
-HARDEST = 12  # sequences on which the search measures
+HARDEST = 3, 12  # sequences on which the search measures, the fewer the larger the network
+WORK = 3e9  # multiplications of one measurement in the search
+DEAR = 0.2  # of the file's bytes: what finer rows may cost where the error is below the limit of a warning
 WORTH = 0.8  # a change stays when it leaves no more than this part of the error
 SLACK = 1.15  # of the error with all rows finer, that the chosen rows may leave
 NARROWEST = 3  # powers of two by which a state's range may be smaller than what calibration saw
@@ -81,7 +84,10 @@ def measured(model: FloatModel) -> Measured:
     error = judge.measure(best.network)
     finer: Fine = {}
     if error.above(BETTER):
-        best, finer = _Search(judge.hardest(best.network, HARDEST)).run(best)
+        longest = max(len(x) for x in evidence.sequences.values())
+        most = int(np.clip(WORK / (longest * macs(best.network)), *HARDEST))
+        search = _Search(judge.hardest(best.network, most), error.above())
+        best, finer = search.run(best)
         error = judge.measure(best.network)
     fault = at_fault(judge, best.network, best.bits) if error.above() else None
     return Measured(best, error, fault, finer)
@@ -104,23 +110,32 @@ def measure(model: FloatModel, network: Network, sequences: Sequence[np.ndarray]
 
 
 class _Search:
-    """Tries variants of the network on the sequences that matter."""
+    """Tries variants of the network on the sequences that matter.
 
-    def __init__(self, judge: Judge) -> None:
+    wrong: the error is above the limit of a warning. Else only recurrent matrices get finer rows, whose errors add up over
+    time, and only a few.
+    """
+
+    def __init__(self, judge: Judge, wrong: bool) -> None:
         self.judge = judge
+        self.wrong = wrong
         self.narrower = [0] * len(judge.model.cells)
 
     def run(self, first: Quantized) -> tuple[Quantized, Fine]:
         """The nearest network found, and its finer rows."""
         best, least = first, self.judge.measure(first.network).amount
         best, least = self._ranges(best, least)
-        everything = {name: tuple(range(rows)) for name, rows in _products(best).items()}
+        everything = {name: tuple(range(rows)) for name, rows in _products(best, self.wrong).items()}
         finest = self._quantized(everything)
         amount = self.judge.measure(finest.network).amount if finest else least
         if finest is None or amount > WORTH * least:
             return best, {}
         fine = self._fewest(everything, amount)
-        return self._must(fine), fine
+        finer = self._must(fine)
+        coarse_bytes, fine_bytes = (len(pack(each.network)) for each in (best, finer))
+        if not self.wrong and fine_bytes > (1 + DEAR) * coarse_bytes:
+            return best, {}
+        return finer, fine
 
     def _ranges(self, best: Quantized, least: float) -> tuple[Quantized, float]:
         """Smaller ranges of states: a finer state against one that saturates now and then."""
@@ -186,15 +201,15 @@ class _Search:
             return None
 
 
-def _products(found: Quantized) -> dict[str, int]:
-    """Every product that can have finer rows, and its rows."""
+def _products(found: Quantized, all_of_them: bool) -> dict[str, int]:
+    """Every product that can have finer rows, or only the recurrent ones, and its rows."""
     products = {
         f"layer {number} {name}": part.shape[0]
         for number, cell in enumerate(found.network.cells)
         for name, part in cell.parts
-        if name != "R"
+        if name in ("U", "N") or (name == "W" and all_of_them)
     }
-    return {**products, "head": found.network.outputs}
+    return {**products, "head": found.network.outputs} if all_of_them else products
 
 
 def _weights(found: Quantized, product: str) -> np.ndarray:

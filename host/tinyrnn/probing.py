@@ -16,7 +16,7 @@ FIRST_STEPS = 125  # the length that is tried first; it is doubled while a state
 LAST_STEPS = 2000
 GROWTH = 1.01  # of a state's largest magnitude from one length to the next: less is settled
 SETTLED = 0.01  # of the layer's largest state: a smaller growth is none
-ALONE = 16  # channels at most that are driven alone; of more, this many random corners of the range
+ALONE = 8  # channels at most that are driven alone; of more, this many random corners of the range
 SYMBOLS = 16  # of an embedding, that are held
 SEED = 12
 

@@ -212,11 +212,10 @@ def _figures(model: FloatModel, recording: Recording | None) -> dict[str, float]
 def _write(model: FloatModel, output: Path, packed: bool, accept_error: bool) -> None:
     from tinyrnn import floatmodel
     from tinyrnn.cli import quantizing
-    from tinyrnn.nearest import measured
 
     if not packed:
         try:
-            quantizing.show(model, measured(model))
+            quantizing.show(quantizing.measured(model))
         except ModelError as error:
             print(f"as it is, it cannot be quantized: {error}")
         floatmodel.save(model, output)

@@ -23,10 +23,9 @@ def add_accept_error(parser: argparse._ActionsContainer) -> None:
 def quantize(model: FloatModel, accept_error: bool = False) -> Network:
     """The integer network, its error printed. Raises ModelError where it is far off, unless that is accepted."""
     from tinyrnn.errors import ModelError
-    from tinyrnn.nearest import measured
 
     found = measured(model)
-    show(model, found)
+    show(found)
     if found.error.far and not accept_error:
         raise ModelError(
             f"the integers are far from the float model (mean difference {100 * found.error.mean_share:.3g} % of the "
@@ -35,7 +34,19 @@ def quantize(model: FloatModel, accept_error: bool = False) -> Network:
     return found.network
 
 
-def show(model: FloatModel, found: Measured) -> None:
+def measured(model: FloatModel) -> Measured:
+    """nearest.measured(), with a sign of life on a terminal: a large network takes a minute."""
+    from tinyrnn import nearest
+    from tinyrnn.cli import screen
+
+    console = screen.console(stderr=True)
+    if not console.is_terminal:
+        return nearest.measured(model)
+    with console.status("measuring the integers against the float model"):
+        return nearest.measured(model)
+
+
+def show(found: Measured) -> None:
     """Print how near the integers are, what was done about it, and a warning where that is not enough."""
     steps = found.input_steps
     if steps:
