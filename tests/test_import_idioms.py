@@ -87,7 +87,8 @@ def test_idiom(name: str, tmp_path: Path) -> None:
     want = next(iter(want.values())) if isinstance(want, dict) else want[0] if isinstance(want, tuple) else want
     got = ended(source.tail, model.forward(x.numpy()))
     got = got[:, -1] if source.when == "last" else got
-    np.testing.assert_allclose(got.reshape(-1), want.numpy().reshape(-1), atol=1e-5)
+    exact = 0.05 if want.dtype == torch.bfloat16 else 1e-5  # autocast: the file is taken in full precision
+    np.testing.assert_allclose(got.reshape(-1), want.double().numpy().reshape(-1), atol=exact)
 
 
 def test_table() -> None:

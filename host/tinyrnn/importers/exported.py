@@ -19,7 +19,7 @@ from tinyrnn.importers.exportedcells import Layers, StepOf, flow_of
 from tinyrnn.importers.exportedfile import FLOATS, Name, Node, argument_of, arrays_of, names_in, nodes_of
 from tinyrnn.importers.exportedlayers import Unusable
 from tinyrnn.importers.exportedops import CELLS, LAYERED, walk
-from tinyrnn.importers.exportedread import settled
+from tinyrnn.importers.exportedread import resolved, root_of, settled
 from tinyrnn.importers.exportedrun import Runner
 from tinyrnn.importers.exportedterms import Term, given_state
 from tinyrnn.importers.flow import ANY_BATCH, ANY_TIME, Flow, InitialState, choose, first_reading
@@ -101,6 +101,9 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
             given[data[0]] = StepOf(replace(start, axes=axes), 0, 0)
         found, bounded = walk(nodes, values | given, needed, starts)
         named = {name: found[name] for name in outputs}
+        for value in named.values():
+            if isinstance(value, Term):
+                resolved(value)  # finds which state it is
         feeds = _feeds(path, sizes, starts, named, wanted, meta)
         answer, flow = choose(_answers(named, wanted, feeds), options.output, str(path))
         return _Reading(start, answer, flow, feeds, frozenset(bounded))
@@ -255,6 +258,7 @@ def _feeds(
     feeds: dict[str, str] = {}
     for state in states:
         own = [name for name, tag in tags.items() if tag is not None and tag == starts.get(state)]
+        own += [name for name, value in outputs.items() if isinstance(value, Term) and root_of(value).feeds == state]
         feeds |= {state: own[-1]} if own else {}
     left = [name for name in outputs if name not in feeds.values() and name in meta]
     left.sort(key=lambda name: name in wanted)  # what cannot be the answer comes first

@@ -32,7 +32,7 @@ FOLDABLE = FACTORIES | FROM_SHAPE | VIEWS | PRODUCTS | {
     "le", "gt", "ge", "logical_not", "logical_and", "logical_or", "sigmoid", "tanh", "relu", "softplus", "sin", "cos",
     "sum", "mean", "var", "std", "amax", "amin", "max", "min", "norm", "linalg_vector_norm", "_weight_norm",
     "_weight_norm_interface", "dot", "vdot", "cat", "stack", "repeat", "index_select", "gather", "index", "flip", "roll",
-    "tril", "triu", "diag", "clone", "_to_copy", "lift_fresh_copy", "cumsum", "floor_divide", "remainder", "copy",
+    "tril", "triu", "diag", "clone", "_to_copy", "lift_fresh_copy", "cumsum", "floor_divide", "remainder", "fmod", "copy",
     "repeat_interleave", "softmax", "broadcast_to", "fill", "zero", "masked_fill",
 }  # fmt: skip
 RANDOM = {"randn", "rand", "randint", "randn_like", "rand_like", "randint_like", "normal", "bernoulli", "randperm", "empty",

@@ -21,6 +21,8 @@ class _Reading:
         self.index = index
         self.leaf: Leaf | None = None
         self.state: Value | None = None
+        self.memory: Term | None = None  # an LSTM's c, and that of the step before
+        self.memory_before: Term | None = None
 
     def affine(self, term: Term) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray] | None:
         """(W, U, b) of W x + U h + b, None for a matrix that is not there; None where it is no such term."""
@@ -111,6 +113,7 @@ def _lstm(term: Term) -> tuple[Cell, _Reading] | None:
             return None
         if isinstance(gate[1], Value) and gate[1].term.index == term.index - 1:
             keep = gate[0]
+            reading.memory, reading.memory_before = root_of(memory), root_of(gate[1].term)
         else:
             write = gate
     if keep is None or write is None or len(memory.parts) != 2 or memory.shift.any():
@@ -201,10 +204,16 @@ def _candidate(reading: _Reading, term: Term) -> tuple[Any, Any, np.ndarray, boo
     return reset, (first[0], hidden[1], first[2]), hidden[2], True
 
 
+def root_of(term: Term) -> Term:
+    """The term itself, of which this one is a copy with other axes."""
+    return term if term.value is None else term.value.term
+
+
 def resolved(term: Term) -> StepOf | None:
     """The step of a recurrent layer that the term is, or None."""
-    root = term.value.term if term.value is not None else term
+    root = root_of(term)
     chain: list[Term] = []
+    memories: list[tuple[Term, Term]] = []
     at = root
     while at.found is None and not at.strange:
         read = next((r for r in (_rnn(at) if len(at.parts) == 1 else None, _lstm(at) if len(at.parts) == 1 else None,
@@ -219,8 +228,10 @@ def resolved(term: Term) -> StepOf | None:
         at.found = output
         chain.append(at)
         before: Term = reading.state.term
+        if reading.memory is not None and reading.memory_before is not None:
+            memories.append((reading.memory, reading.memory_before))
         if before.state is not None:
-            before.found = output
+            before.found, before.feeds = output, before.state
         if before.index == 0 and before.found is None:
             if not _starts(before, output):
                 at = before
@@ -232,6 +243,10 @@ def resolved(term: Term) -> StepOf | None:
         for done in chain:
             done.found, done.strange = None, True
         return None
+    for done in reversed(chain):
+        done.feeds = at.feeds
+    for new, old in reversed(memories):
+        new.feeds = old.feeds or old.state
     flow = at.found.flow
     for done in reversed(chain):
         assert done.found is not None

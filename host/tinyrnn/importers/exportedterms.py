@@ -68,6 +68,7 @@ class Term:
     shift: np.ndarray  # (features,)
     found: StepOf | None = None  # the layer's output that the term is
     strange: bool = False  # it has been looked at and is none
+    feeds: str | None = None  # the state, an input of the program, whose later value the term is
     state: str | None = None  # the input of the program that is this state before the first step
     value: Value | None = field(default=None, repr=False)
 
@@ -114,12 +115,10 @@ def lifted(step: StepOf, name: str) -> Term:
                      f"expected at most {MOST_STEPS}")  # fmt: skip
     if step.memory:
         raise refuse(name, "calculates with an LSTM's cell state c", "expected its output h")
-    width = step.flow.features
-    for done in reversed(step.flow.steps[step.base :]):
-        if isinstance(done.what, Dense):
-            width = done.what.weight.shape[1]
-        elif not isinstance(done.what, (Affine, Activation)):
-            raise refuse(name, "combines two paths", "expected one path through the layers")
+    layers = [i + 1 for i, s in enumerate(step.flow.steps) if not isinstance(s.what, (Dense, Affine, Activation))]
+    step = replace(step, base=max([step.base, *layers]))
+    width = next((s.what.weight.shape[1] for s in step.flow.steps[step.base :] if isinstance(s.what, Dense)),
+                 step.flow.features)  # fmt: skip
     form = replace(step.flow, steps=(), features=width)
     base = replace(step.flow, steps=step.flow.steps[: step.base], features=width)
     leaf = Leaf(StepOf(base, step.index, step.base), ("leaf", step.index, tuple(id(s) for s in base.steps)))

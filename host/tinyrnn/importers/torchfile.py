@@ -37,7 +37,7 @@ def load(path: Path) -> Any:
     with guard.open_zip(path) as archive:
         names = archive.namelist()
         if any("/code/" in f"/{name}" for name in names):
-            cure = f"torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pt')"
+            cure = f"torch.save(torch.jit.load({str(path)!r}).state_dict(), 'weights.pt')"
             raise ModelError(f"{path}: is a TorchScript program (torch.jit.save), with code; expected its weights: {cure}")
         if any("/models/" in f"/{name}" and name.endswith(".json") for name in names):
             raise ModelError(f"{path}: is a torch.export program; expected a name that ends in .pt2")
