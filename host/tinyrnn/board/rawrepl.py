@@ -20,7 +20,7 @@ GENTLE_S = 1.0  # single Ctrl-C, before many
 # RP2040 with a loop of `try: time.sleep(0.1)` and `except: pass`: out of it within 0.3 to 4 s; of other sizes few work
 FLOOD_BYTES, FLOOD_PAUSE_S, FLOOD_S = 128, 0.001, 0.6
 HELLOS = 3  # times that a board is greeted
-LEAVE_S = 3.0  # longest wait for a program to end when the line is closed
+LEAVE_S = 5.0  # longest wait for a program to end when the line is closed
 CABLE = "check the cable, press the board's reset button and try again"
 GONE = f"{CABLE}; a watchdog that main.py feeds resets a board too"
 ERASE = "erase its files through the boot loader, as docs/deploy.md says"
@@ -68,6 +68,7 @@ class RawRepl:
 
     def close(self) -> None:
         """Leave the board at its friendly REPL, with nothing of ours in it, and the port free."""
+        self.timeout_s = min(self.timeout_s, LEAVE_S)  # of each wait from here on
         try:
             with self._line():
                 if self._running:  # a line that is out of step gets no more code
