@@ -80,7 +80,7 @@ def test_committed_heap_is_that_measured_now(need_runtime: Callable[[str], Runti
 
 
 def test_size_limits() -> None:
-    assert (sizes.LIMIT_BYTES, sizes.HEAP_LIMIT_BYTES) == (12800, 3072)
+    assert (sizes.LIMIT_BYTES, sizes.HEAP_LIMIT_BYTES) == (13312, 3072)
     rows = committed("sizes")
     size = {(row["part"], row["arch"]): row["bytes"] for row in rows}
     totals = {arch: size["urnn_total", arch] for arch in sizes.BOARD_ARCHS}
@@ -94,11 +94,11 @@ def test_a_broken_size_limit_is_said() -> None:
     rows = [dict(row) for row in committed("sizes")]
     for row in rows:
         if (row["part"], row["arch"]) == ("urnn_total", "armv6m"):
-            row["bytes"] = 12801
+            row["bytes"] = 13313
         if row["part"] == "load_heap_viper":
             row["bytes"] = 20000
     said = "\n".join(sizes.broken_limits(rows))
-    assert "armv6m is 12801 bytes; expected at most 12800" in said
+    assert "armv6m is 13313 bytes; expected at most 13312" in said
     assert "load_heap_viper is 20000" in said
 
 
