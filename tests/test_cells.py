@@ -120,8 +120,8 @@ def test_the_suite_has_every_section() -> None:
     networks = [random_network(seed, cell, plain=False) for cell in NAMES for seed in range(MODELS)]
     assert {cell.tag for network in networks for cell in network.cells} == set(cells.known())
     parts = [part for network in networks for cell in network.cells for _, part in cell.parts]
-    forms = {(bool(part.low), bool(part.norm)) for part in parts if isinstance(part, Product)}
-    assert forms == {(True, False), (False, True), (True, True)}
+    forms = {(bool(part.low), bool(part.norm), bool(part.fine)) for part in parts if isinstance(part, Product)}
+    assert forms == {(True, False, False), (False, True, False), (True, True, False), (False, False, True)}
 
 
 @pytest.mark.parametrize("kernels", ["plain", "viper"])

@@ -38,7 +38,7 @@ from mpyfile import MpyError
 NEWEST = "newest"
 COMPILERS = (*runtimes.COMPILERS, NEWEST)
 CORES = {"xtensawin": xtensa, "rv32imc": riscv, "armv6m": m0plus, "armv7emsp": cortexm33}
-SEEDS = (60, 148, 156, 284, 356)  # small networks which together have a step of each kernel
+SEEDS = (0, 8, 46)  # small networks which together have a step of each kernel
 STEPS = 3
 MODULES = ("kernels_viper", "gates_viper")
 # What these make is refused or crashes: rv32imc came with 1.24, and its functions were first right in 1.26.1; no jump for

@@ -34,7 +34,7 @@ def export(net: nn.Module, given: Any, path: Path, decomposed: bool = False, **m
 
 def imported(path: Path, options: Options | None = None) -> tuple[Source, floatmodel.FloatModel]:
     source = importers.read(path, options)
-    model = finish.build(source, finish.Settings(range=(-2, 2)), None)
+    model = finish.build(source, finish.Settings(ranges=((-2, 2),)), None)
     assert check.compare(source, model)[0] <= check.LIMIT
     return source, model
 
@@ -329,7 +329,7 @@ def test_states_handed_back_changed(name: str, steps: int, decomposed: bool, tmp
     net = Parts(lambda m, x, h: stepped(m, x, h, CHANGED[name]))
     export(net, (zeros(1, steps, 3), zeros(1, 1, 6)), tmp_path / "m.pt2", decomposed)
     source = importers.read(tmp_path / "m.pt2")
-    model = finish.build(source, finish.Settings(range=(-2, 2)), None)
+    model = finish.build(source, finish.Settings(ranges=((-2, 2),)), None)
     with pytest.raises(ModelError, match="fed with its own states the file differs"):
         check.compare(source, model)
     assert source.stream is not None

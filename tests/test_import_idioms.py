@@ -48,7 +48,7 @@ def outcome(path: Path) -> str:
     """ "imported", or what was seen of it."""
     try:
         source = importers.read(path)
-        check.compare(source, finish.build(source, finish.Settings(range=(-1, 1)), None))
+        check.compare(source, finish.build(source, finish.Settings(ranges=((-1, 1),)), None))
     except TinyrnnError as error:
         seen = str(error).replace(f"{path}: ", "").split(";")[0]
         return "refused: " + (seen.split("): ", 1)[1] if "): " in seen else seen.split(": ", 1)[-1]).replace("|", "/")
@@ -81,7 +81,7 @@ def test_idiom(name: str, tmp_path: Path) -> None:
     if name == BY_CHANCE:
         return
     source = importers.read(paths["pt2"])
-    model = finish.build(source, finish.Settings(range=(-4, 4)), None)
+    model = finish.build(source, finish.Settings(ranges=((-4, 4),)), None)
     with torch.no_grad():
         want = net(x)
     want = next(iter(want.values())) if isinstance(want, dict) else want[0] if isinstance(want, tuple) else want

@@ -578,7 +578,7 @@ def test_large_offsets_in_float32(tmp_path: Path) -> None:
     _, y_h = g.cell("GRU", g.add("Transpose", scaled, perm=[1, 0, 2]), 1, 4)
     path = g.save(tmp_path / "m.onnx", g.add("Squeeze", y_h, g.constant(np.array([0]))))
     source = importers.read(path)
-    model = finish.build(source, finish.Settings(range=(101_324.0, 101_334.0)), None)
+    model = finish.build(source, finish.Settings(ranges=((101_324.0, 101_334.0),)), None)
     assert check.LIMIT < check.compare(source, model)[0] < 1e-2
 
 
