@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from tinyrnn.runtimes import Runtime
 
 # For one answer of an emulated board, here and in the commands that tests start: a machine may have ten times the load
 os.environ.setdefault("TINYRNN_TIMEOUT_S", "120")
+
+# A shell starts what it puts in the background with SIGINT ignored, and the commands that tests interrupt would inherit that
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

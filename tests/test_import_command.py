@@ -20,6 +20,7 @@ from tinyrnn.floatcells import GRU  # noqa: E402
 from tinyrnn.floatlayers import BatchNorm, LayerNorm  # noqa: E402
 from tinyrnn.importers import check, finish  # noqa: E402
 from tinyrnn.importers.source import Affine, Dense, Source, Step  # noqa: E402
+from tinyrnn.words import counted  # noqa: E402
 from torch import nn  # noqa: E402
 
 
@@ -351,7 +352,7 @@ def test_a_function_at_the_end(
     for given in (["--range", "-1", "1", "--task", "regression"], ["--data", "reg.npz"]):
         status, out, err = run(capsys, f"net{suffix}", "-o", "net.urnn", *given)
         assert (status, err) == (0, "")
-        assert f"-> {outputs} outputs; regression at the last step" in out
+        assert f"-> {counted(outputs, 'output')}; regression at the last step" in out
         got = values_on_a_board("net.urnn", x)
         assert np.abs(got - want).max() < 0.03 * np.ptp(want)
     if function == "sigmoid":
