@@ -205,6 +205,26 @@ def test_far_off_is_refused_unless_it_is_accepted(tmp_path: Path, capsys: pytest
     assert modelfile.read(output).nearness is not None
 
 
+def test_few_outputs_are_no_reason_to_refuse() -> None:
+    model = random_float_model(np.random.default_rng(2), 2, (5,), 3)
+    network = quantize(replace(model, head=Linear(-model.head.weight, -model.head.bias)))  # type: ignore[operator]
+    xs = {f"s{i}": np.random.default_rng(i).normal(0, 900, (20, 2)) for i in range(30)}
+    many, few = (Judge(model, Evidence(dict(list(xs.items())[:n]), "these", False)).measure(network) for n in (30, 5))
+    assert many.far
+    assert few.above()
+    assert not few.far
+
+
+def test_a_target_that_hardly_moves_has_the_range_of_its_training() -> None:
+    model = replace(random_float_model(np.random.default_rng(2), 2, (5,), 1), task="regression", when="every")
+    still = {"still": np.zeros((40, 2)) + 1e-3 * np.random.default_rng(0).normal(size=(40, 2))}
+    shares = []
+    for std in (1.0, 3.0):  # 1: nothing is known
+        scaled = replace(model, target_std=np.array([std]))
+        shares.append(Judge(scaled, Evidence(still, "these", False)).measure(quantize(scaled)).largest_share)
+    assert shares[1] < shares[0] / 2
+
+
 def test_quantize_and_verify_print_the_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     path, output = tmp_path / "m.pt", tmp_path / "m.urnn"

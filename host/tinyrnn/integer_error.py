@@ -25,6 +25,7 @@ WARN_LOGIT_SHARE = 0.05  # largest difference of a logit
 WARN_DECISIONS = 0.01  # decisions that differ
 REFUSE_MEAN_SHARE = 0.1  # mean difference, of the range
 REFUSE_DECISIONS = 0.2
+FEWEST = 20  # outputs, of which the range says something: with fewer nothing is refused
 RECORDING = "the recording"  # the source of sequences that the user has given
 BETTER = 0.5  # the quantizer looks for a nearer network above this part of a warning's limit
 
@@ -78,7 +79,8 @@ class IntegerError:
     @property
     def far(self) -> bool:
         """Whether the network is so far from its model that it is refused."""
-        return self.mean_share > REFUSE_MEAN_SHARE or self.wrong_share > REFUSE_DECISIONS
+        far = self.mean_share > REFUSE_MEAN_SHARE or self.wrong_share > REFUSE_DECISIONS
+        return far and self.outputs >= FEWEST
 
     @property
     def amount(self) -> float:
@@ -135,6 +137,9 @@ class Judge:
         span = np.empty(want.shape[1])
         for head, part, _ in self.model.each_head():
             span[part] = np.ptp(want[:, part], axis=None if head.task == "classification" else 0)
+        # A target that hardly moves in these sequences has the deviation that it was trained with
+        model = self.model
+        span = np.where((model.target_mean == 0) & (model.target_std == 1), span, np.maximum(span, model.target_std))
         size = np.abs(want).max(axis=0)
         span = np.where(span > 1e-6 * size, span, np.where(size > 0, size, 1.0))
         share: np.ndarray = np.abs(np.concatenate(got) - want) / span
