@@ -40,7 +40,7 @@ _FULL = frame(b"0000 err memory full")  # where not even the reserve helps
 def _reserve(size):
     # For a line of so many bytes in pieces; or for samples, outputs and their base64. A list, which clear() gives back
     # at once: the collector keeps what an old word on the stack happens to point to
-    return [None] * (3 * size + 512 >> 2)
+    return [None] * (4 * size + 512 >> 2)
 
 
 class Server:
