@@ -407,17 +407,12 @@ def spoiled(value: Any, rng: random.Random) -> Any:
     return value
 
 
-@pytest.mark.parametrize("suffix", [".pt2", ".keras"])
-def test_spoiled_descriptions(suffix: str, program: Path, keras_files: Path, tmp_path: Path) -> None:
-    """Anything else than it should be, anywhere in the JSON: a whole import, or one line."""
-    rng = random.Random(4)
-    original = program if suffix == ".pt2" else keras_files / "m.keras"
-    path = tmp_path / f"m{suffix}"
+def import_spoiled(original: Path, path: Path, spoil: Callable[[Path], None]) -> None:
+    """Import 60 copies of a file, each spoiled: a whole import or one line, and both happen."""
     whole, messages = 0, []
     for _ in range(60):
         path.write_bytes(original.read_bytes())
-        which = rng.choice(["models/model.json", "weights_config.json"]) if suffix == ".pt2" else "config.json"
-        edit(path, which, lambda value: spoiled(value, rng))
+        spoil(path)
         try:
             take(path)
             whole += 1
@@ -425,6 +420,19 @@ def test_spoiled_descriptions(suffix: str, program: Path, keras_files: Path, tmp
             messages.append(str(error))
     assert not any("\n" in message for message in messages)
     assert min(whole, len(messages)) > 5
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".keras"])
+def test_spoiled_descriptions(suffix: str, program: Path, keras_files: Path, tmp_path: Path) -> None:
+    """Anything else than it should be, anywhere in the JSON: a whole import, or one line."""
+    rng = random.Random(4)
+    original = program if suffix == ".pt2" else keras_files / "m.keras"
+
+    def spoil(path: Path) -> None:
+        which = rng.choice(["models/model.json", "weights_config.json"]) if suffix == ".pt2" else "config.json"
+        edit(path, which, lambda value: spoiled(value, rng))
+
+    import_spoiled(original, tmp_path / f"m{suffix}", spoil)
 
 
 def test_spoiled_slices(tmp_path: Path) -> None:
@@ -434,18 +442,11 @@ def test_spoiled_slices(tmp_path: Path) -> None:
     h = keras.layers.GRU(4, return_sequences=True, name="cell")(x)
     keras.Model(x, keras.layers.Dense(2, name="head")(keras.layers.Flatten()(h[:, -1:]))).save(tmp_path / "whole.keras")
     rng = random.Random(5)
-    path = tmp_path / "m.keras"
-    whole, messages = 0, []
-    for _ in range(60):
-        path.write_bytes((tmp_path / "whole.keras").read_bytes())
+
+    def spoil(path: Path) -> None:
         edit(path, "config.json", lambda value: spoiled(value["config"]["layers"], rng) and value)
-        try:
-            take(path)
-            whole += 1
-        except ModelError as error:
-            messages.append(str(error))
-    assert not any("\n" in message for message in messages)
-    assert min(whole, len(messages)) > 5
+
+    import_spoiled(tmp_path / "whole.keras", tmp_path / "m.keras", spoil)
 
 
 # ONNX

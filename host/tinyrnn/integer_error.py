@@ -5,14 +5,14 @@ Bit-exact says that all runtimes compute the same integers; this says whether th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinyrnn import probing
-from tinyrnn.data.recording import Sequences
 from tinyrnn.floatmodel import FloatModel, Reach
+from tinyrnn.measure import counting, groups
 from tinyrnn.network import Network
 from tinyrnn.twin import Twin
 
@@ -114,19 +114,20 @@ class Judge:
         self.model = model
         self.evidence = evidence
         self.when = "every" if evidence.probing else model.when
-        self.batches = list(_batches(evidence.sequences))
+        names, xs = list(evidence.sequences), list(evidence.sequences.values())
+        self.batches = [([names[i] for i in numbers], x, lengths) for numbers, x, lengths in groups(xs, ROOM)]
         self.want = [counting(model.forward(x), lengths, self.when) for _, x, lengths in self.batches]
 
     def measure(self, network: Network) -> IntegerError:
         """The figures of a network of this model."""
-        return self.compare(self._run(network))
+        return self.compare(self.run(network))
 
     def shares_of(self, network: Network, names: Collection[str]) -> np.ndarray:
         """Differences (M, O) as shares of the range over all sequences, of some sequences."""
         chosen = np.isin(self._names(), list(names))
-        return self.shares(self._run(network))[chosen]
+        return self.shares(self.run(network))[chosen]
 
-    def _run(self, network: Network) -> list[np.ndarray]:
+    def run(self, network: Network) -> list[np.ndarray]:
         """The network's outputs that count, (M, O) of each batch."""
         twin = Twin(network)
         return [counting(twin.values(twin.run(network.raw(x))[0]), lengths, self.when) for _, x, lengths in self.batches]
@@ -180,9 +181,9 @@ class Judge:
                 found += [name] * (1 if self.when == "last" else n)
         return found
 
-    def hardest(self, network: Network, most: int) -> Judge:
-        """The same for the sequences on which the network is furthest off, `most` of them."""
-        share = self.shares(self._run(network)).max(axis=1)
+    def hardest(self, found: list[np.ndarray], most: int) -> Judge:
+        """The same for the sequences on which outputs (M, O) of each batch are furthest off, `most` of them."""
+        share = self.shares(found).max(axis=1)
         amount: dict[str, float] = {}
         for name, value in zip(self._names(), share.tolist(), strict=True):
             amount[name] = max(amount.get(name, 0.0), value)
@@ -203,13 +204,14 @@ class Judge:
         for _, x, lengths in self.batches:
             raw = network.raw(x)
             given = [(raw * 2.0**-network.input_exponents.astype(np.float64) - self.model.mean) / self.model.std]
-            given += [y * 2.0**-b for y, b in zip(twin.layer_outputs(raw), bits, strict=True)]
+            *layered, outputs = twin.layer_outputs(raw)
+            given += [y * 2.0**-b for y, b in zip(layered, bits, strict=True)]
             values = []
             for k, y in enumerate(given):
                 for layer in layers[k:]:
                     y = layer.run(y)
                 values.append(self.model.head.apply(y) * self.model.target_std + self.model.target_mean)
-            values.append(twin.values(twin.run(raw)[0]))
+            values.append(twin.values(outputs))
             for mixed, value in zip(found, values, strict=True):
                 mixed.append(counting(value, lengths, self.when))
         return [float(self.shares(mixed).mean(axis=0).max()) for mixed in found]
@@ -222,24 +224,3 @@ def at_fault(judge: Judge, network: Network, bits: Sequence[int]) -> str:
     if k < 0:
         return "the rounding of the inputs"
     return "the head" if k == len(network.cells) else f"layer {k}, {judge.model.layers[k].kind},"
-
-
-def counting(values: np.ndarray, lengths: np.ndarray, when: str) -> np.ndarray:
-    """The rows (M, O) that count of values (N, T, O)."""
-    if when == "last":
-        return values[np.arange(len(values)), lengths - 1]
-    return np.concatenate([row[:n] for row, n in zip(values, lengths, strict=True)])
-
-
-def _batches(sequences: Mapping[str, np.ndarray]) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
-    """Sequences (T, C) of about one length together: their names, padded x (B, T, C) and lengths (B,)."""
-    order = sorted(sequences, key=lambda name: len(sequences[name]))
-    start = 0
-    while start < len(order):
-        stop = start + 1
-        while stop < len(order) and (stop + 1 - start) * len(sequences[order[stop]]) <= ROOM:
-            stop += 1
-        chosen = [sequences[name] for name in order[start:stop]]
-        x, lengths = Sequences(chosen, np.zeros(len(chosen))).padded()
-        yield order[start:stop], x, lengths
-        start = stop

@@ -41,7 +41,7 @@ def evaluate(model: FloatModel, sequences: Sequences) -> Score:
 def predict(model: FloatModel, sequences: Sequences) -> np.ndarray:
     """The outputs that count: (N, O) for "last"; for "every" those of all steps in a row, (sum of T_i, O)."""
     outputs: list[np.ndarray] = [np.empty(0)] * len(sequences)
-    for numbers, x, lengths in _groups(sequences.x, 100_000):  # tens of megabytes
+    for numbers, x, lengths in groups(sequences.x, 100_000):  # tens of megabytes
         for number, output, steps in zip(numbers, model.forward(x, lengths), lengths, strict=True):
             outputs[number] = output[steps - 1 : steps] if model.when == "last" else output[:steps]
     return np.concatenate(outputs)
@@ -55,14 +55,21 @@ def measure_reach(model: FloatModel, sequences: Sequences) -> tuple[Reach, ...]:
 def reach_over(model: FloatModel, xs: Sequence[np.ndarray]) -> tuple[Reach, ...]:
     """measure_reach() over sequences (T, C) in the user's unit."""
     pieces = [x[start : start + 10_000] for x in xs for start in range(0, len(x), 10_000)]
-    found = [model.reach(x, lengths) for _, x, lengths in _groups(pieces, 20_000)]
+    found = [model.reach(x, lengths) for _, x, lengths in groups(pieces, 20_000)]
     return tuple(
         Reach(*(np.max([getattr(reach, part.name) for reach in cell], axis=0) for part in fields(Reach)))
         for cell in zip(*found, strict=True)
     )
 
 
-def _groups(xs: Sequence[np.ndarray], room: int) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
+def counting(values: np.ndarray, lengths: np.ndarray, when: str) -> np.ndarray:
+    """The rows (M, O) that count of values (N, T, O)."""
+    if when == "last":
+        return values[np.arange(len(values)), lengths - 1]
+    return np.concatenate([row[:n] for row, n in zip(values, lengths, strict=True)])
+
+
+def groups(xs: Sequence[np.ndarray], room: int) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
     """Sequences of about one length together, at most `room` padded steps: their numbers, padded x, lengths."""
     order = np.argsort([len(x) for x in xs], kind="stable")
     start = 0

@@ -81,12 +81,13 @@ def measured(model: FloatModel) -> Measured:
     model = replace(model, calibration=replace(model.calibration, reach=reach)).folded()
     judge = Judge(model, evidence)
     best = quantized(model)
-    error = judge.measure(best.network)
+    outputs = judge.run(best.network)
+    error = judge.compare(outputs)
     finer: Fine = {}
     if error.above(BETTER):
         longest = max(len(x) for x in evidence.sequences.values())
         most = int(np.clip(WORK / (longest * macs(best.network)), *HARDEST))
-        search = _Search(judge.hardest(best.network, most), error.above())
+        search = _Search(judge.hardest(outputs, most), error.above())
         best, finer = search.run(best)
         error = judge.measure(best.network)
     fault = at_fault(judge, best.network, best.bits) if error.above() else None
@@ -144,10 +145,10 @@ class _Search:
                 before, self.narrower[cell] = self.narrower[cell], n
                 tried = self._quantized({})
                 amount = self.judge.measure(tried.network).amount if tried else least
-                if amount > WORTH * least:
+                if tried is None or amount > WORTH * least:
                     self.narrower[cell] = before
                     break
-                best, least = self._must({}), amount
+                best, least = tried, amount
         return best, least
 
     def _fewest(self, fine: Fine, finest: float) -> Fine:

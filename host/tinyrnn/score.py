@@ -8,6 +8,7 @@ import numpy as np
 
 from tinyrnn.data.recording import Sequences
 from tinyrnn.floatmodel import FloatModel
+from tinyrnn.measure import counting
 from tinyrnn.network import Network
 from tinyrnn.twin import Twin
 
@@ -28,8 +29,8 @@ def compare(model: FloatModel, network: Network, sequences: Sequences) -> Compar
     """Run both over the sequences."""
     x, lengths = sequences.padded()
     twin = Twin(network)
-    float_values = _counting(model.forward(x), lengths, model.when)
-    int_values = _counting(twin.values(twin.run(network.raw(x))[0]), lengths, model.when)
+    float_values = counting(model.forward(x), lengths, model.when)
+    int_values = counting(twin.values(twin.run(network.raw(x))[0]), lengths, model.when)
     largest = float(np.abs(float_values - int_values).max())
     y = sequences.all_y()
     nan = float("nan")
@@ -44,10 +45,3 @@ def compare(model: FloatModel, network: Network, sequences: Sequences) -> Compar
 def raw_sequences(network: Network, sequences: Sequences) -> list[np.ndarray]:
     """The sequences (T, C) as the integers that step() takes."""
     return [network.raw(x) for x in sequences.x]
-
-
-def _counting(values: np.ndarray, lengths: np.ndarray, when: str) -> np.ndarray:
-    """The rows (M, O) that count of values (N, T, O)."""
-    if when == "last":
-        return values[np.arange(len(values)), lengths - 1]
-    return np.concatenate([row[:n] for row, n in zip(values, lengths, strict=True)])

@@ -89,7 +89,7 @@ class Twin:
         return outputs, np.concatenate(states, axis=2)
 
     def layer_outputs(self, raw: np.ndarray) -> list[np.ndarray]:
-        """As run(): what each layer gives to the next or to the head after every step, (B, T, units) of each."""
+        """As run(): what each layer gives after every step, (B, T, units) of each; last of all the outputs (B, T, O)."""
         steps = self.program.steps
         # What a layer gives is what the first step of the next section reads
         firsts = [step for before, step in pairwise(steps) if before.section != step.section]
@@ -97,7 +97,7 @@ class Twin:
         for cell, step in zip(self.network.cells, firsts[-len(self.network.cells) :], strict=True):
             assert isinstance(step.b, Span), "a layer begins with a product or a norm of what it is given"
             spans.append(Span(step.b.vector, step.b.start, cell.units))
-        return self._follow(raw, spans)
+        return self._follow(raw, [*spans, self.program.output])
 
     def _follow(self, raw: np.ndarray, spans: list[Span]) -> list[np.ndarray]:
         """The numbers of some vectors after every step, (B, T, length) of each."""
