@@ -242,6 +242,22 @@ def test_quantize_and_verify_print_the_figures(tmp_path: Path, capsys: pytest.Ca
     assert "other.pt: integers against float" in capsys.readouterr().out
 
 
+def test_verify_warns_and_names_the_layer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    path = tmp_path / "m.pt"
+    floatmodel.save(slow_lstm(), path)
+    assert cli.main(["quantize", str(path)]) == 0
+    assert "warning: the integers are off by" in capsys.readouterr().out
+    verify = ["verify", str(tmp_path / "m.urnn"), "--runtime", "cpython", "--sequences", "1"]
+    assert cli.main(verify) == 0
+    assert "layer 0, lstm, is at fault" in capsys.readouterr().out
+    floatmodel.save(slow_lstm(8.0), path)  # another network of the same shape: the layer is not known
+    assert cli.main(verify) == 0
+    out = capsys.readouterr().out
+    assert "warning: the integers are off by" in out
+    assert "is at fault" not in out
+
+
 def test_a_float_model_of_another_network_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     other = tmp_path / "other.pt"

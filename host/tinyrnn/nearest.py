@@ -66,13 +66,16 @@ class Measured:
         """One line where the error is above the limits: how much, where, and what helps."""
         if self.fault is None:
             return None
-        error = self.error
         tried = "finer weights and other ranges of the states were tried and help no further"
-        cure = "; give a recording of your inputs with --data: the ranges are then theirs" * (error.source != RECORDING)
-        return (
-            f"the integers are off by {100 * error.largest_share:.3g} % of the range on '{error.worst}'; "
-            f"{self.fault} is at fault; {tried}{cure}"
-        )
+        own = self.error.source == RECORDING
+        cure = "" if own else "; give `tinyrnn import` a recording of your inputs with --data: the ranges are then theirs"
+        return f"{_off(self.error, self.fault)}; {tried}{cure}"
+
+
+def _off(error: IntegerError, fault: str | None) -> str:
+    """How much, where, and in which layer if that is known."""
+    off = f"the integers are off by {100 * error.largest_share:.3g} % of the range on '{error.worst}'"
+    return f"{off}; {fault} is at fault" if fault else off
 
 
 def measured(model: FloatModel) -> Measured:
@@ -94,8 +97,10 @@ def measured(model: FloatModel) -> Measured:
     return Measured(best, error, fault, finer)
 
 
-def measure(model: FloatModel, network: Network, sequences: Sequence[np.ndarray] = ()) -> IntegerError:
-    """The error of a network that was read from a file, on sequences (T, C), or on what the model knows.
+def measure(
+    model: FloatModel, network: Network, sequences: Sequence[np.ndarray] = ()
+) -> tuple[IntegerError, str | None]:
+    """The error of a network that was read from a file, on sequences (T, C), or on what the model knows; and a warning.
 
     Raises ModelError where the two do not belong together.
     """
@@ -107,7 +112,13 @@ def measure(model: FloatModel, network: Network, sequences: Sequence[np.ndarray]
     evidence, _ = Evidence.of(model)
     if sequences:
         evidence = Evidence({f"sequence {i}": x for i, x in enumerate(sequences)}, RECORDING, False)
-    return Judge(model, evidence).measure(network)
+    error = Judge(model, evidence).measure(network)
+    if not error.above():
+        return error, None
+    # The file does not hold the formats between its layers: the model is quantized again, and tells them if it is the source
+    found = measured(model).quantized
+    source = [cell.to_bytes() for cell in found.network.cells] == [cell.to_bytes() for cell in network.cells]
+    return error, _off(error, at_fault(Judge(found.model, evidence), network, found.bits) if source else None)
 
 
 class _Search:

@@ -110,7 +110,10 @@ def _show_nearness(network: Network, recording: Recording | None, args: argparse
             print(f"integers against float: not known; give the float model with --float, or as {beside.name} beside it")
         return
     try:
-        print(f"{path}: {measure(floatmodel.load(path), network, recording.test.x if recording else [])}")
+        error, warning = measure(floatmodel.load(path), network, recording.test.x if recording else [])
+        print(f"{path}: {error}")
+        if warning:
+            print(f"warning: {warning}")
     except ModelError:
         if args.float:
             raise
