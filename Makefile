@@ -46,6 +46,7 @@ test: $(READY)
 
 check: $(READY)
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
 	$(BIN)/codespell
 	$(BIN)/python tools/tables.py --check

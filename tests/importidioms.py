@@ -135,9 +135,7 @@ IDIOMS: dict[str, Callable[[Net, Any], Any]] = {
     "h_n.view(-1, 6)": lambda m, x: m.head(m.gru(x)[1].view(-1, 6)),
     "h_n.permute(1, 0, 2).reshape(B, -1)": lambda m, x: m.head(m.gru(x)[1].permute(1, 0, 2).reshape(x.size(0), -1)),
     "torch.cat([h_n[-1]], dim=1)": lambda m, x: m.head(torch.cat([m.gru(x)[1][-1]], dim=1)),
-    "h_n.view(layers, 1, B, 6)[-1].squeeze(0)": lambda m, x: m.head(
-        m.deep(x)[1].view(2, 1, x.size(0), 6)[-1].squeeze(0)
-    ),
+    "h_n.view(layers, 1, B, 6)[-1].squeeze(0)": lambda m, x: m.head(m.deep(x)[1].view(2, 1, x.size(0), 6)[-1].squeeze(0)),
     "h_n.transpose(0, 1)[:, -1] of two layers": lambda m, x: m.head(m.deep(x)[1].transpose(0, 1)[:, -1]),
     "an LSTM's h_n[-1]": lambda m, x: m.head(m.lstm(x)[1][0][-1]),
     # the input
@@ -156,9 +154,7 @@ IDIOMS: dict[str, Callable[[Net, Any], Any]] = {
     "x.transpose(0, 1), batch_first=False": lambda m, x: m.head(m.plain(x.transpose(0, 1))[0].transpose(0, 1)[:, -1]),
     "x.view(B, T, 3)": lambda m, x: decided(m, x.view(x.size(0), x.size(1), 3)),
     "x[:, :, :3]": lambda m, x: decided(m, x[:, :, :3]),
-    "torch.cat([x[..., :2], x[..., 2:] * 0.1], -1)": lambda m, x: decided(
-        m, torch.cat([x[..., :2], x[..., 2:] * 0.1], -1)
-    ),
+    "torch.cat([x[..., :2], x[..., 2:] * 0.1], -1)": lambda m, x: decided(m, torch.cat([x[..., :2], x[..., 2:] * 0.1], -1)),
     # functions on the way
     "F.relu between layers": lambda m, x: m.out(F.relu(m.hidden(m.gru(x)[0][:, -1]))),
     "torch.clamp(y, min=0)": lambda m, x: m.out(torch.clamp(m.hidden(m.gru(x)[0][:, -1]), min=0)),

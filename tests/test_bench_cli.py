@@ -150,8 +150,10 @@ def test_write(folder: Path) -> None:
     assert boards.get("rpi-pico").name == "Raspberry Pi Pico"
     added = boards.tomllib.loads(text)["measured"]
     assert [(entry["date"], entry.get("note")) for entry in added] == [
-        ("2026-11-23", "emulated"), ("2026-11-24", None), ("2026-11-24", None),
-    ]  # fmt: skip
+        ("2026-11-23", "emulated"),
+        ("2026-11-24", None),
+        ("2026-11-24", None),
+    ]
     assert added[0]["median_us"] == 2
     assert "heap_after" not in added[0], "the board could not say"
 

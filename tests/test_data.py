@@ -245,9 +245,7 @@ def test_folder_options(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["label", "target", "group", "window", "drop", "keep"])
 def test_bundled_takes_no_option(option: str) -> None:
-    has(
-        complaint("basic-motions", **{option: 3 if option == "window" else "x"}), f"--{option} does not apply"
-    )
+    has(complaint("basic-motions", **{option: 3 if option == "window" else "x"}), f"--{option} does not apply")
 
 
 # ---- clocks
@@ -343,7 +341,7 @@ def test_no_header_and_one_column(tmp_path: Path) -> None:
         (b"\xff\xfea\x00\n", (": byte 0x", "is not UTF-16")),
         (b"ax,ay\n1,2\n\x00\x00\n", (":3: a zero byte", "delete the line")),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_in_a_file(tmp_path: Path, text: str | bytes, parts: tuple[str, ...]) -> None:
     gestures(tmp_path)
     for old in (tmp_path / "shake").iterdir():
@@ -359,9 +357,7 @@ def test_unreadable_file(tmp_path: Path) -> None:
 
 
 numbers = st.floats(-1e30, 1e30) | st.integers(-(2**31), 2**31).map(float)
-tables = st.integers(1, 5).flatmap(
-    lambda w: st.lists(st.lists(numbers, min_size=w, max_size=w), min_size=1, max_size=12)
-)
+tables = st.integers(1, 5).flatmap(lambda w: st.lists(st.lists(numbers, min_size=w, max_size=w), min_size=1, max_size=12))
 names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8).filter(
     lambda name: all(parse_number(name, mark) is None for mark in ",;")
 )
@@ -378,10 +374,7 @@ names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_si
 def test_csv_round_trip(tmp_path_factory: Any, rows: Any, mark: str, end: str, bom: bool, pool: Any) -> None:
     width = len(rows[0])
     header = pool.draw(
-        st.none()
-        | st.lists(
-            names.filter(lambda n: not set(n) & set(",;\t")), min_size=width, max_size=width, unique=True
-        )
+        st.none() | st.lists(names.filter(lambda n: not set(n) & set(",;\t")), min_size=width, max_size=width, unique=True)
     )
     text = io.StringIO()
     writer = csv.writer(text, delimiter=mark, lineterminator=end)
@@ -626,7 +619,7 @@ CLASS = np.arange(10) % 2
         ({"x": BAD[2], "y": CLASS[:4]}, ("x[3, 1] is nan",)),
         ({"x": np.array([[1], [1, 2]], object), "y": CLASS}, ("pickled objects", "pad sequences", "lengths")),
     ],
-)  # fmt: skip
+)
 def test_npz_complaints(tmp_path: Path, entries: dict[str, Any], parts: tuple[str, ...]) -> None:
     path = save(tmp_path / "a.npz", **entries)
     has(complaint(path), path.stem, *parts)
@@ -666,9 +659,7 @@ def test_npz_with_damaged_headers_gives_dataerror_or_a_recording(tmp_path: Path)
             for name, value in (("x", X[:4]), ("y", CLASS[:4])):
                 stream = io.BytesIO()
                 np.save(stream, value)
-                archive.writestr(
-                    f"{name}.npy", _spoiled(stream.getvalue(), rng, b"0123456789'(),<>ifOUS\0{}: \xff", 100)
-                )
+                archive.writestr(f"{name}.npy", _spoiled(stream.getvalue(), rng, b"0123456789'(),<>ifOUS\0{}: \xff", 100))
         try:
             data.load(str(path))
         except DataError as error:
@@ -724,9 +715,14 @@ SHORT = Sequences(part(1).x, [np.zeros(2, int)])  # 3 steps, 2 labels
 
 def recording(**change: Any) -> Recording:
     fields: dict[str, Any] = {
-        "name": "r", "task": "classification", "when": "last", "channels": ("a", "b"), "labels": ("u", "v"),
-        "train": part(), "test": part(1),
-    }  # fmt: skip
+        "name": "r",
+        "task": "classification",
+        "when": "last",
+        "channels": ("a", "b"),
+        "labels": ("u", "v"),
+        "train": part(),
+        "test": part(1),
+    }
     return Recording(**{**fields, **change})
 
 
@@ -753,7 +749,7 @@ def recording(**change: Any) -> Recording:
         ({"task": "regression"}, r"shape \(2,\); expected \(2, 2\)"),
         ({"task": "regression", "train": Sequences(part().x, np.full((2, 2), np.nan))}, "holds nan at"),
     ],
-)  # fmt: skip
+)
 def test_recording_complaints(change: dict[str, Any], text: str) -> None:
     recording()
     with pytest.raises(DataError, match=text):
@@ -916,8 +912,25 @@ def test_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     arguments.add_arguments(parser)
     path = steps_csv(tmp_path / "day.csv")
-    line = [str(path), "--target", "force", "--group", "who", "--drop", "t", "--drop", "is", "--keep", "ax",
-            "--window", "4", "--test-fraction", "0.5", "--split-seed", "2"]  # fmt: skip
+    line = [
+        str(path),
+        "--target",
+        "force",
+        "--group",
+        "who",
+        "--drop",
+        "t",
+        "--drop",
+        "is",
+        "--keep",
+        "ax",
+        "--window",
+        "4",
+        "--test-fraction",
+        "0.5",
+        "--split-seed",
+        "2",
+    ]
     r = arguments.from_args(parser.parse_args(line))
     assert (r.channels, r.labels) == (("ax", "ay"), ("force",))
     assert r.split == "50 % of the groups drawn for the test, seed 2"

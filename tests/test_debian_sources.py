@@ -34,9 +34,7 @@ def etc(folder: Path, **files: str) -> Path:
     """An /etc/apt: keyword -> text, ``list_`` for sources.list, the others in sources.list.d."""
     (folder / "sources.list.d").mkdir()
     for name, text in files.items():
-        where = (
-            folder / "sources.list" if name == "list_" else folder / "sources.list.d" / name.replace("_", ".")
-        )
+        where = folder / "sources.list" if name == "list_" else folder / "sources.list.d" / name.replace("_", ".")
         where.write_text(text)
     return folder
 

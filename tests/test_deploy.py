@@ -291,8 +291,12 @@ def test_to_a_circuitpython_drive(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (target / "gesture.urnn").read_bytes() == made.data
     ran = subprocess.run(
         [sys.executable, "-c", "import urnn; print(urnn.load('gesture.urnn').selftest(), urnn.__file__)"],
-        cwd=target, env={**os.environ, "PYTHONPATH": "lib"}, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+        cwd=target,
+        env={**os.environ, "PYTHONPATH": "lib"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert ran.startswith("PASS, ")
     assert "lib/urnn" in ran
 

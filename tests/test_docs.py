@@ -76,8 +76,10 @@ EXAMPLE = re.compile(r"\b(rshift|saturate|tanh|sigmoid)\(([-\d, ]+)\) (?:==|=) (
 @pytest.mark.parametrize("source", ["fixed.py", "numerics.md"])
 def test_scalar_examples(source: str) -> None:
     """Each worked example, in the docstrings of fixed.py and in docs/numerics.md."""
-    text = doc(source) if source.endswith(".md") else "\n".join(
-        getattr(fixed, name).__doc__ for name in ("rshift", "saturate", "tanh", "sigmoid")
+    text = (
+        doc(source)
+        if source.endswith(".md")
+        else "\n".join(getattr(fixed, name).__doc__ for name in ("rshift", "saturate", "tanh", "sigmoid"))
     )
     found = EXAMPLE.findall(text)
     assert {name for name, _, _ in found} == {"rshift", "saturate", "tanh", "sigmoid"}
@@ -101,9 +103,7 @@ def test_normalise_example() -> None:
 
 
 def test_matvec_example() -> None:
-    said = re.search(
-        r"bias=(-?\d+) shift=(\d+) w=(\(.*?\)) x=(\(.*?\)): .* = (-?\d+)", kernels_plain.matvec.__doc__
-    )
+    said = re.search(r"bias=(-?\d+) shift=(\d+) w=(\(.*?\)) x=(\(.*?\)): .* = (-?\d+)", kernels_plain.matvec.__doc__)
     assert said, "the docstring of matvec() has lost its worked example"
     bias, shift, w, x, want = (ast.literal_eval(v) for v in said.groups())
     y = array("i", [0] * 4)

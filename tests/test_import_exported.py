@@ -242,10 +242,14 @@ STREAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         lambda m, x, h: stepped(m, x, h, lambda new, old: new.clamp(-1, 1)),
         (zeros(1, 4, 3), zeros(1, 1, 6)),
     ),
-    "lstm": (lambda m, x, h, c: (lambda y: returned(m, y[0], *y[1]))(m.lstm(x, (h, c))), (
-        zeros(1, 1, 3), zeros(1, 1, 6), zeros(1, 1, 6))),
-    "lstm, c in front": (lambda m, x, h, c: (lambda y: returned(m, y[0], y[1][1], y[1][0]))(m.lstm(x, (h, c))), (
-        zeros(1, 1, 3), zeros(1, 1, 6), zeros(1, 1, 6))),
+    "lstm": (
+        lambda m, x, h, c: (lambda y: returned(m, y[0], *y[1]))(m.lstm(x, (h, c))),
+        (zeros(1, 1, 3), zeros(1, 1, 6), zeros(1, 1, 6)),
+    ),
+    "lstm, c in front": (
+        lambda m, x, h, c: (lambda y: returned(m, y[0], y[1][1], y[1][0]))(m.lstm(x, (h, c))),
+        (zeros(1, 1, 3), zeros(1, 1, 6), zeros(1, 1, 6)),
+    ),
     "a policy: observation (1, F)": (
         lambda m, x, hc: (lambda y: returned(m, y[0].squeeze(1), *y[1]))(m.lstm(x.unsqueeze(1), hc)),
         (zeros(1, 3), (zeros(1, 1, 6), zeros(1, 1, 6))),
@@ -263,17 +267,14 @@ STREAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "GRU by hand": (gru_by_hand, (zeros(1, 3), zeros(1, 6))),
     "h and c in one tensor": (packed, (zeros(1, 1, 3), zeros(2, 1, 1, 6))),
     "two layers with a state each": (two, (zeros(1, 1, 3), zeros(1, 1, 6), zeros(2, 1, 6))),
-    "symbols": (
-        lambda m, x, h: stepped(m, m.table(x), h), (torch.zeros(1, 1, dtype=torch.long), zeros(1, 1, 6))),
-}  # fmt: skip
+    "symbols": (lambda m, x, h: stepped(m, m.table(x), h), (torch.zeros(1, 1, dtype=torch.long), zeros(1, 1, 6))),
+}
 
 
 PACKED = ("h and c in one tensor", "two layers with a state each")
 
 
-@pytest.mark.parametrize(
-    ("name", "decomposed"), [(n, d) for n in STREAMS for d in (False, True) if not (d and n in PACKED)]
-)
+@pytest.mark.parametrize(("name", "decomposed"), [(n, d) for n in STREAMS for d in (False, True) if not (d and n in PACKED)])
 def test_streams(name: str, decomposed: bool, tmp_path: Path) -> None:
     """A program that takes and gives back its states, fed with them for many steps, is the model that runs on."""
     torch.manual_seed(5)
@@ -362,7 +363,7 @@ def test_spellings(decomposed: bool, tmp_path: Path) -> None:
         (lambda m, x: m.head(m.gru(x, m.start.expand(-1, x.shape[0], -1))[0][:, -1]), x, {}),
         (lambda m, x: m.gru(x)[0] @ m.head.weight.t() + m.head.bias, x, {}),
         (lambda m, x: m.head(m.gru(x.clone().mul_(2).add_(1))[0]), x, {}),
-    ]  # fmt: skip
+    ]
     for function, given, more in cases:
         torch.manual_seed(7)
         net = Parts(function)

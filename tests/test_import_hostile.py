@@ -455,8 +455,10 @@ def test_spoiled_slices(tmp_path: Path) -> None:
 def onnx_file(path: Path, change: Callable[[Any], None] = lambda model: None) -> Path:
     """A GRU over (5, 1, 3), changed."""
     rng = np.random.default_rng(0)
-    arrays = [numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), name)
-              for name, shape in (("W", (1, 12, 3)), ("R", (1, 12, 4)))]  # fmt: skip
+    arrays = [
+        numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), name)
+        for name, shape in (("W", (1, 12, 3)), ("R", (1, 12, 4)))
+    ]
     given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [5, 1, 3])]
     nodes = [helper.make_node("GRU", ["x", "W", "R"], ["y"], hidden_size=4)]
     graph = helper.make_graph(nodes, "g", given, [helper.make_empty_tensor_value_info("y")], arrays)

@@ -38,8 +38,9 @@ def files(name: str, folder: Path) -> tuple[Net, Any, dict[str, Path]]:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         torch.export.save(torch.export.export(net, (x,)), paths["pt2"])
-        torch.onnx.export(net, (x,), paths["onnx"], dynamo=False, input_names=["x"],
-                          dynamic_axes={"x": {0: "batch", 1: "time"}})  # fmt: skip
+        torch.onnx.export(
+            net, (x,), paths["onnx"], dynamo=False, input_names=["x"], dynamic_axes={"x": {0: "batch", 1: "time"}}
+        )
     logging.disable(logging.NOTSET)
     return net, x, paths
 

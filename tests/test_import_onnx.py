@@ -462,10 +462,20 @@ def test_other_floats(kind: str, tmp_path: Path) -> None:
     x = g.take("time", 2, 3, kind=element)
     state = g.add("Cast", g.constant(np.zeros((1, 2, 4), np.float32)), to=element)
     y, _ = g.cell("GRU", g.add("Cast", x, to=element), 3, 4, more=("", state))
-    out = g.add("Gemm", g.add("Squeeze", g.add("Slice", y, *(g.constant(np.array([n])) for n in (-1, 2**40, 0))),
-                              g.constant(np.array([0, 1]))), g.array(4, 2), g.array(2))  # fmt: skip
-    g.arrays = [onnx.helper.make_tensor(a.name, element, a.dims, numpy_helper.to_array(a).reshape(-1))
-                if a.data_type == TensorProto.FLOAT else a for a in g.arrays]  # fmt: skip
+    out = g.add(
+        "Gemm",
+        g.add(
+            "Squeeze", g.add("Slice", y, *(g.constant(np.array([n])) for n in (-1, 2**40, 0))), g.constant(np.array([0, 1]))
+        ),
+        g.array(4, 2),
+        g.array(2),
+    )
+    g.arrays = [
+        onnx.helper.make_tensor(a.name, element, a.dims, numpy_helper.to_array(a).reshape(-1))
+        if a.data_type == TensorProto.FLOAT
+        else a
+        for a in g.arrays
+    ]
     path = g.save(tmp_path / "m.onnx", out)
     source = importers.read(path)
     assert f"{kind}: taken and compared as float32" in source.notes

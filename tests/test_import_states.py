@@ -84,8 +84,14 @@ def export(net: Policy, path: Path, time: int = 1, names: Sequence[str] = ("y", 
             warnings.simplefilter("ignore")
             count = len(net(*inputs))
             torch.onnx.export(
-                net, inputs, str(path), dynamo=False, input_names=["x", "h", "c"][: len(inputs)],
-                output_names=list(names)[:count], **more)  # fmt: skip
+                net,
+                inputs,
+                str(path),
+                dynamo=False,
+                input_names=["x", "h", "c"][: len(inputs)],
+                output_names=list(names)[:count],
+                **more,
+            )
     finally:
         logging.disable(logging.NOTSET)
     return path

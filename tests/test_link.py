@@ -68,9 +68,10 @@ def test_put(port: Port) -> None:
         link.put("empty.bin", b"")
         answer = link.run_script("files.py", "survey", "link.bin", "link.bin~", "empty.bin").splitlines()
         assert [line.split()[0] for line in answer] == [str(len(data)), "0"]
-        assert link.exec("f = open('link.bin', 'rb'); f.seek(255 * 21); print(f.read(3)); f.close()") == repr(
-            data[255 * 21 : 255 * 21 + 3]
-        ) + "\n"
+        assert (
+            link.exec("f = open('link.bin', 'rb'); f.seek(255 * 21); print(f.read(3)); f.close()")
+            == repr(data[255 * 21 : 255 * 21 + 3]) + "\n"
+        )
         with pytest.raises(BoardError, match="OSError"):
             link.put("no/such/folder/x.bin", data)
         link.run_script("files.py", "remove", "link.bin", "empty.bin")
@@ -154,8 +155,10 @@ def test_a_main_that_catches_ctrl_c(make_port: Callable[..., Port], board: str, 
 def test_a_watchdog_that_bites_at_once(make_port: Callable[..., Port]) -> None:
     """In the time between two messages of the host the waiting chip's clock has gone on by hours."""
     port = make_port("rp2040")
-    put_main(port, "import time\nfrom machine import WDT\ndog = WDT(timeout=5000)\n"
-                   "while True:\n    dog.feed()\n    time.sleep(0.1)\n")  # fmt: skip
+    put_main(
+        port,
+        "import time\nfrom machine import WDT\ndog = WDT(timeout=5000)\nwhile True:\n    dog.feed()\n    time.sleep(0.1)\n",
+    )
     with Link(port.path, PATIENT_S) as link:
         link.exec("here = 7")
     with Link(port.path, PATIENT_S) as link:
@@ -198,8 +201,11 @@ def test_a_heap_full_of_garbage(make_port: Callable[..., Port]) -> None:
     """The collector off, and not a block left for the first line."""
     port = make_port("rp2040")
     with Link(port.path) as link, pytest.raises(BoardError, match="MemoryError"):
-        link.exec("import gc; gc.disable()\nfor size in (4096, 512, 64, 16):\n  try:\n    while True: bytearray(size)\n"
-                  "  except MemoryError: pass\nwhile True: bytearray(1)", PATIENT_S)  # fmt: skip
+        link.exec(
+            "import gc; gc.disable()\nfor size in (4096, 512, 64, 16):\n  try:\n    while True: bytearray(size)\n"
+            "  except MemoryError: pass\nwhile True: bytearray(1)",
+            PATIENT_S,
+        )
     with Link(port.path, PATIENT_S) as link:
         assert link.identity.heap_free > 100_000
 
@@ -342,10 +348,22 @@ def test_a_damaged_byte_is_noticed(port: Port, to_board: bool) -> None:
 
 def identity() -> Identity:
     return Identity(
-        name="micropython", version=(1, 28, 0), machine="A board", mpy=4870, platform="rp2", heap_free=200_000,
-        largest_block=100_000, block_bytes=4096, flash_blocks=100, flash_blocks_free=90,
-        emitters=("native", "viper", "asm_thumb"), libraries=("", "/lib"), folder="/", installed=(), models=(),
-    )  # fmt: skip
+        name="micropython",
+        version=(1, 28, 0),
+        machine="A board",
+        mpy=4870,
+        platform="rp2",
+        heap_free=200_000,
+        largest_block=100_000,
+        block_bytes=4096,
+        flash_blocks=100,
+        flash_blocks_free=90,
+        emitters=("native", "viper", "asm_thumb"),
+        libraries=("", "/lib"),
+        folder="/",
+        installed=(),
+        models=(),
+    )
 
 
 def test_firmware_that_is_refused() -> None:

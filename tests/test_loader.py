@@ -89,9 +89,7 @@ def test_mutated_files_of_every_cell(runtime: Runtime, cells_folder: Path) -> No
     assert cases // 20 < count.loaded < cases // 2
 
 
-def test_the_same_files_everywhere(
-    need_runtime: Callable[[str], Runtime], folder: Path, files: list[bytes]
-) -> None:
+def test_the_same_files_everywhere(need_runtime: Callable[[str], Runtime], folder: Path, files: list[bytes]) -> None:
     """A case can be made again on the host: a 32-bit runtime refuses exactly as many of the files."""
     seeds = [fuzz_load.sections_of(data) for data in files]
     loaded = 0

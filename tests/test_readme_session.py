@@ -94,7 +94,7 @@ def figures(got: list[str], expected: list[str]) -> list[tuple[str, str, float]]
 
 
 def near(seen: str, wanted: str, share: float) -> bool:
-    """"1.28.0" has no tolerance."""
+    """ "1.28.0" has no tolerance."""
     return seen == wanted or (share > 0 and abs(float(seen) - float(wanted)) <= share * float(wanted))
 
 
@@ -208,9 +208,7 @@ def record(name: str, seen: list[Step]) -> None:
 
 @pytest.mark.parametrize("name", ["session", "by-hand"])
 @pytest.mark.parametrize("board", ["unix-x64", "rp2040"])
-def test_session_does_what_the_readme_shows(
-    name: str, board: str, make_port: Callable[..., Port], installed: Path
-) -> None:
+def test_session_does_what_the_readme_shows(name: str, board: str, make_port: Callable[..., Port], installed: Path) -> None:
     seen = play(name, make_port(board), installed)
     if board == "rp2040" and os.environ.get("RECORD") == "1":
         record(name, seen)
@@ -228,9 +226,15 @@ def test_session_does_what_the_readme_shows(
 def test_figures_are_compared_within_tolerances() -> None:
     shown = ["copied 12 files, 20.0 kB: __init__.mpy, ..., tables.mpy", "PASS, 250 us/step, v01234567", "done in 8.7 s."]
     for old, new, stands in (
-        ("20.0 kB", "20.5 kB", True), ("20.0 kB", "21.0 kB", False), ("250 us", "239 us", True), ("250 us", "230 us", False),
-        ("12 files", "13 files", False), ("8.7", "30", True), ("v01234567", "v89abcdef", True), ("PASS", "FAIL", False),
-    ):  # fmt: skip
+        ("20.0 kB", "20.5 kB", True),
+        ("20.0 kB", "21.0 kB", False),
+        ("250 us", "239 us", True),
+        ("250 us", "230 us", False),
+        ("12 files", "13 files", False),
+        ("8.7", "30", True),
+        ("v01234567", "v89abcdef", True),
+        ("PASS", "FAIL", False),
+    ):
         seen = [line.replace("...", "a.mpy, b.mpy").replace(old, new) for line in shown]
         assert same(seen, shown) == stands, (old, new)
         assert same(seen, shown, exact=False) == (new != "FAIL")

@@ -95,15 +95,24 @@ PAIRS = np.array([[100, -8], [3, 4]])  # raw; in the user's unit the second chan
         b"\xfe\xff" + "100,-2\n3,1\n".encode("utf-16-be"),
         b"100,-2\r3,1\r",
         b"100,0;-2,0\n3;1\n",
-        b"\"x\";\"y\"\n\"100,0\";\"-2,0\"\n\"3\";\"1\"\n",
+        b'"x";"y"\n"100,0";"-2,0"\n"3";"1"\n',
         b"x,y\n 100 , -2 ,\n3,1,\n",
         b"\n\nx y\n100 -2\n+3e0 1.0E+0\n",
     ],
     ids=[
-        "plain", "mark", "mark-heading-crlf", "utf-16", "utf-16-heading", "utf-16-be", "cr", "decimal-commas", "quotes",
-        "comma-at-end", "blanks",
+        "plain",
+        "mark",
+        "mark-heading-crlf",
+        "utf-16",
+        "utf-16-heading",
+        "utf-16-be",
+        "cr",
+        "decimal-commas",
+        "quotes",
+        "comma-at-end",
+        "blanks",
     ],
-)  # fmt: skip
+)
 def test_every_sample_of_text_from_elsewhere(port: Port, model: Path, data: bytes) -> None:
     """Marks, line ends, separators, quotes: no sample is lost and none is another."""
     if port.name != "unix-x64":

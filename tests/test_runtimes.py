@@ -55,17 +55,12 @@ def test_import_path_and_own_folder(runtime: Runtime, tmp_path: Path) -> None:
     write(tmp_path / "second" / "a_package", "from .inside import N\n", "__init__.py")
     write(tmp_path / "second" / "a_package", "N = 42\n", "inside.py")
     write(tmp_path / "scripts", "N = 43\n", "beside_the_script.py")
-    text = (
-        "import twice_there, a_package, beside_the_script\n"
-        "print(twice_there.WHERE, a_package.N, beside_the_script.N)\n"
-    )
+    text = "import twice_there, a_package, beside_the_script\nprint(twice_there.WHERE, a_package.N, beside_the_script.N)\n"
     path = [tmp_path / "first", tmp_path / "second"]
     assert run(runtime, tmp_path, text, path=path) == "first 42 43\n"
 
 
-@pytest.mark.parametrize(
-    ("ending", "status"), [("sys.exit(7)", 7), ("raise SystemExit(255)", 255), ("1 // 0", 1)]
-)
+@pytest.mark.parametrize(("ending", "status"), [("sys.exit(7)", 7), ("raise SystemExit(255)", 255), ("1 // 0", 1)])
 def test_exit_status(runtime: Runtime, tmp_path: Path, ending: str, status: int) -> None:
     text = f"import sys\ndef inner():\n    {ending}\nprint('before the end')\ninner()\n"
     with pytest.raises(TinyrnnError, match=rf"ended with exit status {status}\b") as caught:
@@ -256,9 +251,7 @@ def test_custom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "exit status 3" in runtimes.missing()["custom"]
 
 
-def test_custom_is_used(
-    need_runtime: Callable[[str], Runtime], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_custom_is_used(need_runtime: Callable[[str], Runtime], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     launcher = need_runtime("unix-x64").command[0]
     monkeypatch.setenv("TINYRNN_MICROPYTHON", launcher)
     custom = runtimes.get("custom")

@@ -83,14 +83,31 @@ def expect_errors(talk: Talk) -> None:
     assert talk.ask("reset")[:2] == ["err", "model"], "a failed load leaves no model"
     assert talk.ask("load tiny.urnn plain")[0] == "ok"
     expected = {
-        "command": ["fly", "step", "step h", f"step {sample} x", "reset x", "load", "load a b c", "quit x",
-                    "state x y", "", "Reset"],
+        "command": [
+            "fly",
+            "step",
+            "step h",
+            f"step {sample} x",
+            "reset x",
+            "load",
+            "load a b c",
+            "quit x",
+            "state x y",
+            "",
+            "Reset",
+        ],
         "length": [
-            "step h AQ==", "step h AQACAAM=", f"step {words_of((1, 2), (3, 4))}", "steps h ", "steps h AQA=",
-            "check i AQACAA==", "state AQA=", "state AQACAAMA",
+            "step h AQ==",
+            "step h AQACAAM=",
+            f"step {words_of((1, 2), (3, 4))}",
+            "steps h ",
+            "steps h AQA=",
+            "check i AQACAA==",
+            "state AQA=",
+            "state AQACAAMA",
         ],
         "value": ["step x AQACAA==", "step H AQACAA==", "state AIABAA=="],
-    }  # fmt: skip
+    }
     for code, bodies in expected.items():
         for body in bodies:
             assert talk.ask(body)[:2] == ["err", code], body
@@ -240,9 +257,19 @@ def expect_short_errors(talk: Talk) -> None:
 
 
 EXPECTATIONS = (
-    expect_vectors, expect_errors, expect_long_lines, expect_numbers, expect_noise, expect_state, expect_steps,
-    expect_four_digits, expect_hello_is_one_word, expect_short_errors, expect_ctrl_c, expect_two_ctrl_c,
-)  # fmt: skip
+    expect_vectors,
+    expect_errors,
+    expect_long_lines,
+    expect_numbers,
+    expect_noise,
+    expect_state,
+    expect_steps,
+    expect_four_digits,
+    expect_hello_is_one_word,
+    expect_short_errors,
+    expect_ctrl_c,
+    expect_two_ctrl_c,
+)
 each_expectation = pytest.mark.parametrize("expect", EXPECTATIONS, ids=lambda f: f.__name__.removeprefix("expect_"))
 
 

@@ -74,9 +74,7 @@ def test_committed_heap_is_that_measured_now(need_runtime: Callable[[str], Runti
     then = {(row["part"], row["arch"]): row["bytes"] for row in committed("sizes")}
     for row in sizes.heap():
         was = then[row["part"], row["arch"]]
-        assert abs(row["bytes"] - was) <= HEAP_TOLERANCE_BYTES, (
-            f"{row} was {was}: make sizes, readme.py --take"
-        )
+        assert abs(row["bytes"] - was) <= HEAP_TOLERANCE_BYTES, f"{row} was {was}: make sizes, readme.py --take"
 
 
 def test_size_limits() -> None:
@@ -108,12 +106,9 @@ def test_a_broken_size_limit_is_said() -> None:
 @pytest.mark.parametrize("dataset", accuracy.DATASETS)
 def test_accuracy_is_as_promised(dataset: str) -> None:
     rows = [row for row in committed("accuracy") if (row["dataset"], row["cell"]) == (dataset, "gru")]
-    assert [(row["cell"], row["hidden"], row["seed"]) for row in rows] == [
-        ("gru", 32, seed) for seed in range(5)
-    ]
+    assert [(row["cell"], row["hidden"], row["seed"]) for row in rows] == [("gru", 32, seed) for seed in range(5)]
     mean = {
-        key: sum(row[key] for row in rows) / len(rows)
-        for key in ("float_accuracy_pct", "int_accuracy_pct", "agreement_pct")
+        key: sum(row[key] for row in rows) / len(rows) for key in ("float_accuracy_pct", "int_accuracy_pct", "agreement_pct")
     }
     assert mean["float_accuracy_pct"] >= 97
     if dataset == "japanese-vowels":
@@ -140,14 +135,11 @@ def test_accuracy_summary() -> None:
     row = {"dataset": "d", "cell": "gru", "hidden": 1, "seed": 0}
     figures = ("float_accuracy_pct", "int_accuracy_pct", "agreement_pct")
     rows: list[records.Record] = [
-        {**row, **dict(zip(figures, values, strict=True))}
-        for values in ((90.0, 91.0, 99.0), (94.0, 92.0, 97.0))
+        {**row, **dict(zip(figures, values, strict=True))} for values in ((90.0, 91.0, 99.0), (94.0, 92.0, 97.0))
     ]
     first, second = accuracy.summary(rows)
     assert first.endswith("float 92.00 (deviation 2.83), integer 91.50, agreement 98.00 %")
-    assert second.endswith(
-        "float 90.00, integer 91.00, agreement 97.00 %, integer and float 2.00 points apart"
-    )
+    assert second.endswith("float 90.00, integer 91.00, agreement 97.00 %, integer and float 2.00 points apart")
 
 
 # ---- bench

@@ -27,9 +27,7 @@ from tinyrnn.torchmodel import from_floatmodel  # noqa: E402
 QUICK = {"units": 6, "epochs": 3}
 
 
-def tones(
-    task: str = "classification", when: str = "last", sequences: int = 24, steps: int = 20
-) -> Recording:
+def tones(task: str = "classification", when: str = "last", sequences: int = 24, steps: int = 20) -> Recording:
     """Sines: of two frequencies, the classes; or of any, the targets are frequency and amplitude."""
     rng = np.random.default_rng(7)
 
@@ -42,11 +40,7 @@ def tones(
             f = (0.05, 0.2)[label] if task == "classification" else rng.uniform(0.02, 0.1)
             amplitude = rng.uniform(0.5, 1.5)
             angle = 2 * np.pi * f * np.arange(length) + rng.uniform(0, 6)
-            xs.append(
-                np.stack(
-                    [900 + 300 * amplitude * np.sin(angle), 40 * amplitude * np.cos(angle)], axis=1
-                ).round()
-            )
+            xs.append(np.stack([900 + 300 * amplitude * np.sin(angle), 40 * amplitude * np.cos(angle)], axis=1).round())
             y = np.array(label) if task == "classification" else np.array([100 * f, amplitude])
             ys.append(y if when == "last" else np.repeat(y[None], length, axis=0))
         return Sequences(xs, np.stack(ys) if when == "last" else ys)
@@ -56,11 +50,7 @@ def tones(
 
 
 def weights(model: floatmodel.FloatModel) -> list[np.ndarray]:
-    arrays = [
-        getattr(gru, name)
-        for gru in model.layers
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    ]
+    arrays = [getattr(gru, name) for gru in model.layers for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
     return [*arrays, model.head.weight, model.head.bias]
 
 
@@ -121,9 +111,7 @@ def test_torch_network_is_the_float_model(layers: int) -> None:
     assert len(model.layers) == layers
     x, lengths = recording.test.padded()
     with torch.no_grad():
-        raw = from_floatmodel(model)(
-            torch.from_numpy(((x - model.mean) / model.std).astype(np.float32))
-        ).numpy()
+        raw = from_floatmodel(model)(torch.from_numpy(((x - model.mean) / model.std).astype(np.float32))).numpy()
     want = model.forward(x, lengths)
     got = raw * model.target_std + model.target_mean
     assert np.abs(got - want).max() < 1e-5 * (1 + np.abs(want).max())
@@ -180,9 +168,7 @@ def test_long_recordings_are_cut_and_every_step_is_used() -> None:
         assert len(parts) == batches.count(4)
         assert all(x.shape[1] <= PIECE and float(weight.sum()) == pytest.approx(1) for x, _, weight in parts)
         seen.append(sorted(int(row.sum()) for _, _, weight in parts for row in weight > 0))
-    assert (
-        min(sum(counts) for counts in seen) > 0.7 * steps
-    )  # the first quarter of a piece only settles the state
+    assert min(sum(counts) for counts in seen) > 0.7 * steps  # the first quarter of a piece only settles the state
     assert max(sum(counts) for counts in seen) <= steps
     assert len({tuple(counts) for counts in seen}) > 1  # cut elsewhere in each epoch
 
@@ -420,10 +406,7 @@ def test_command_names_the_cells_there_are(capsys: pytest.CaptureFixture[str]) -
 def test_summary_is_mean_sample_deviation_and_worst() -> None:
     base = train.fit(tones(), units=2, epochs=1)
     models = [replace(base, info={"float_accuracy_pct": value}) for value in (97.0, 98.0, 99.0)]
-    assert (
-        command.summary(models)
-        == "3 seeds, test accuracy: mean 98.00 %, standard deviation 1.00, worst 97.00 %"
-    )
+    assert command.summary(models) == "3 seeds, test accuracy: mean 98.00 %, standard deviation 1.00, worst 97.00 %"
 
 
 @pytest.mark.parametrize("output", ["missing/model.pt", "."])
@@ -437,13 +420,9 @@ def test_command_refuses_an_output_before_it_trains(
     assert text.err.count("\n") == 1
 
 
-@pytest.mark.skipif(
-    not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system; run it on Linux or macOS"
-)
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system; run it on Linux or macOS")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
-def test_command_killed_and_given_again_gives_the_same_weights(
-    recording_file: Path, tmp_path: Path, name: str
-) -> None:
+def test_command_killed_and_given_again_gives_the_same_weights(recording_file: Path, tmp_path: Path, name: str) -> None:
     output = tmp_path / "model.pt"
     older = train.fit(tones(), units=2, epochs=1)
     floatmodel.save(older, output)

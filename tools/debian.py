@@ -20,9 +20,7 @@ APT_TIMEOUT_S = 900
 HOST_SUITES = {"oldstable", "stable", "testing", "unstable", "sid", "bookworm", "trixie", "forky", "duke"}
 
 
-def call(
-    command: list[str], cwd: Path | None = None, timeout: float = APT_TIMEOUT_S, **environment: str
-) -> str:
+def call(command: list[str], cwd: Path | None = None, timeout: float = APT_TIMEOUT_S, **environment: str) -> str:
     """Run a command and return its stdout; raises TinyrnnError with its last complaint."""
     done = subprocess.run(
         command,
@@ -56,9 +54,7 @@ def host_architecture() -> str:
     return call(["dpkg", "--print-architecture"]).strip()
 
 
-def unpack(
-    suite: str, architecture: str, packages: list[str], into: Path, tools: dict[str, str] | None = None
-) -> None:
+def unpack(suite: str, architecture: str, packages: list[str], into: Path, tools: dict[str, str] | None = None) -> None:
     """Unpack ``packages`` of ``suite`` for ``architecture``, and what they depend on, into ``into``.
 
     tools: package:architecture -> path of one file in it that is put into ``into`` under its own name, alone.

@@ -45,9 +45,7 @@ def main() -> int:
     try:
         old = args.file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise TinyrnnError(
-            f"{args.file} is not there; expected a text with <!-- accuracy --> marks"
-        ) from None
+        raise TinyrnnError(f"{args.file} is not there; expected a text with <!-- accuracy --> marks") from None
     new = fill(old, args.file.name)
     if new == old:
         return 0
@@ -112,8 +110,7 @@ def accuracy(rows: list[Record]) -> str:
     for key in dict.fromkeys((str(row["dataset"]), str(row["cell"]), int(row["hidden"])) for row in rows):
         mine = [row for row in rows if (row["dataset"], row["cell"], row["hidden"]) == key]
         floats, ints, agree = (
-            [float(row[field]) for row in mine]
-            for field in ("float_accuracy_pct", "int_accuracy_pct", "agreement_pct")
+            [float(row[field]) for row in mine] for field in ("float_accuracy_pct", "int_accuracy_pct", "agreement_pct")
         )
         apart = max(abs(a - b) for a, b in zip(floats, ints, strict=True))
         seeds = str(len(mine))

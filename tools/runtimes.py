@@ -62,9 +62,7 @@ def unix_armhf(suite: str, into: Path) -> None:
 def webassembly(version: str, into: Path) -> None:
     """The two files of the npm package that are the port, after a check that they are those tested here."""
     if not shutil.which("npm") or not shutil.which("node"):
-        raise TinyrnnError(
-            "node or npm is not on the PATH: install Node.js 18.3 or newer (apt-get install nodejs npm)"
-        )
+        raise TinyrnnError("node or npm is not on the PATH: install Node.js 18.3 or newer (apt-get install nodejs npm)")
     with tempfile.TemporaryDirectory(dir=into.parent, prefix="npm-") as scratch:
         command = ["npm", "pack", "--silent", "--cache", f"{scratch}/cache", "--pack-destination", scratch]
         debian.call([*command, f"{runtimes.NPM_PACKAGE}@{version}"], cwd=Path(scratch), timeout=NPM_TIMEOUT_S)

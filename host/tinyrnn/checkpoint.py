@@ -22,9 +22,7 @@ MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # that AdamW keeps of each paramete
 class Checkpoint:
     """One training's file, whole or absent."""
 
-    def __init__(
-        self, path: str | os.PathLike[str], options: dict[str, Any], notice: Callable[[str], None]
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], options: dict[str, Any], notice: Callable[[str], None]) -> None:
         """options: plain values, all that the weights depend on; a file made with others is not used.
 
         notice: told in one line when the file is used, or why it is not.
@@ -33,9 +31,7 @@ class Checkpoint:
         self.options = options
         self._notice = notice
 
-    def write(
-        self, epoch: int, network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
-    ) -> None:
+    def write(self, epoch: int, network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> None:
         """Keep the state after `epoch` epochs. The learning rate follows from the epoch.
 
         Raises ModelError when the file cannot be written.

@@ -135,9 +135,17 @@ def _case(network: Network, cell: str, floats: FloatModel | None) -> Case:
     low, high = np.maximum(low, -2500), np.minimum(high, 2500)
     samples = rng.integers(low, np.maximum(low, high) + 1, (SAMPLES, network.inputs)).tolist()
     return Case(
-        pack(network), f"{cell.upper()} {sizes}", cell, network.inputs, hidden, len(network.cells), network.outputs,
-        macs(network), tuple(map(tuple, samples)), floats,
-    )  # fmt: skip
+        pack(network),
+        f"{cell.upper()} {sizes}",
+        cell,
+        network.inputs,
+        hidden,
+        len(network.cells),
+        network.outputs,
+        macs(network),
+        tuple(map(tuple, samples)),
+        floats,
+    )
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ class Judge:
         found: list[list[np.ndarray]] = [[] for _ in range(len(layers) + 2)]
         for _, x, lengths in self.batches:
             raw = network.raw(x)
-            given = [(raw * 2.0**-network.input_exponents.astype(np.float64) - self.model.mean) / self.model.std]
+            given = [(raw * 2.0 ** -network.input_exponents.astype(np.float64) - self.model.mean) / self.model.std]
             *layered, outputs = twin.layer_outputs(raw)
             given += [y * 2.0**-b for y, b in zip(layered, bits, strict=True)]
             values = []

@@ -94,9 +94,7 @@ def calibrate(recording: Recording) -> Calibration:
     for x in recording.train.x:
         if len(x) < steps:
             continue
-        windows = np.lib.stride_tricks.sliding_window_view(
-            (x - recording.mean) / recording.std, steps, axis=0
-        )
+        windows = np.lib.stride_tricks.sliding_window_view((x - recording.mean) / recording.std, steps, axis=0)
         spreads = windows.var(axis=2).sum(axis=1)
         first = int(spreads.argmax())
         if spreads[first] > best:

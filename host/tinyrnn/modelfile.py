@@ -34,9 +34,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         return files.read(path, LARGEST_BYTES)
     except OSError as error:
-        raise ModelError(
-            f"{path}: {error.strerror}; expected a .urnn file, make one with `tinyrnn quantize`"
-        ) from None
+        raise ModelError(f"{path}: {error.strerror}; expected a .urnn file, make one with `tinyrnn quantize`") from None
 
 
 def write(network: Network, path: str | os.PathLike[str]) -> int:

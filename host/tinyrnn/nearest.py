@@ -97,9 +97,7 @@ def measured(model: FloatModel) -> Measured:
     return Measured(best, error, fault, finer)
 
 
-def measure(
-    model: FloatModel, network: Network, sequences: Sequence[np.ndarray] = ()
-) -> tuple[IntegerError, str | None]:
+def measure(model: FloatModel, network: Network, sequences: Sequence[np.ndarray] = ()) -> tuple[IntegerError, str | None]:
     """The error of a network that was read from a file, on sequences (T, C), or on what the model knows; and a warning.
 
     Raises ModelError where the two do not belong together.
@@ -204,8 +202,7 @@ class _Search:
         """None where rows have no room."""
         model = self.judge.model
         reach = tuple(
-            replace(each, state=each.state * 2.0**-n)
-            for each, n in zip(model.calibration.reach, self.narrower, strict=True)
+            replace(each, state=each.state * 2.0**-n) for each, n in zip(model.calibration.reach, self.narrower, strict=True)
         )
         try:
             return quantized(replace(model, calibration=replace(model.calibration, reach=reach)), fine)

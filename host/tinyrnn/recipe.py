@@ -41,10 +41,7 @@ class Batches:
     def __init__(self, recording: Recording) -> None:
         self.every = recording.when == "every"
         self.classes = recording.task == "classification"
-        self.x = [
-            torch.from_numpy(((x - recording.mean) / recording.std).astype(np.float32))
-            for x in recording.train.x
-        ]
+        self.x = [torch.from_numpy(((x - recording.mean) / recording.std).astype(np.float32)) for x in recording.train.x]
         y: list[np.ndarray] = list(recording.train.y)  # an array (N, ...) becomes N rows
         if self.classes:
             self.y = [torch.as_tensor(part, dtype=torch.long) for part in y]
@@ -68,11 +65,7 @@ class Batches:
         """
         pieces: list[tuple[int, slice]] = []
         for number, x in enumerate(self.x):
-            offset = (
-                int(torch.randint(PIECE // 2, (), generator=generator))
-                if self.every and len(x) > PIECE
-                else 0
-            )
+            offset = int(torch.randint(PIECE // 2, (), generator=generator)) if self.every and len(x) > PIECE else 0
             pieces += [(number, cut) for cut in self._cut(len(x), offset)]
         order = torch.randperm(len(pieces), generator=generator)
         # Batches of equal size: a last one of one or two sequences would be a wild step
@@ -151,9 +144,7 @@ def spread(weight: Tensor, early: float) -> Tensor:
     steps = torch.arange(weight.shape[1])
     last = weight.argmax(dim=1, keepdim=True)
     half = ((steps >= last // 2) & (steps <= last)).float()
-    return (1 - early) * weight + early * half / half.sum(dim=1, keepdim=True) * weight.sum(
-        dim=1, keepdim=True
-    )
+    return (1 - early) * weight + early * half / half.sum(dim=1, keepdim=True) * weight.sum(dim=1, keepdim=True)
 
 
 def loss(output: Tensor, y: Tensor, weight: Tensor, classes: bool, smoothing: float = 0.0) -> Tensor:
@@ -161,9 +152,7 @@ def loss(output: Tensor, y: Tensor, weight: Tensor, classes: bool, smoothing: fl
     if classes:
         if y.ndim == 1:
             y = y[:, None].expand(output.shape[:2])
-        each = functional.cross_entropy(
-            output.flatten(0, 1), y.flatten(), reduction="none", label_smoothing=smoothing
-        )
+        each = functional.cross_entropy(output.flatten(0, 1), y.flatten(), reduction="none", label_smoothing=smoothing)
         return (each.view(weight.shape) * weight).sum()
     if y.ndim == 2:
         y = y[:, None]

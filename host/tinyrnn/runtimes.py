@@ -165,9 +165,7 @@ def probe(name: str) -> Runtime:
     bits = {"unix-x64": "64", "unix-i386": "32", "unix-armhf": "32", "webassembly": "32"}.get(name)
     if facts.get("implementation") != wanted or (bits and facts.get("bits") != bits):
         seen = f"{facts.get('implementation', 'no answer')} with {facts.get('bits', '?')} bits"
-        raise RuntimeMissing(
-            f"{name}: {command[0]} is {seen}, expected {wanted} with {bits or 'any'} bits: {_cure(name)}"
-        )
+        raise RuntimeMissing(f"{name}: {command[0]} is {seen}, expected {wanted} with {bits or 'any'} bits: {_cure(name)}")
     return Runtime(name, command, facts["version"], int(facts["bits"]), facts["viper"] == "1")
 
 
@@ -236,9 +234,7 @@ def _cure(name: str) -> str:
     return f"in the project's folder, python3 tools/runtimes.py {name}"
 
 
-def _execute(
-    command: list[str], cwd: Path, environment: dict[str, str], timeout: float
-) -> tuple[int | None, str, str]:
+def _execute(command: list[str], cwd: Path, environment: dict[str, str], timeout: float) -> tuple[int | None, str, str]:
     """(exit status or None when killed for its time, stdout, stderr). A timeout ends the whole process group.
 
     Raises TinyrnnError when the command cannot be started at all.

@@ -70,9 +70,7 @@ def fit(
     """
     if recipe is None:
         recipe = default_recipe(recording)
-    given: dict[str, Any] = {
-        key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None
-    }
+    given: dict[str, Any] = {key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None}
     recipe = replace(recipe, **given)
     plan = plan or Plan(("gru",) * layers, units)
     if recipe.epochs < 1:

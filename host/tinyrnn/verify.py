@@ -118,7 +118,5 @@ def replay(
             )
             first = []
     if len(reports) != len(cases):
-        raise TinyrnnError(
-            f"{runtime.name}: replayed {len(reports)} of {len(cases)} models; expected all, run it again"
-        )
+        raise TinyrnnError(f"{runtime.name}: replayed {len(reports)} of {len(cases)} models; expected all, run it again")
     return reports

@@ -35,6 +35,8 @@ def allocates():
 
 if allocates():
     raise RuntimeError("the lock does not hold on this runtime")
+
+
 def growth():
     gc.collect()
     before = gc.mem_alloc()

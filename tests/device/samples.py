@@ -57,9 +57,18 @@ def samples():
             yield "tuple %d" % v, (1, v, 2)
             yield "list %d" % v, [v, v, v]
     for name, v in (
-        ("None", None), ("text", "7"), ("bytes", b"7"), ("a tuple", (1,)), ("__int__", Five()),
-        ("0.0", 0.0), ("1.5", 1.5), ("-1e9", -1e9), ("1e30", 1e30), ("inf", float("inf")), ("nan", float("nan")),
-    ):  # fmt: skip
+        ("None", None),
+        ("text", "7"),
+        ("bytes", b"7"),
+        ("a tuple", (1,)),
+        ("__int__", Five()),
+        ("0.0", 0.0),
+        ("1.5", 1.5),
+        ("-1e9", -1e9),
+        ("1e30", 1e30),
+        ("inf", float("inf")),
+        ("nan", float("nan")),
+    ):
         for at in range(3):
             values = [1, 2, 3]
             values[at] = v

@@ -90,10 +90,21 @@ def measure(
             times.sort()
             coarse = all(us % COARSE_US == 0 for us in times)
             yield Measured(
-                Path(model).name, shape(network), identity.board, identity.firmware, name, count,
-                times[0], times[count // 2], times[(99 * count + 99) // 100 - 1], times[-1],
-                (whole_us if coarse else sum(times)) / count, allocated / COUNTED if allocated >= 0 else -1, before, after,
-            )  # fmt: skip
+                Path(model).name,
+                shape(network),
+                identity.board,
+                identity.firmware,
+                name,
+                count,
+                times[0],
+                times[count // 2],
+                times[(99 * count + 99) // 100 - 1],
+                times[-1],
+                (whole_us if coarse else sum(times)) / count,
+                allocated / COUNTED if allocated >= 0 else -1,
+                before,
+                after,
+            )
 
 
 def _rounds(link: Link, kernels: str, steps: int, us: int, progress: Progress) -> tuple[list[int], int, str]:

@@ -276,9 +276,7 @@ class _Deploy:
         self._survey()
         for path, data in want.items():
             if not self._holds(path, data):
-                raise LinkError(
-                    f"{self.port}: {path} on the board differs from what was sent; {KEPT}: try again"
-                )
+                raise LinkError(f"{self.port}: {path} on the board differs from what was sent; {KEPT}: try again")
 
     def _try(self, folder: str, name: str, model: str) -> tuple[str, tuple[str, ...], int]:
         """(the self-test's line, kernel sets, heap left). Raises BoardError unless it passes.

@@ -11,9 +11,20 @@ OLDEST = (1, 23, 0)  # the first that takes the .mpy files of today's mpy-cross:
 
 # MicroPython's py/persistentcode.h, MP_NATIVE_ARCH_*: the number in sys.implementation._mpy >> 10, mpy-cross's -march
 ARCHITECTURES = (
-    "", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp",
-    "xtensa", "xtensawin", "rv32imc", "rv64imc",
-)  # fmt: skip
+    "",
+    "x86",
+    "x64",
+    "armv6",
+    "armv6m",
+    "armv7m",
+    "armv7em",
+    "armv7emsp",
+    "armv7emdp",
+    "xtensa",
+    "xtensawin",
+    "rv32imc",
+    "rv64imc",
+)
 
 
 @dataclass(frozen=True)

@@ -125,9 +125,7 @@ def sample(network: Network, line: str, number: int, raw: bool) -> np.ndarray:
         raise DataError(f"line {number}: a value is not finite; expected {wanted} numbers")
     if raw:
         if (array != np.floor(array)).any() or (array < -LIMIT).any() or (array >= LIMIT).any():
-            raise DataError(
-                f"line {number}: --raw takes integers in -2^30 .. 2^30 - 1: leave --raw out for the user's unit"
-            )
+            raise DataError(f"line {number}: --raw takes integers in -2^30 .. 2^30 - 1: leave --raw out for the user's unit")
         return array.astype(np.int32)
     scale = 2.0 ** network.input_exponents.astype(np.float64)
     integers = np.floor(array * scale + 0.5)

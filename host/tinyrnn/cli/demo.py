@@ -83,4 +83,3 @@ def run(args: argparse.Namespace) -> int:
     print(f'  >>> import urnn; net = urnn.load("{output.name}"); net.selftest()')
     print(f"on this machine: tinyrnn info {output}; your own data: tinyrnn train FOLDER")
     return 0
-

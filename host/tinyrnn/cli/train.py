@@ -30,12 +30,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_arguments(parser)
     options = parser.add_argument_group("the training")
-    options.add_argument(
-        "-o", "--output", metavar="FILE", default="model.pt", help="the model (default model.pt)"
-    )
-    options.add_argument(
-        "--units", metavar="H", type=positive, default=32, help="units of a layer (default 32)"
-    )
+    options.add_argument("-o", "--output", metavar="FILE", default="model.pt", help="the model (default model.pt)")
+    options.add_argument("--units", metavar="H", type=positive, default=32, help="units of a layer (default 32)")
     options.add_argument("--layers", metavar="N", type=positive, help="layers of one cell (default 1)")
     options.add_argument("--cell", choices=tuple(CELLS), help="default gru")
     options.add_argument(
@@ -45,15 +41,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_argument("--rank", metavar="R", type=positive, help="matrices as products of two, R columns and R rows")
     options.add_argument("--layernorm", action="store_true", help="layer normalisation inside the cells")
     options.add_argument("--layernorm-between", action="store_true", help="layer normalisation between the layers")
-    options.add_argument(
-        "--epochs", metavar="N", type=positive, help="default: from the size of the recording"
-    )
-    options.add_argument(
-        "--lr", metavar="RATE", type=_rate, help="peak learning rate (default 0.005; regression 0.01)"
-    )
-    options.add_argument(
-        "--seed", metavar="N", type=natural, default=0, help="of weights and batches (default 0)"
-    )
+    options.add_argument("--epochs", metavar="N", type=positive, help="default: from the size of the recording")
+    options.add_argument("--lr", metavar="RATE", type=_rate, help="peak learning rate (default 0.005; regression 0.01)")
+    options.add_argument("--seed", metavar="N", type=natural, default=0, help="of weights and batches (default 0)")
     options.add_argument(
         "--seeds",
         metavar="N",

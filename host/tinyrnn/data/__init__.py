@@ -76,9 +76,7 @@ def load(
         only("window", "drop", "keep")
         from tinyrnn.data import folder
 
-        return folder.read(
-            path, window=window, drop=dropped, keep=kept, test_fraction=test_fraction, seed=seed
-        )
+        return folder.read(path, window=window, drop=dropped, keep=kept, test_fraction=test_fraction, seed=seed)
     expected = f"expected {', '.join(BUNDLED)}, a folder of labels, a .csv, a .tsv or an .npz file"
     if is_there and not is_file:
         raise DataError(f"{source}: is a device, a FIFO or a socket; {expected}")

@@ -20,12 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> No
         help=f"{' or '.join(BUNDLED)}; a folder with a sub-folder of CSV files per label; a .csv; an .npz",
     )
     options.add_argument("--label", metavar="COLUMN", help="of a single CSV: the class of each row")
-    options.add_argument(
-        "--target", metavar="COLUMN[,COLUMN]", help="of a single CSV: the numbers to predict at each row"
-    )
-    options.add_argument(
-        "--group", metavar="COLUMN", help="of a single CSV: the id of the sequence a row belongs to"
-    )
+    options.add_argument("--target", metavar="COLUMN[,COLUMN]", help="of a single CSV: the numbers to predict at each row")
+    options.add_argument("--group", metavar="COLUMN", help="of a single CSV: the id of the sequence a row belongs to")
     options.add_argument("--window", metavar="N", type=positive, help="cut into sequences of N rows")
     options.add_argument(
         "--drop",
@@ -48,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> No
         default=0.2,
         help="share drawn for the test where DATA has no split (default 0.2)",
     )
-    options.add_argument(
-        "--split-seed", metavar="N", type=natural, default=0, help="seed of that draw (default 0)"
-    )
+    options.add_argument("--split-seed", metavar="N", type=natural, default=0, help="seed of that draw (default 0)")
 
 
 def from_args(args: argparse.Namespace) -> Recording:

@@ -39,9 +39,7 @@ def read(name: str) -> Recording:
     bundled = SETS[name]
     spec = importlib.util.find_spec("sktime")
     if spec is None or not spec.submodule_search_locations:
-        raise DataError(
-            f"{name}: the pip package sktime, which holds it, is not installed; expected sktime, {CURE}"
-        )
+        raise DataError(f"{name}: the pip package sktime, which holds it, is not installed; expected sktime, {CURE}")
     folder = Path(next(iter(spec.submodule_search_locations))) / "datasets" / "data" / bundled.folder
     train_x, train_names = read_ts(folder / f"{bundled.folder}_TRAIN.ts", len(bundled.channels))
     test_x, test_names = read_ts(folder / f"{bundled.folder}_TEST.ts", len(bundled.channels))
@@ -68,8 +66,7 @@ def read_ts(path: Path, channels: int) -> tuple[list[np.ndarray], list[str]]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror}); expected the file that sktime carries, {CURE}"
-            " --force-reinstall"
+            f"{path}: cannot be read ({error.strerror}); expected the file that sktime carries, {CURE} --force-reinstall"
         ) from None
     x: list[np.ndarray] = []
     names: list[str] = []
@@ -85,8 +82,7 @@ def read_ts(path: Path, channels: int) -> tuple[list[np.ndarray], list[str]]:
                 raise ValueError(f"{len(columns)} channels of lengths {sorted({len(c) for c in columns})}")
         except ValueError as error:
             raise DataError(
-                f"{path}:{number}: {error}; expected {channels} channels of equal length, {CURE}"
-                " --force-reinstall"
+                f"{path}:{number}: {error}; expected {channels} channels of equal length, {CURE} --force-reinstall"
             ) from None
         x.append(np.stack(columns, axis=1))
         names.append(name.strip())

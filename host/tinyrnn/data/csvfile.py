@@ -38,15 +38,11 @@ def read(
             f"{path}: {seen}; expected one: --label COLUMN for classes, --target COLUMN for numbers, "
             f"of the columns {listed(table.names)}"
         )
-    answers = (
-        [table.column(label, "--label")] if label else [table.column(name, "--target") for name in target]
-    )
+    answers = [table.column(label, "--label")] if label else [table.column(name, "--target") for name in target]
     taken = answers + ([table.column(group, "--group")] if group else [])
     if len(set(taken)) != len(taken):
         twice = next(table.names[i] for i in taken if taken.count(i) > 1)
-        raise DataError(
-            f"{path}: column {twice!r} is asked for in two ways; expected one of --label, --target, --group"
-        )
+        raise DataError(f"{path}: column {twice!r} is asked for in two ways; expected one of --label, --target, --group")
     columns = table.features(drop, keep, taken)
     x = table.numbers(columns)
     if label:
@@ -58,9 +54,7 @@ def read(
         labels = tuple(table.names[i] for i in answers)
         y = table.numbers(answers)
     if label and len(labels) < 2:
-        raise DataError(
-            f"{path}: column {label!r} holds 1 class ({labels[0]}); expected at least 2, record another"
-        )
+        raise DataError(f"{path}: column {label!r} holds 1 class ({labels[0]}); expected at least 2, record another")
     return steps.cut(
         files.title(path.stem),
         "classification" if label else "regression",

@@ -30,9 +30,7 @@ def read(
     Raises DataError for a layout that cannot be understood, and for whatever is wrong inside a file.
     """
     parts = {folder.name.casefold(): folder for folder in _folders(path)}
-    own_split = {"train", "test"} <= set(parts) and not any(
-        _tables(parts[name]) for name in ("train", "test")
-    )
+    own_split = {"train", "test"} <= set(parts) and not any(_tables(parts[name]) for name in ("train", "test"))
     reader = _Reader(drop, keep, window)
     if own_split:
         if len(_folders(path)) > 2:
@@ -110,23 +108,17 @@ def _label_files(path: Path) -> dict[str, list[Path]]:
     stray = _tables(path)
     folders = _folders(path)
     if stray:
-        raise DataError(
-            f"{stray[0]}: a file outside the labels' folders; {LAYOUT}, move it into the folder of its label"
-        )
+        raise DataError(f"{stray[0]}: a file outside the labels' folders; {LAYOUT}, move it into the folder of its label")
     if not folders:
         raise DataError(f"{path}: no folder of a label in it; {LAYOUT}")
     files = {}
     for folder in folders:
         inner = _folders(folder)
         if inner:
-            raise DataError(
-                f"{inner[0]}: a folder inside a label's folder; {LAYOUT}, move its files one level up"
-            )
+            raise DataError(f"{inner[0]}: a folder inside a label's folder; {LAYOUT}, move its files one level up")
         files[folder.name] = _tables(folder)
         if not files[folder.name]:
-            raise DataError(
-                f"{folder}: no CSV file of label {folder.name!r}; {LAYOUT}, record some or delete the folder"
-            )
+            raise DataError(f"{folder}: no CSV file of label {folder.name!r}; {LAYOUT}, record some or delete the folder")
     if len(files) < 2:
         raise DataError(f"{path}: 1 label ({folders[0].name}); expected at least 2, add a folder for another")
     return files
@@ -137,9 +129,7 @@ def _visible(path: Path) -> list[Path]:
     try:
         found = sorted(path.iterdir())
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); expected a folder, check its permissions"
-        ) from None
+        raise DataError(f"{path}: cannot be read ({error.strerror}); expected a folder, check its permissions") from None
     return [item for item in found if not item.name.startswith(".") and item.name != "__MACOSX"]
 
 

@@ -22,12 +22,8 @@ def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, s
     entries = read_entries(path)
     x = floats(path, "x", entries["x"])
     if x.ndim not in (2, 3) or 0 in x.shape:
-        raise DataError(
-            f"{path}: x has shape {x.shape}; expected (sequences, steps, channels) or (rows, channels)"
-        )
-    channels = strings(path, "channels", entries, x.shape[-1]) or tuple(
-        str(i + 1) for i in range(x.shape[-1])
-    )
+        raise DataError(f"{path}: x has shape {x.shape}; expected (sequences, steps, channels) or (rows, channels)")
+    channels = strings(path, "channels", entries, x.shape[-1]) or tuple(str(i + 1) for i in range(x.shape[-1]))
     if ("x_test" in entries) != ("y_test" in entries):
         raise DataError(f"{path}: only one of x_test and y_test; expected both or none")
     classes = entries["y"].dtype.kind != "f"
@@ -39,14 +35,11 @@ def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, s
         for entry in ("lengths", "x_test", "when"):
             if entry in entries:
                 raise DataError(
-                    f"{path}: {entry} beside an x of shape {x.shape}; expected x as (sequences, steps,"
-                    " channels)"
+                    f"{path}: {entry} beside an x of shape {x.shape}; expected x as (sequences, steps, channels)"
                 )
         y = entries["y"]
         if len(y) != len(x) or y.ndim > (1 if classes else 2):
-            raise DataError(
-                f"{path}: y has shape {y.shape}; expected an answer for each of the {len(x)} rows of x"
-            )
+            raise DataError(f"{path}: y has shape {y.shape}; expected an answer for each of the {len(x)} rows of x")
         check_finite(path, "x", x)
         if classes:
             answers = _indices(path, "y", y, index)
@@ -68,18 +61,14 @@ def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, s
             seed=seed,
         )
     if window is not None:
-        raise DataError(
-            f"{path}: --window for an x of shape {x.shape}, which is cut already; expected no --window"
-        )
+        raise DataError(f"{path}: --window for an x of shape {x.shape}, which is cut already; expected no --window")
 
     when = _when(path, entries, x, classes)
     if not classes:
         labels = _target_names(path, entries, 1 if entries["y"].ndim == 1 else entries["y"].shape[-1])
     train = _sequences(path, entries, "", when, index if classes else None, len(labels), len(channels))
     if "x_test" in entries:
-        test = _sequences(
-            path, entries, "_test", when, index if classes else None, len(labels), len(channels)
-        )
+        test = _sequences(path, entries, "_test", when, index if classes else None, len(labels), len(channels))
         how = "x and x_test"
     else:
         train, test = _draw(path, train, labels, classes, test_fraction, seed)
@@ -95,8 +84,7 @@ def _when(path: Path, entries: dict[str, np.ndarray], x: np.ndarray, classes: bo
     last, every = ((1,), (2,)) if classes else ((1, 2), (3,))
     if y.ndim not in last + every:
         raise DataError(
-            f"{path}: y has shape {y.shape}; expected {last[-1]} axes (last step) or {every[0]} axes (every"
-            " step)"
+            f"{path}: y has shape {y.shape}; expected {last[-1]} axes (last step) or {every[0]} axes (every step)"
         )
     when = "last" if y.ndim in last else "every"
     if "when" in entries:
@@ -132,13 +120,10 @@ def _sequences(
     lengths = entries.get(f"lengths{suffix}", np.full(len(x), x.shape[1]))
     if lengths.shape != (len(x),) or lengths.dtype.kind not in "iu":
         raise DataError(
-            f"{path}: lengths{suffix} has shape {lengths.shape} of {lengths.dtype}; expected ({len(x)},) of"
-            " integers"
+            f"{path}: lengths{suffix} has shape {lengths.shape} of {lengths.dtype}; expected ({len(x)},) of integers"
         )
     if lengths.min() < 1 or lengths.max() > x.shape[1]:
-        raise DataError(
-            f"{path}: lengths{suffix} run from {lengths.min()} to {lengths.max()}; expected 1 to {x.shape[1]}"
-        )
+        raise DataError(f"{path}: lengths{suffix} run from {lengths.min()} to {lengths.max()}; expected 1 to {x.shape[1]}")
     if index is not None:
         shape: tuple[int, ...] = x.shape[:2] if when == "every" else x.shape[:1]
     else:
@@ -146,9 +131,7 @@ def _sequences(
         y = y[:, None] if y.ndim == 1 else y
         shape = (*x.shape[:2], outputs) if when == "every" else (len(x), outputs)
     if y.shape != shape:
-        raise DataError(
-            f"{path}: y{suffix} has shape {y.shape}; expected {shape} beside x{suffix} of shape {x.shape}"
-        )
+        raise DataError(f"{path}: y{suffix} has shape {y.shape}; expected {shape} beside x{suffix} of shape {x.shape}")
     parts = [x[i, :length] for i, length in enumerate(lengths)]
     if not (np.abs(x) <= LARGEST).all():  # perhaps only in the padding
         for number, part in enumerate(parts):
@@ -171,9 +154,7 @@ def _draw(
 ) -> tuple[Sequences, Sequences]:
     y = whole.y
     if len(whole) < 2:
-        raise DataError(
-            f"{path}: 1 sequence; expected at least 2, or x as (rows, channels) to be cut into windows"
-        )
+        raise DataError(f"{path}: 1 sequence; expected at least 2, or x as (rows, channels) to be cut into windows")
     strict = classes and isinstance(y, np.ndarray)
     if strict:
         strata = [labels[i] for i in whole.all_y()]
@@ -183,9 +164,7 @@ def _draw(
         strata = [""] * len(whole)
     train, test = split.stratified(strata, fraction, seed, str(path), strict=strict)
     if not test:
-        raise DataError(
-            f"{path}: no class has 2 sequences, none is left to test on; expected more, or x_test and y_test"
-        )
+        raise DataError(f"{path}: no class has 2 sequences, none is left to test on; expected more, or x_test and y_test")
 
     def take(members: Sequence[int]) -> Sequences:
         answers = y[list(members)] if isinstance(y, np.ndarray) else [y[i] for i in members]
@@ -201,13 +180,7 @@ def _labels(path: Path, entries: dict[str, np.ndarray]) -> tuple[str, ...]:
         return given
     y = entries["y"]
     lengths = entries.get("lengths")
-    if (
-        y.ndim == 2
-        and len(y)
-        and lengths is not None
-        and lengths.shape == (len(y),)
-        and lengths.dtype.kind in "iu"
-    ):
+    if y.ndim == 2 and len(y) and lengths is not None and lengths.shape == (len(y),) and lengths.dtype.kind in "iu":
         y = np.concatenate([row[:length] for row, length in zip(y, lengths, strict=True)])
     if y.dtype.kind == "U":
         return sort_labels(str(item) for item in y.ravel())
@@ -221,9 +194,7 @@ def _indices(path: Path, entry: str, y: np.ndarray, index: dict[str, int]) -> np
     texts = [str(item) if y.dtype.kind == "U" else str(int(item)) for item in y]
     for number, text in enumerate(texts):
         if text not in index:
-            raise DataError(
-                f"{path}: {entry} holds {text!r} at {number}; expected one of the classes {listed(index)}"
-            )
+            raise DataError(f"{path}: {entry} holds {text!r} at {number}; expected one of the classes {listed(index)}")
     return np.array([index[text] for text in texts], np.int64)
 
 

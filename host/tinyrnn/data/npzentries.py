@@ -56,13 +56,9 @@ def read_entries(path: Path) -> dict[str, np.ndarray]:
         raise DataError(f"{path}: damaged ({_reason(error)}); expected an .npz file, save it again") from None
     except UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else _reason(error)
-        raise DataError(
-            f"{path}: cannot be read as .npz ({reason}); expected an .npz, write it with numpy.savez"
-        ) from None
+        raise DataError(f"{path}: cannot be read as .npz ({reason}); expected an .npz, write it with numpy.savez") from None
     if entries["y"].dtype.kind not in "iubfU":
-        raise DataError(
-            f"{path}: y is of {entries['y'].dtype}; expected integers or text (classes) or floats (targets)"
-        )
+        raise DataError(f"{path}: y is of {entries['y'].dtype}; expected integers or text (classes) or floats (targets)")
     if entries["y"].ndim < 1:
         raise DataError(f"{path}: y is a single value; expected an answer for each sequence or step")
     return entries
@@ -74,14 +70,11 @@ def _names(path: Path, archive: zipfile.ZipFile) -> list[str]:
     names = [name.removesuffix(".npy") for name in listed]
     unknown = [name for name in names if name not in ENTRIES]
     if unknown:
-        raise DataError(
-            f"{path}: unknown entry {unknown[0]!r}; expected some of {', '.join(ENTRIES)}, rename it"
-        )
+        raise DataError(f"{path}: unknown entry {unknown[0]!r}; expected some of {', '.join(ENTRIES)}, rename it")
     for name in ("x", "y"):
         if name not in names:
             raise DataError(
-                f"{path}: no entry {name!r} among {', '.join(names) or 'none'}; expected x and"
-                " y, save it under that name"
+                f"{path}: no entry {name!r} among {', '.join(names) or 'none'}; expected x and y, save it under that name"
             )
     if len(set(names)) < len(names) or not all(name.endswith(".npy") for name in listed):
         raise ValueError("an entry is there twice or is no array")
@@ -146,9 +139,7 @@ def strings(path: Path, entry: str, entries: dict[str, np.ndarray], count: int |
     value = entries[entry]
     if value.ndim != 1 or value.dtype.kind != "U" or count not in (None, len(value)):
         wanted = "names" if count is None else f"{count} names"
-        raise DataError(
-            f"{path}: {entry} has shape {value.shape} of {value.dtype}; expected {wanted}, a list of text"
-        )
+        raise DataError(f"{path}: {entry} has shape {value.shape} of {value.dtype}; expected {wanted}, a list of text")
     return tuple(str(item) for item in value)
 
 

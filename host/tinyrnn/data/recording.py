@@ -36,9 +36,7 @@ class Sequences:
     def __post_init__(self) -> None:
         for number, x in enumerate(self.x):
             if x.ndim != 2 or x.shape[0] < 1 or x.shape[1] < 1:
-                raise DataError(
-                    f"sequence {number} has shape {x.shape}; expected (steps, channels), at least (1, 1)"
-                )
+                raise DataError(f"sequence {number} has shape {x.shape}; expected (steps, channels), at least (1, 1)")
             if x.shape[1] != self.x[0].shape[1]:
                 raise DataError(
                     f"sequence {number} has {x.shape[1]} channels, sequence 0 has {self.x[0].shape[1]}; "
@@ -46,9 +44,7 @@ class Sequences:
                 )
             _check_numbers(f"sequence {number}", x)
         if len(self.y) != len(self.x):
-            raise DataError(
-                f"{len(self.x)} sequences but {len(self.y)} labels or targets; expected one for each"
-            )
+            raise DataError(f"{len(self.x)} sequences but {len(self.y)} labels or targets; expected one for each")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -89,8 +85,7 @@ class Recording:
     def __post_init__(self) -> None:
         if self.task not in TASKS or self.when not in WHEN:
             raise DataError(
-                f"{self.name}: task {self.task!r} and when {self.when!r}; expected one of {TASKS} and one of"
-                f" {WHEN}"
+                f"{self.name}: task {self.task!r} and when {self.when!r}; expected one of {TASKS} and one of {WHEN}"
             )
         for what, names in (("channel", self.channels), ("label", self.labels)):
             if len(set(names)) != len(names):
@@ -111,9 +106,7 @@ class Recording:
             raise DataError(f"{self.name}: {len(self.channels)} channels; expected at most {MOST_CHANNELS}")
         if self.task == "classification" and len(self.labels) < 2:
             seen = f"1 class ({self.labels[0]})" if self.labels else "no class"
-            raise DataError(
-                f"{self.name}: {seen}; expected at least 2, record another activity to tell it from"
-            )
+            raise DataError(f"{self.name}: {seen}; expected at least 2, record another activity to tell it from")
         if not self.labels:
             raise DataError(f"{self.name}: no target; expected at least one")
         for part, sequences in (("training", self.train), ("test", self.test)):
@@ -147,13 +140,9 @@ class Recording:
             )
         every = not isinstance(sequences.y, np.ndarray)
         if every != (self.when == "every"):
-            raise DataError(
-                f"{self.name}: {part} labels do not fit when={self.when!r}; expected a list for 'every' only"
-            )
+            raise DataError(f"{self.name}: {part} labels do not fit when={self.when!r}; expected a list for 'every' only")
         for number, y in enumerate(sequences.y if every else [sequences.all_y()]):
-            where = (
-                f"{self.name}: labels of {part} sequence {number}" if every else f"{self.name}: {part} labels"
-            )
+            where = f"{self.name}: labels of {part} sequence {number}" if every else f"{self.name}: {part} labels"
             rows = len(sequences.x[number]) if every else len(sequences)
             if self.task == "regression":
                 if y.shape != (rows, len(self.labels)):
@@ -161,13 +150,9 @@ class Recording:
                 _check_numbers(where, y)
                 continue
             if y.shape != (rows,) or y.dtype.kind not in "iu":
-                raise DataError(
-                    f"{where} have shape {y.shape} of {y.dtype}; expected {(rows,)} class indices, integers"
-                )
+                raise DataError(f"{where} have shape {y.shape} of {y.dtype}; expected {(rows,)} class indices, integers")
             if y.min() < 0 or y.max() >= len(self.labels):
-                raise DataError(
-                    f"{where} run from {y.min()} to {y.max()}; expected 0 to {len(self.labels) - 1}"
-                )
+                raise DataError(f"{where} run from {y.min()} to {y.max()}; expected 0 to {len(self.labels) - 1}")
 
     @cached_property
     def _steps(self) -> np.ndarray:
@@ -202,9 +187,7 @@ class Recording:
     @cached_property
     def target_mean(self) -> np.ndarray:
         """(O,) mean of each target in training; zeros (K,) for a classification."""
-        return (
-            np.zeros(len(self.labels)) if self.task == "classification" else self.train.all_y().mean(axis=0)
-        )
+        return np.zeros(len(self.labels)) if self.task == "classification" else self.train.all_y().mean(axis=0)
 
     @cached_property
     def target_std(self) -> np.ndarray:

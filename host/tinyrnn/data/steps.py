@@ -61,9 +61,7 @@ def cut(
 
     def sequences(members: list[int]) -> Sequences:
         parts = [
-            pieces[member][piece]
-            for member in members
-            for piece in split.windows(len(pieces[member]), window, tail=True)
+            pieces[member][piece] for member in members for piece in split.windows(len(pieces[member]), window, tail=True)
         ]
         return Sequences([x[part] for part in parts], [y[part] for part in parts])
 

@@ -73,9 +73,7 @@ class Table:
                     f'expected a decision: --drop "{name}" to leave it out or --keep "{name}" to use it'
                 )
         if not found:
-            raise DataError(
-                f"{self.path}: no column is left as input of {listed(self.names)}; expected at least one"
-            )
+            raise DataError(f"{self.path}: no column is left as input of {listed(self.names)}; expected at least one")
         return found
 
     def numbers(self, columns: Sequence[int]) -> np.ndarray:
@@ -112,14 +110,11 @@ class Table:
         shown = repr(cell if len(cell) <= 40 else cell[:37] + "...")
         if parse_number(cell, self.separator) is not None:
             return DataError(
-                f"{where} is {shown}; expected a finite number up to {LARGEST:g}, mend or delete the"
-                f" line{drop}"
+                f"{where} is {shown}; expected a finite number up to {LARGEST:g}, mend or delete the line{drop}"
             )
         pieces = cell.split()
         if len(pieces) > 1 and all(parse_number(piece, self.separator) is not None for piece in pieces):
-            return DataError(
-                f"{where} is {shown}; expected one number, separate the columns with commas instead of spaces"
-            )
+            return DataError(f"{where} is {shown}; expected one number, separate the columns with commas instead of spaces")
         return DataError(f"{where} is {shown}; expected a number, mend or delete the line{drop}")
 
 
@@ -134,9 +129,7 @@ def read_table(path: Path) -> Table:
     separator = _separator(text)
     rows: list[list[str]] = []
     lines: list[int] = []
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
-    )
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     try:
         for raw in reader:
             row = [cell.strip() for cell in raw]
@@ -148,8 +141,7 @@ def read_table(path: Path) -> Table:
                     raise DataError(f"{path}:{lines[-1]}: {seen}")
     except csv.Error as error:
         raise DataError(
-            f"{path}:{reader.line_num}: not a CSV file ({error}); expected rows of numbers, look for a stray"
-            " quote"
+            f"{path}:{reader.line_num}: not a CSV file ({error}); expected rows of numbers, look for a stray quote"
         ) from None
     while rows and not any(rows[-1]):
         rows.pop()
@@ -160,8 +152,7 @@ def read_table(path: Path) -> Table:
     for row, line in zip(rows, lines, strict=True):
         if len(row) != width:
             raise DataError(
-                f"{path}:{line}: {_columns(len(row))}, expected {width} as on line {lines[0]}; mend or delete"
-                " the line"
+                f"{path}:{line}: {_columns(len(row))}, expected {width} as on line {lines[0]}; mend or delete the line"
             )
     header = None
     names = tuple(str(number + 1) for number in range(width))
@@ -174,8 +165,7 @@ def read_table(path: Path) -> Table:
             raise DataError(f"{path}:{line}: column {name!r} is named twice; expected different names, rename one")
         if not rows:
             raise DataError(
-                f"{path}:{line}: a header but no row of numbers; expected at least one, record again or"
-                " delete the file"
+                f"{path}:{line}: a header but no row of numbers; expected at least one, record again or delete the file"
             )
     return Table(path, header, names, rows, lines, separator)
 
@@ -188,13 +178,8 @@ def same_columns(first: Table, other: Table) -> None:
             f" {first.path}; record all files alike"
         )
     if first.header != other.header:
-        seen, wanted = (
-            f"header {listed(table.header, ',')!r}" if table.header else "no header" for table in (other, first)
-        )
-        raise DataError(
-            f"{other.path}:1: {seen}, expected {wanted} as in {first.path}; give all files the same"
-            " header row"
-        )
+        seen, wanted = (f"header {listed(table.header, ',')!r}" if table.header else "no header" for table in (other, first))
+        raise DataError(f"{other.path}:1: {seen}, expected {wanted} as in {first.path}; give all files the same header row")
 
 
 def parse_number(cell: str, separator: str) -> float | None:
@@ -218,24 +203,18 @@ def _decode(path: Path) -> str:
     except OSError as error:
         if error.errno == errno.EFBIG:
             raise DataError(f"{path}: {error.strerror}; expected a smaller CSV file: save it as .npz") from None
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); expected a CSV file, check its permissions"
-        ) from None
+        raise DataError(f"{path}: cannot be read ({error.strerror}); expected a CSV file, check its permissions") from None
     encoding = "UTF-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "UTF-8"
     try:
         text = raw.decode(encoding).removeprefix("\ufeff")  # Excel's mark in front of UTF-8
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{path}:{line}: byte 0x{raw[error.start]:02x} is not {encoding}; expected text in UTF-8, save"
-            " the file as that"
+            f"{path}:{line}: byte 0x{raw[error.start]:02x} is not {encoding}; expected text in UTF-8, save the file as that"
         ) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataError(
-            f"{path}:{line}: a zero byte; expected a CSV file of text in UTF-8, record again or delete the"
-            " line"
-        )
+        raise DataError(f"{path}:{line}: a zero byte; expected a CSV file of text in UTF-8, record again or delete the line")
     return text
 
 

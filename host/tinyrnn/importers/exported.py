@@ -32,8 +32,10 @@ def read(path: Path, options: Options) -> Source:
         names = archive.namelist()
         models = [n for n in names if "/models/" in f"/{n}" and n.endswith(".json")]
         if not models and any(n.endswith("data.pkl") for n in names):
-            raise ModelError(f"{path}: is an archive of torch.save or torch.jit.save, no torch.export program; "
-                             "expected a name that ends in .pt")  # fmt: skip
+            raise ModelError(
+                f"{path}: is an archive of torch.save or torch.jit.save, no torch.export program; "
+                "expected a name that ends in .pt"
+            )
         if len(models) != 1:
             cure = "expected torch.export.save() of a recent PyTorch (2.13 is tested), one program"
             raise ModelError(f"{path}: has {len(models)} entries models/*.json; {cure}")

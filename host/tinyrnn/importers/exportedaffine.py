@@ -21,20 +21,23 @@ def vector_of(flow: Flow, value: object, name: str) -> np.ndarray:
     try:
         wide = np.broadcast_to(array, flow.shape) if array.size > 1 else np.broadcast_to(array.reshape(()), flow.shape)
     except ValueError:
-        raise refuse(name, f"combines the data {flow.letters} with shape {array.shape}",
-                     "expected one number for each feature") from None  # fmt: skip
+        raise refuse(
+            name, f"combines the data {flow.letters} with shape {array.shape}", "expected one number for each feature"
+        ) from None
     if array.size == 1:
         return np.full(flow.features, float(array.reshape(())))
     rows = np.moveaxis(wide, axis, -1).reshape(-1, flow.features)
     if (rows != rows[0]).any():
-        raise refuse(name, f"combines the data with other numbers at each step, shape {array.shape}",
-                     "expected one number for each feature")  # fmt: skip
+        raise refuse(
+            name,
+            f"combines the data with other numbers at each step, shape {array.shape}",
+            "expected one number for each feature",
+        )
     return rows[0].copy()
 
 
 def affine(flow: Flow, scale: np.ndarray, shift: np.ndarray, name: str) -> Flow:
-    if flow.features > 1 and flow.feature_axis(name) != len(flow.axes) - 1 and not any(
-        axis == ("F",) for axis in flow.axes):  # fmt: skip
+    if flow.features > 1 and flow.feature_axis(name) != len(flow.axes) - 1 and not any(axis == ("F",) for axis in flow.axes):
         raise LayoutError(f"{name}: works on axes {flow.letters}; expected one of features (F)")
     return flow.then(Step(name, Affine(scale, shift)))
 
@@ -115,8 +118,10 @@ def joined(name: str, parts: Sequence[Flow], factors: Sequence[float] | None = N
         width = max(len(b) for _, b in maps)
         if any(len(b) not in (1, width) for _, b in maps):
             raise refuse(name, "adds paths of other widths", "export it again")
-        matrix = sum((f * np.broadcast_to(m, (width, m.shape[1])) for f, (m, _) in zip(factors, maps, strict=True)),
-                     np.zeros((width, maps[0][0].shape[1])))  # fmt: skip
+        matrix = sum(
+            (f * np.broadcast_to(m, (width, m.shape[1])) for f, (m, _) in zip(factors, maps, strict=True)),
+            np.zeros((width, maps[0][0].shape[1])),
+        )
         shift = sum((f * np.broadcast_to(b, width) for f, (_, b) in zip(factors, maps, strict=True)), np.zeros(width))
     widest = max(parts, key=lambda p: p.features)
     base = replace(widest, steps=first.steps[:start], features=matrix.shape[1])

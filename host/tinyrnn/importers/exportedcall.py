@@ -20,23 +20,148 @@ WORK = 1 << 33  # multiplications of all
 
 FACTORIES = {"zeros", "ones", "full", "arange", "eye", "scalar_tensor", "linspace"}
 FROM_SHAPE = {"new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like"}
-VIEWS = {"t", "transpose", "permute", "view", "expand", "expand_as", "squeeze", "unsqueeze", "select", "slice", "split",
-         "split_with_sizes", "unbind", "alias", "detach", "narrow", "chunk", "diagonal", "movedim", "swapaxes", "view_as",
-         "numpy_T", "flatten", "unflatten", "reshape", "_unsafe_view", "contiguous", "to", "type_as", "requires_grad_",
-         "positive", "tensor_split", "lift_fresh"}  # fmt: skip
+VIEWS = {
+    "t",
+    "transpose",
+    "permute",
+    "view",
+    "expand",
+    "expand_as",
+    "squeeze",
+    "unsqueeze",
+    "select",
+    "slice",
+    "split",
+    "split_with_sizes",
+    "unbind",
+    "alias",
+    "detach",
+    "narrow",
+    "chunk",
+    "diagonal",
+    "movedim",
+    "swapaxes",
+    "view_as",
+    "numpy_T",
+    "flatten",
+    "unflatten",
+    "reshape",
+    "_unsafe_view",
+    "contiguous",
+    "to",
+    "type_as",
+    "requires_grad_",
+    "positive",
+    "tensor_split",
+    "lift_fresh",
+}
 PRODUCTS = {"mm", "bmm", "addmm", "matmul", "linear", "mv", "addmv", "outer", "baddbmm"}
 # computed by torch without any effect besides: no file, no random number, no device
-FOLDABLE = FACTORIES | FROM_SHAPE | VIEWS | PRODUCTS | {
-    "add", "sub", "mul", "div", "rsub", "neg", "reciprocal", "sqrt", "rsqrt", "square", "pow", "exp", "log", "abs", "sign",
-    "floor", "ceil", "round", "trunc", "clamp", "clamp_min", "clamp_max", "maximum", "minimum", "where", "eq", "ne", "lt",
-    "le", "gt", "ge", "logical_not", "logical_and", "logical_or", "sigmoid", "tanh", "relu", "softplus", "sin", "cos",
-    "sum", "mean", "var", "std", "amax", "amin", "max", "min", "norm", "linalg_vector_norm", "_weight_norm",
-    "_weight_norm_interface", "dot", "vdot", "cat", "stack", "repeat", "index_select", "gather", "index", "flip", "roll",
-    "tril", "triu", "diag", "clone", "_to_copy", "lift_fresh_copy", "cumsum", "floor_divide", "remainder", "fmod", "copy",
-    "repeat_interleave", "softmax", "broadcast_to", "fill", "zero", "masked_fill",
-}  # fmt: skip
-RANDOM = {"randn", "rand", "randint", "randn_like", "rand_like", "randint_like", "normal", "bernoulli", "randperm", "empty",
-          "empty_like", "new_empty", "uniform", "multinomial", "normal_functional", "exponential"}  # fmt: skip
+FOLDABLE = (
+    FACTORIES
+    | FROM_SHAPE
+    | VIEWS
+    | PRODUCTS
+    | {
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "rsub",
+        "neg",
+        "reciprocal",
+        "sqrt",
+        "rsqrt",
+        "square",
+        "pow",
+        "exp",
+        "log",
+        "abs",
+        "sign",
+        "floor",
+        "ceil",
+        "round",
+        "trunc",
+        "clamp",
+        "clamp_min",
+        "clamp_max",
+        "maximum",
+        "minimum",
+        "where",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "logical_not",
+        "logical_and",
+        "logical_or",
+        "sigmoid",
+        "tanh",
+        "relu",
+        "softplus",
+        "sin",
+        "cos",
+        "sum",
+        "mean",
+        "var",
+        "std",
+        "amax",
+        "amin",
+        "max",
+        "min",
+        "norm",
+        "linalg_vector_norm",
+        "_weight_norm",
+        "_weight_norm_interface",
+        "dot",
+        "vdot",
+        "cat",
+        "stack",
+        "repeat",
+        "index_select",
+        "gather",
+        "index",
+        "flip",
+        "roll",
+        "tril",
+        "triu",
+        "diag",
+        "clone",
+        "_to_copy",
+        "lift_fresh_copy",
+        "cumsum",
+        "floor_divide",
+        "remainder",
+        "fmod",
+        "copy",
+        "repeat_interleave",
+        "softmax",
+        "broadcast_to",
+        "fill",
+        "zero",
+        "masked_fill",
+    }
+)
+RANDOM = {
+    "randn",
+    "rand",
+    "randint",
+    "randn_like",
+    "rand_like",
+    "randint_like",
+    "normal",
+    "bernoulli",
+    "randperm",
+    "empty",
+    "empty_like",
+    "new_empty",
+    "uniform",
+    "multinomial",
+    "normal_functional",
+    "exponential",
+}
 CONVERSIONS = ("to", "_to_copy", "type_as")
 
 
@@ -121,8 +246,11 @@ class Folder:
         largest = max((r.numel() for r in made), default=0)
         if largest > LARGEST:
             shape = list(next(r.shape for r in made if r.numel() == largest))
-            raise refuse(node.name, f"makes zeros of shape {shape}" if operator == "zeros" else f"makes a constant of shape "
-                         f"{shape}", f"expected at most {LARGEST} numbers, as an initial state or weights have")  # fmt: skip
+            raise refuse(
+                node.name,
+                f"makes zeros of shape {shape}" if operator == "zeros" else f"makes a constant of shape {shape}",
+                f"expected at most {LARGEST} numbers, as an initial state or weights have",
+            )
         self.total += 0 if operator in VIEWS else sum(r.numel() for r in made)
         inner = max((max(v.shape, default=1) for v in inputs), default=1) if operator in PRODUCTS else 1
         self.work += max([largest, *(v.numel() for v in inputs)]) * inner

@@ -89,8 +89,11 @@ def flow_of(value: Any, name: str) -> Flow:
     if isinstance(value, (CellState, StepOf)):
         raise refuse(name, "takes an LSTM's cell state c", "expected its output h")
     if isinstance(value, InitialState):
-        raise refuse(name, f"takes the initial state {value.name} for something else than a layer's start",
-                     "expected it at the layer alone")  # fmt: skip
+        raise refuse(
+            name,
+            f"takes the initial state {value.name} for something else than a layer's start",
+            "expected it at the layer alone",
+        )
     seen = "a constant" if isinstance(value, (np.ndarray, int, float)) else type(value).__name__
     raise refuse(name, f"takes {seen}", "expected what depends on the input")
 
@@ -173,9 +176,12 @@ def cell_step(node: Node, kind: str, given: dict[str, Any], starts: dict[str, ob
 
 def same_path(a: Flow, b: Flow) -> bool:
     """Two flows through the same layers with the same numbers."""
-    return a.axes == b.axes and len(a.steps) == len(b.steps) and a.tail == b.tail and all(
-        s is t or _same(s.what, t.what) for s, t in zip(a.steps, b.steps, strict=True)
-    )  # fmt: skip
+    return (
+        a.axes == b.axes
+        and len(a.steps) == len(b.steps)
+        and a.tail == b.tail
+        and all(s is t or _same(s.what, t.what) for s, t in zip(a.steps, b.steps, strict=True))
+    )
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -190,8 +196,9 @@ def stacked(name: str, parts: list[Any], axis: int) -> Flow:
     steps = [part for part in parts if isinstance(part, StepOf) and not part.memory]
     first = steps[0].flow if steps else None
     if first is None or [s.index for s in steps] != list(range(first.time)) or len(steps) != len(parts):
-        raise refuse(name, "stacks something else than all steps of a sequence in order",
-                     "expected torch.stack(steps, dim=1)")  # fmt: skip
+        raise refuse(
+            name, "stacks something else than all steps of a sequence in order", "expected torch.stack(steps, dim=1)"
+        )
     for step in steps:
         if not same_path(step.flow, first):
             raise refuse(name, "stacks steps that went through other layers", "expected a plain loop")

@@ -22,9 +22,25 @@ FLOATS = (6, 7, 8, 13)
 # arithmetic of sizes, as the program writes it for numbers that are not fixed
 SYMBOLIC: dict[str, Callable[..., Any]] = {
     f"_operator.{name}": getattr(operator, name)
-    for name in ("add", "sub", "mul", "floordiv", "truediv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge", "and_", "or_",
-                 "not_")
-} | {"torch.sym_int": int, "torch.sym_float": float, "torch.sym_max": max, "torch.sym_min": min}  # fmt: skip
+    for name in (
+        "add",
+        "sub",
+        "mul",
+        "floordiv",
+        "truediv",
+        "mod",
+        "neg",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "and_",
+        "or_",
+        "not_",
+    )
+} | {"torch.sym_int": int, "torch.sym_float": float, "torch.sym_max": max, "torch.sym_min": min}
 
 PREFIX = "torch.ops.aten."
 
@@ -138,10 +154,12 @@ def _collect(path: Path, graph: dict[str, Any], scope: str, nodes: list[Node]) -
             continue
         name, where = _module(meta) or printable(named), _line(meta)
         if not target.startswith(PREFIX) and target not in SYMBOLIC:
-            raise refuse(f"{path}: {name}{where}", f"calls {printable(target):.60}",
-                         "expected operators of torch.ops.aten only")  # fmt: skip
-        inputs = {str(item["name"]) or f"{i}": _scoped(argument_of(item["arg"]), scope)
-                  for i, item in enumerate(raw["inputs"])}  # fmt: skip
+            raise refuse(
+                f"{path}: {name}{where}", f"calls {printable(target):.60}", "expected operators of torch.ops.aten only"
+            )
+        inputs = {
+            str(item["name"]) or f"{i}": _scoped(argument_of(item["arg"]), scope) for i, item in enumerate(raw["inputs"])
+        }
         nodes.append(Node(name, target.removeprefix(PREFIX), inputs, outputs, where))
         if len(nodes) > MOST_NODES:
             raise ModelError(f"{path}: has over {MOST_NODES} calls; expected a network for a board, or a shorter sequence")

@@ -42,15 +42,25 @@ def joined_of(name: str, operator: str, given: dict[str, Any]) -> Any:
             return replace(whole, axes=(*whole.axes[:-2], ("T", "F")))
         except ModelError:
             pass  # not one step after the other
-    if operator != "stack" and any(isinstance(p, (StepOf, Term)) for p in parts) and (
-        any(isinstance(p, (Term, np.ndarray)) for p in parts) or len({p.index for p in parts if isinstance(p, StepOf)}) > 1
-    ) and dim == rank - 1 and not any(isinstance(p, (Flow, Layers)) for p in parts):  # fmt: skip
+    if (
+        operator != "stack"
+        and any(isinstance(p, (StepOf, Term)) for p in parts)
+        and (
+            any(isinstance(p, (Term, np.ndarray)) for p in parts)
+            or len({p.index for p in parts if isinstance(p, StepOf)}) > 1
+        )
+        and dim == rank - 1
+        and not any(isinstance(p, (Flow, Layers)) for p in parts)
+    ):
         return beside(name, [lifted(p, name) if isinstance(p, StepOf) else p for p in parts], dim)
     if any(not isinstance(p, (Flow, StepOf, Layers, Term)) for p in parts):
         raise refuse(name, "joins the data with constants", "expected one path through the layers")
     steps = [settled(p, name) if isinstance(p, Term) else p for p in parts]
-    one = steps[0] if isinstance(steps[0], StepOf) and all(
-        isinstance(s, StepOf) and s.index == steps[0].index for s in steps) else None  # fmt: skip
+    one = (
+        steps[0]
+        if isinstance(steps[0], StepOf) and all(isinstance(s, StepOf) and s.index == steps[0].index for s in steps)
+        else None
+    )
     ends = _last_states(steps, operator, dim, name)
     if ends is not None:
         return ends
@@ -137,5 +147,3 @@ def _terms(name: str, operator: str, a: Any, b: Any, alpha: float) -> Any:
     if operator == "mul":
         return times(name, left, right)
     raise refuse(name, f"combines two paths ({operator})", "expected one path through the layers")
-
-

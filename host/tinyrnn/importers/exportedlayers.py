@@ -32,6 +32,7 @@ CURES = {
     "round": "expected the probability itself, which becomes two classes",
 }
 
+
 @dataclass(frozen=True)
 class Unusable:
     """A result that is refused once something is done with it."""
@@ -115,8 +116,9 @@ def _product(name: str, flow: Flow, given: dict[str, Any]) -> Flow:
         bias = _array(name, given, "self")
         if bias is None:
             raise refuse(name, "adds nothing", "export it again")
-        bias = float(given.get("beta", 1)) * np.broadcast_to(bias.reshape(-1) if bias.size == len(matrix) else bias,
-                                                             len(matrix))  # fmt: skip
+        bias = float(given.get("beta", 1)) * np.broadcast_to(
+            bias.reshape(-1) if bias.size == len(matrix) else bias, len(matrix)
+        )
     return _linear(name, flow, matrix, bias)
 
 

@@ -30,13 +30,37 @@ CELLS = {
 }
 
 # what leaves the data as they are: copies, conversions of the type, dropout
-SAME = {"clone", "contiguous", "alias", "detach", "to", "_to_copy", "type_as", "dropout", "feature_dropout", "alpha_dropout",
-        "native_dropout", "lift_fresh_copy", "lift_fresh", "requires_grad", "positive"}  # fmt: skip
+SAME = {
+    "clone",
+    "contiguous",
+    "alias",
+    "detach",
+    "to",
+    "_to_copy",
+    "type_as",
+    "dropout",
+    "feature_dropout",
+    "alpha_dropout",
+    "native_dropout",
+    "lift_fresh_copy",
+    "lift_fresh",
+    "requires_grad",
+    "positive",
+}
 SPLITS = {"split", "split_with_sizes", "chunk", "unsafe_chunk", "unsafe_split", "tensor_split"}
 ARITHMETIC = ("add", "sub", "mul", "div", "rsub", "neg", "true_divide", "multiply", "subtract", "divide", "negative")
-PLAINLY = {"true_divide": "div", "multiply": "mul", "subtract": "sub", "divide": "div", "negative": "neg",
-           "special_softmax": "softmax", "_softmax": "softmax", "_log_softmax": "log_softmax",
-           "special_log_softmax": "log_softmax", "special_expit": "sigmoid"}  # fmt: skip
+PLAINLY = {
+    "true_divide": "div",
+    "multiply": "mul",
+    "subtract": "sub",
+    "divide": "div",
+    "negative": "neg",
+    "special_softmax": "softmax",
+    "_softmax": "softmax",
+    "_log_softmax": "log_softmax",
+    "special_log_softmax": "log_softmax",
+    "special_expit": "sigmoid",
+}
 
 
 def walk(
@@ -100,8 +124,13 @@ def _apply(node: Node, given: dict[str, Any], fold: Folder, starts: dict[str, ob
     operator = PLAINLY.get(operator, operator)
     if operator in RANDOM:
         raise refuse(name, f"makes numbers by chance (torch's {node.operator})", "expected what depends on the input")
-    key = "indices" if operator == "embedding" else "tensors" if "tensors" in given else (
-        "self" if "self" in given else "mat1" if "mat1" in given else "input")  # fmt: skip
+    key = (
+        "indices"
+        if operator == "embedding"
+        else "tensors"
+        if "tensors" in given
+        else ("self" if "self" in given else "mat1" if "mat1" in given else "input")
+    )
     key = "mat1" if operator in ("addmm", "baddbmm") and not isinstance(given.get("self"), Flow) else key
     x = given.get(key)
     if operator in ("sym_size", "sym_numel", *FROM_SHAPE):
@@ -121,8 +150,10 @@ def _apply(node: Node, given: dict[str, Any], fold: Folder, starts: dict[str, ob
         return _cut(node, operator, x, given)
     if operator == "topk" and given.get("k") == 1 and given.get("largest", True):
         chosen = given | {"keepdim": True, "dim": given.get("dim", -1)}
-        return [Unusable(refuse(name, "takes the largest value of all classes", "expected the class, topk(1)[1]")),
-                *_apply(replace(node, target="argmax.default"), chosen, fold, starts)]  # fmt: skip
+        return [
+            Unusable(refuse(name, "takes the largest value of all classes", "expected the class, topk(1)[1]")),
+            *_apply(replace(node, target="argmax.default"), chosen, fold, starts),
+        ]
     if operator == "max" and "dim" in given:
         cure = "expected the class, torch.max(y, 1)[1], or the values of all classes"
         largest = Unusable(refuse(name, "takes the largest value of all classes", cure))
@@ -178,8 +209,9 @@ def _of_state(node: Node, operator: str, state: InitialState) -> list[Any]:
     """An initial state on its way to its layer: moved and cut only."""
     if operator in SHAPES or operator in SAME or operator in SPLITS or operator in ("select", "unbind"):
         return [state] * len(node.outputs)
-    raise refuse(node.name, f"changes the initial state {state.name} (torch's {operator})",
-                 "expected the state as it is given back")  # fmt: skip
+    raise refuse(
+        node.name, f"changes the initial state {state.name} (torch's {operator})", "expected the state as it is given back"
+    )
 
 
 def _of_layers(x: Layers, operator: str, given: dict[str, Any], name: str) -> Any:

@@ -118,8 +118,12 @@ def _lstm(term: Term) -> tuple[Cell, _Reading] | None:
             write = gate
     if keep is None or write is None or len(memory.parts) != 2 or memory.shift.any():
         return None
-    gates = [reading.gate(write[0], "sigmoid"), reading.gate(keep, "sigmoid"), reading.gate(write[1], "tanh"),
-             reading.gate(pair[0], "sigmoid")]  # fmt: skip
+    gates = [
+        reading.gate(write[0], "sigmoid"),
+        reading.gate(keep, "sigmoid"),
+        reading.gate(write[1], "tanh"),
+        reading.gate(pair[0], "sigmoid"),
+    ]
     if any(g is None for g in gates) or reading.leaf is None or reading.state is None:
         return None
     w, u, b = _rows(gates, len(term.shift), reading.leaf.source.flow.features)
@@ -149,8 +153,11 @@ def _gru(term: Term) -> tuple[Cell, _Reading] | None:
     if new is None or state is None or update is None:
         return None
     plain = singles[0][0] is new[0]  # n - z n + z h
-    if not (plain or singles[0][0] is state[0]) or not _ones(new[1], -1.0 if plain else 1.0) or not _ones(
-        state[1], 1.0 if plain else -1.0):  # fmt: skip
+    if (
+        not (plain or singles[0][0] is state[0])
+        or not _ones(new[1], -1.0 if plain else 1.0)
+        or not _ones(state[1], 1.0 if plain else -1.0)
+    ):
         return None
     reading.state = state[0]
     z = reading.affine(update.term)
@@ -216,8 +223,14 @@ def resolved(term: Term) -> StepOf | None:
     memories: list[tuple[Term, Term]] = []
     at = root
     while at.found is None and not at.strange:
-        read = next((r for r in (_rnn(at) if len(at.parts) == 1 else None, _lstm(at) if len(at.parts) == 1 else None,
-                                 _gru(at)) if r is not None), None)  # fmt: skip
+        read = next(
+            (
+                r
+                for r in (_rnn(at) if len(at.parts) == 1 else None, _lstm(at) if len(at.parts) == 1 else None, _gru(at))
+                if r is not None
+            ),
+            None,
+        )
         if read is None:
             break
         made, reading = read

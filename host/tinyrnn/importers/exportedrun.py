@@ -49,8 +49,11 @@ class Runner:
             answers.append(y if y.ndim == 3 else y[:, None])
             for name, output in self.feeds.items():
                 if output not in values:
-                    raise refuse(name, f"is handed back as {output}, which cannot be computed here",
-                                 "expected each layer's last state as it is: return y, h_n")  # fmt: skip
+                    raise refuse(
+                        name,
+                        f"is handed back as {output}, which cannot be computed here",
+                        "expected each layer's last state as it is: return y, h_n",
+                    )
                 states[name] = values[output].reshape(states[name].shape)
         return np.concatenate(answers, axis=1)
 

@@ -126,8 +126,12 @@ def _gathered(flow: Flow, given: Given, name: str) -> Flow:
     index = _constant(given, "index", name)
     axis = flow.axis(given["dim"], name)
     rest = [i for i in range(index.ndim) if i != axis]
-    if index.size == 0 or (index != index.flat[0]).any() or index.shape[axis] != 1 or any(
-        index.shape[i] != flow.shape[i] for i in rest):  # fmt: skip
+    if (
+        index.size == 0
+        or (index != index.flat[0]).any()
+        or index.shape[axis] != 1
+        or any(index.shape[i] != flow.shape[i] for i in rest)
+    ):
         raise refuse(name, f"gathers by an index of shape {index.shape}", "expected the last step, y[:, -1]")
     return take(flow, axis, [int(index.flat[0])], True, name)
 
@@ -157,8 +161,6 @@ def _indexed(flow: Flow, given: Given, name: str) -> Flow:
     for axis in reversed(axes):
         flow = take(flow, axis, [fixed[axis]], False, name)
     return flow
-
-
 
 
 SHAPES: dict[str, Callable[[Flow, Given, str], Flow]] = {

@@ -111,14 +111,16 @@ def given_state(name: str, sizes: Sequence[int | None], start: Flow) -> Term:
 def lifted(step: StepOf, name: str) -> Term:
     """A step of a sequence as a term: the layers behind its base once more, as arithmetic."""
     if len(step.flow.steps) - step.base > MOST_STEPS:
-        raise refuse(name, f"stands behind {len(step.flow.steps) - step.base} functions of one step",
-                     f"expected at most {MOST_STEPS}")  # fmt: skip
+        raise refuse(
+            name, f"stands behind {len(step.flow.steps) - step.base} functions of one step", f"expected at most {MOST_STEPS}"
+        )
     if step.memory:
         raise refuse(name, "calculates with an LSTM's cell state c", "expected its output h")
     layers = [i + 1 for i, s in enumerate(step.flow.steps) if not isinstance(s.what, (Dense, Affine, Activation))]
     step = replace(step, base=max([step.base, *layers]))
-    width = next((s.what.weight.shape[1] for s in step.flow.steps[step.base :] if isinstance(s.what, Dense)),
-                 step.flow.features)  # fmt: skip
+    width = next(
+        (s.what.weight.shape[1] for s in step.flow.steps[step.base :] if isinstance(s.what, Dense)), step.flow.features
+    )
     form = replace(step.flow, steps=(), features=width)
     base = replace(step.flow, steps=step.flow.steps[: step.base], features=width)
     leaf = Leaf(StepOf(base, step.index, step.base), ("leaf", step.index, tuple(id(s) for s in base.steps)))
@@ -141,8 +143,10 @@ def through(term: Term, weight: np.ndarray, bias: np.ndarray) -> Term:
     rows = weight.argmax(axis=1) if chooses else None
     parts = {}
     for key, (atom, matrix) in term.parts.items():
-        parts[key] = (atom, matrix_of(matrix)[rows] if rows is not None else weight @ matrix if matrix.ndim == 2
-                      else weight * matrix)  # fmt: skip
+        parts[key] = (
+            atom,
+            matrix_of(matrix)[rows] if rows is not None else weight @ matrix if matrix.ndim == 2 else weight * matrix,
+        )
     form = replace(term.form, features=len(weight))
     return Term(form, term.index, parts, weight @ term.shift + bias)
 
@@ -190,8 +194,12 @@ def times(name: str, a: Term, b: Term) -> Term:
     if len(a.shift) != len(b.shift):
         raise refuse(name, "multiplies terms of other widths", "expected a plain loop over a cell")
     one = np.ones(len(a.shift))
-    a, b = (t if all(m.ndim == 1 and not isinstance(atom, Product) for atom, m in t.parts.values()) else
-            term_of(t.form, t.index, t.as_value(), one) for t in (a, b))  # fmt: skip
+    a, b = (
+        t
+        if all(m.ndim == 1 and not isinstance(atom, Product) for atom, m in t.parts.values())
+        else term_of(t.form, t.index, t.as_value(), one)
+        for t in (a, b)
+    )
     if len(a.parts) * len(b.parts) > MOST_ATOMS:
         raise refuse(name, "multiplies sums of many terms", "expected a plain loop over a cell")
     index = max(a.index, b.index)

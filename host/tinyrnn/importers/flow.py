@@ -248,8 +248,10 @@ def first_reading(readings: Iterable[str], attempt: Callable[[str], T], otherwis
 
 def choose(outputs: dict[str, object], wanted: str | None, where: str) -> tuple[str, Flow]:
     """The output that is the model's answer, among the states that a graph may give as well. Raises ModelError."""
-    flows = {name: value.as_flow(name) if isinstance(value, Stack) and len(value.flows) == 1 else value
-             for name, value in outputs.items()}  # fmt: skip
+    flows = {
+        name: value.as_flow(name) if isinstance(value, Stack) and len(value.flows) == 1 else value
+        for name, value in outputs.items()
+    }
     found = {name: value for name, value in flows.items() if isinstance(value, Flow)}
     if wanted is not None:
         if wanted not in found:

@@ -40,8 +40,14 @@ def _stateful(layers: Sequence[LayerConfig]) -> bool:
     return bool(keep)
 
 
-def _source(path: Path, file: kerasfile.KerasFile, layers: Sequence[LayerConfig], shape: Sequence[int | None],
-            weights: Mapping[str, list[np.ndarray]], options: Options) -> Source:  # fmt: skip
+def _source(
+    path: Path,
+    file: kerasfile.KerasFile,
+    layers: Sequence[LayerConfig],
+    shape: Sequence[int | None],
+    weights: Mapping[str, list[np.ndarray]],
+    options: Options,
+) -> Source:
     embedded = layers[0].kind == "Embedding" or (
         layers[0].kind == "Masking" and len(layers) > 1 and layers[1].kind == "Embedding"
     )

@@ -32,9 +32,15 @@ OWN = re.compile(r"(keras|tf_keras|tensorflow\.keras|tensorflow\.python\.keras)(
 VERSIONED = ("GRU", "LSTM", "BatchNormalization")  # whose classes some versions of TensorFlow save as ...V1 and ...V2
 OPERATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "LogSoftmax": "log_softmax"}  # keras.ops
 FUNCTIONS = {
-    "nn.relu": "relu", "math.tanh": "tanh", "nn.tanh": "tanh", "math.sigmoid": "sigmoid", "nn.sigmoid": "sigmoid",
-    "nn.softmax": "softmax", "compat.v1.nn.softmax": "softmax", "nn.log_softmax": "log_softmax",
-}  # fmt: skip
+    "nn.relu": "relu",
+    "math.tanh": "tanh",
+    "nn.tanh": "tanh",
+    "math.sigmoid": "sigmoid",
+    "nn.sigmoid": "sigmoid",
+    "nn.softmax": "softmax",
+    "compat.v1.nn.softmax": "softmax",
+    "nn.log_softmax": "log_softmax",
+}
 RECURRENT = ("SimpleRNN", "GRU", "LSTM")
 
 

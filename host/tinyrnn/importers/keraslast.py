@@ -8,8 +8,18 @@ from typing import Any
 from tinyrnn.importers.keraschain import LayerConfig
 from tinyrnn.importers.source import refuse
 
-SHAPING = ("GetItem", "SlicingOpLambda", "Take", "Slice", "Squeeze", "Flatten", "Reshape", "Cropping1D",
-           "GlobalAveragePooling1D", "GlobalMaxPooling1D")  # fmt: skip
+SHAPING = (
+    "GetItem",
+    "SlicingOpLambda",
+    "Take",
+    "Slice",
+    "Squeeze",
+    "Flatten",
+    "Reshape",
+    "Cropping1D",
+    "GlobalAveragePooling1D",
+    "GlobalMaxPooling1D",
+)
 FORMS = ("BTF", "B1F", "BF")  # the sequence; its last step with and without an axis of length 1
 
 LAST = "expected the last step, x[:, -1] or return_sequences=False"

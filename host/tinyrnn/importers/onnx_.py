@@ -58,9 +58,11 @@ def read(path: Path, options: Options) -> Source:
         traced = onnxstates.trace(graph, given, values, start.batch, start.time)  # nothing where there are no states
         handed = {o for state in states for o in graph.outputs if traced.returned(state, o)}
         handed |= {
-            o for state in states for o in graph.outputs
+            o
+            for state in states
+            for o in graph.outputs
             if isinstance(values.get(o), Refused) and onnxstates.changed(graph, traced, state, o, start.time == 1)
-        }  # fmt: skip
+        }
         answer, flow = _answer(graph, values, handed, options, path)
         links = onnxstates.links(graph, traced, answer, start.time == 1) if states else {}
         inside = {name: value for name, value in values.items() if isinstance(value, Flow) and not value.tail}

@@ -17,8 +17,20 @@ from tinyrnn.importers.onnxfile import Node
 from tinyrnn.importers.onnxshapes import SHAPES
 from tinyrnn.importers.source import Activation, Affine, Dense, Step, refuse
 
-PASSING = ("Identity", "Cast", "Dropout", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split",
-           "Expand", "Flatten")  # fmt: skip
+PASSING = (
+    "Identity",
+    "Cast",
+    "Dropout",
+    "Transpose",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+    "Slice",
+    "Gather",
+    "Split",
+    "Expand",
+    "Flatten",
+)
 
 KNOWN = (
     "expected RNN, LSTM, GRU, Gemm, MatMul, Gather as an embedding, LayerNormalization, BatchNormalization and what lies "
@@ -44,11 +56,42 @@ INSIDE = {
 }
 
 OTHER_FUNCTIONS = (
-    "Clip", "LeakyRelu", "PRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Gelu", "Mish", "Swish", "HardSigmoid",
-    "HardSwish", "Softplus", "Softsign", "Exp", "Log", "Sqrt", "Abs", "Neg", "Round", "Floor", "Ceil", "Sign",
-    "Sin", "Cos", "Erf", "Max", "Min", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Not", "Hardmax",
+    "Clip",
+    "LeakyRelu",
+    "PRelu",
+    "ThresholdedRelu",
+    "Elu",
+    "Selu",
+    "Celu",
+    "Gelu",
+    "Mish",
+    "Swish",
+    "HardSigmoid",
+    "HardSwish",
+    "Softplus",
+    "Softsign",
+    "Exp",
+    "Log",
+    "Sqrt",
+    "Abs",
+    "Neg",
+    "Round",
+    "Floor",
+    "Ceil",
+    "Sign",
+    "Sin",
+    "Cos",
+    "Erf",
+    "Max",
+    "Min",
+    "Greater",
+    "Less",
+    "GreaterOrEqual",
+    "LessOrEqual",
+    "Not",
+    "Hardmax",
     "TopK",
-)  # fmt: skip
+)
 
 FUNCTIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 
@@ -106,7 +149,7 @@ def _is_relu(node: Node, given: Sequence[Any]) -> bool:
     low, high = (
         value if value is not None else node.attributes.get(key)
         for key, value in zip(("min", "max"), [*given[1:], None, None], strict=False)
-    )  # fmt: skip
+    )
     return low is not None and np.size(low) == 1 and float(np.reshape(low, -1)[0]) == 0 and high is None
 
 
@@ -292,6 +335,13 @@ def _batchnorm(node: Node, name: str, flow: Flow, given: list[Any], where: int) 
 
 
 LAYERS: dict[str, Callable[..., Any]] = {
-    "Gemm": _gemm, "MatMul": _matmul, "Add": _affine, "Sub": _affine, "Mul": _affine, "Div": _affine,
-    "ai.onnx.ml.Scaler": _scaler, "LayerNormalization": _layernorm, "BatchNormalization": _batchnorm,
-}  # fmt: skip
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "Add": _affine,
+    "Sub": _affine,
+    "Mul": _affine,
+    "Div": _affine,
+    "ai.onnx.ml.Scaler": _scaler,
+    "LayerNormalization": _layernorm,
+    "BatchNormalization": _batchnorm,
+}

@@ -64,6 +64,15 @@ def _slice(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> F
 
 
 SHAPES: dict[str, Callable[..., Any]] = {
-    "Identity": _same, "Cast": _same, "Dropout": _same, "Transpose": _transpose, "Reshape": _reshape, "Flatten": _flatten,
-    "Squeeze": _squeeze, "Unsqueeze": _unsqueeze, "Shape": _shape, "Gather": _gather, "Slice": _slice,
-}  # fmt: skip
+    "Identity": _same,
+    "Cast": _same,
+    "Dropout": _same,
+    "Transpose": _transpose,
+    "Reshape": _reshape,
+    "Flatten": _flatten,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Shape": _shape,
+    "Gather": _gather,
+    "Slice": _slice,
+}

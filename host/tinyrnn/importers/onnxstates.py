@@ -192,7 +192,7 @@ def _moved(found: States, node: Node, values: Mapping[str, Any], opset: int) -> 
         low, high = (
             value if value is not None else node.attributes.get(key)
             for key, value in zip(("min", "max"), [*given[1:], None, None], strict=False)
-        )  # fmt: skip
+        )
         own = [slot for slot in found.slots if np.isin(given[0], slot.ids).any()]
         inside = np.isin(given[0], np.concatenate([slot.ids.reshape(-1) for slot in own])).all() if own else False
         wide = (low is None or np.max(low) <= -1) and (high is None or np.min(high) >= 1)
