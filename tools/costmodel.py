@@ -148,7 +148,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="into boards/rpi-pico.toml")
     args = parser.parse_args()
 
-    from bench import firmware
+    from benchmarks import firmware
     from tinyrnn.emulation import step_cycles
 
     uf2 = firmware(args.uf2)
