@@ -1,7 +1,7 @@
 """The packages, found in the folders. Everything else about the project is in pyproject.toml.
 
-pyproject.toml can only find packages below a folder that has the package's name. The boards' data files are in boards/, beside
-the code and not below it, and are installed as the package tinyrnn.boarddata: a call of setup() is needed to add that one.
+pyproject.toml can only find packages below a folder that has the package's name. The boards' data files are in boards/,
+beside the code and not below it, and are installed as the package tinyrnn.boarddata: only setup() can add that one.
 """
 
 from setuptools import find_namespace_packages, setup

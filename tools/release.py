@@ -5,7 +5,7 @@ The archives are made of the last commit, so changes that are not committed are 
 1. the versions of tinyrnn, of urnn and of the changelog's newest section must be equal
 2. `twine check` reads what a package index will show
 3. both archives must have every file that git tracks in host/, device/ and boards/
-4. each archive is installed in a fresh virtual environment, dependencies included, and `tinyrnn demo` runs in an empty folder
+4. each archive is installed in a fresh virtual environment with its dependencies, and `tinyrnn demo` runs there
 
 --no-demo  stop after 3: a few seconds instead of several minutes and 2 GB of disk for each archive
 """
