@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
@@ -20,7 +20,7 @@ from tinyrnn import files  # noqa: E402
 from tinyrnn.errors import TinyrnnError  # noqa: E402
 
 Value: TypeAlias = "str | int | float | None"
-Record: TypeAlias = "dict[str, Value]"
+Record: TypeAlias = "dict[str, Any]"  # field -> Value; which of them a field has is known where it is read
 
 # The fields of each file's records, in this order and no others.
 FIELDS: dict[str, tuple[str, ...]] = {
