@@ -23,8 +23,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import records
-from records import BUILD, ROOT, TinyrnnError
+from shared import records
+from shared.records import BUILD, ROOT, TinyrnnError
 
 RELEASE = BUILD / "release"
 CONSTRAINTS = ROOT / "tools" / "constraints.txt"

@@ -10,6 +10,12 @@ from pathlib import Path
 import pytest
 from helpers import missing_runtimes
 
+CONFTEST = """
+from helpers import missing_runtimes
+
+def pytest_configure(config):
+    config.pluginmanager.register(missing_runtimes)
+"""
 TESTS = """
 import pytest
 from helpers.missing_runtimes import needed
@@ -39,7 +45,7 @@ def test_here():
 
 def run(folder: Path, *arguments: str, required: str) -> tuple[int, list[str]]:
     """Exit status and lines of pytest on TESTS."""
-    (folder / "conftest.py").write_text('pytest_plugins = ["helpers.missing_runtimes"]\n')
+    (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_some.py").write_text(TESTS)
     place = str(Path(missing_runtimes.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": place, "TINYRNN_REQUIRE_RUNTIMES": required, "COLUMNS": "200"}
