@@ -17,7 +17,7 @@ from tinyrnn import cli
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model import model_file
-from tinyrnn.float_model.cells import GRU
+from tinyrnn.float_model.cells.gru import GRU
 from tinyrnn.float_model.layers import BatchNorm, LayerNorm
 from tinyrnn.importers import float_conversion, framework_check
 from tinyrnn.importers.source_model import Affine, Dense, Source, SourceStep

@@ -12,7 +12,10 @@ import urnn
 from tinyrnn import cli
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model import model_file, probing
-from tinyrnn.float_model.cells import GRU, LSTM, RNN, FloatCell
+from tinyrnn.float_model.cells.base import FloatCell
+from tinyrnn.float_model.cells.gru import GRU
+from tinyrnn.float_model.cells.lstm import LSTM
+from tinyrnn.float_model.cells.rnn import RNN
 from tinyrnn.float_model.evaluation import value_ranges_over
 from tinyrnn.float_model.layers import Linear
 from tinyrnn.float_model.model import Calibration, FloatModel
