@@ -208,7 +208,7 @@ def test_far_off_is_refused_unless_it_is_accepted(tmp_path: Path, capsys: pytest
     assert err.count("\n") == 1
     assert not output.exists()
     assert cli.main(["quantize", str(path), "--accept-error"]) == 0
-    assert urnn_file.read(output).nearness is not None
+    assert urnn_file.load(output).network.nearness is not None
 
 
 def test_few_outputs_are_no_reason_to_refuse() -> None:

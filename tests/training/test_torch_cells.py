@@ -126,7 +126,10 @@ def test_what_is_not_trained_is_refused() -> None:
     ("options", "words"),
     [
         ({"cells": ()}, "0 layers"),
-        ({"cells": ("transformer",)}, "no cell is called 'transformer'; expected one of gru, fastgrnn, fastrnn, gru-reset-before, lstm"),
+        (
+            {"cells": ("transformer",)},
+            "no cell is called 'transformer'; expected one of gru, fastgrnn, fastrnn, gru-reset-before, lstm",
+        ),
         ({"units": 0}, "units is 0"),
         ({"projection": 4}, "outputs of a gru; expected an lstm"),
         ({"cells": ("lstm",), "projection": 32}, "a projection to 32 outputs of 32 units"),
