@@ -253,7 +253,7 @@ def test_kernels_of_info_are_those_of_the_device_package(
 
     import urnn
     from tinyrnn.board import catalogue
-from tinyrnn.board.sizing import read_model
+    from tinyrnn.board.sizing import read_model
 
     monkeypatch.chdir(evil)
     assert cli.main(["info", "evil.urnn", "--json"]) == 0

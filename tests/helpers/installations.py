@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from tinyrnn.board import device_modules, package
 from tinyrnn.board.deploy import _same
-from tinyrnn.board.sizing import Model, read_model
 from tinyrnn.board.link import Link
+from tinyrnn.board.sizing import Model, read_model
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model.network import pack
 from tinyrnn.quantization.quantizer import quantize
@@ -45,7 +45,7 @@ def version(scratch: Path, prefix: str) -> Iterator[None]:
     before = device_modules.FOLDER
     device_modules.FOLDER = folder
     device_modules.names.cache_clear()
-        device_modules.module.cache_clear()
+    device_modules.module.cache_clear()
     try:
         yield
     finally:
