@@ -47,7 +47,7 @@ core: machine code only. C: the whole step. firmware: the whole net.step(), the 
 
 def row(where: str, kernels: str, size: Size, sizes: Sequence[Size], step: Callable[[Size], float]) -> Record:
     """A line of the table; step(size): cycles."""
-    law = fit(sizes, step)
+    model = fit(sizes, step)
     cycles = step(size)
     return {
         "where": where,
@@ -55,10 +55,10 @@ def row(where: str, kernels: str, size: Size, sizes: Sequence[Size], step: Calla
         "cycles_step": round(cycles),
         "us_step": cycles / CLOCK_MHZ,
         "per_mac": cycles / size.macs,
-        "slope": law.slope,
-        "mac": law.per_mac,
-        "unit": law.per_unit,
-        "fixed": round(law.fixed),
+        "slope": model.slope,
+        "mac": model.per_mac,
+        "unit": model.per_unit,
+        "fixed": round(model.fixed),
     }
 
 
@@ -132,7 +132,8 @@ def main() -> int:
         hidden = HIDDEN if kernels in fast else SLOW_HIDDEN
         wanted = size.others(sorted({*hidden, size.hidden}))
         timed = on_firmware(args.uf2, kernels, wanted, not args.source)
-        table.append(row("firmware", kernels, size, size.others(hidden), lambda s, t=timed: t[s].cycles))
+        took = {s: float(each.cycles) for s, each in timed.items()}
+        table.append(row("firmware", kernels, size, size.others(hidden), took.__getitem__))
         for s in wanted:
             inside = core[kernels](s) if kernels in core else None
             shares.append(

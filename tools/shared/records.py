@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tinyrnn import files
 from tinyrnn.errors import TinyrnnError
@@ -17,7 +17,7 @@ FIGURES = ROOT / "docs" / "figures"
 
 
 Value: TypeAlias = "str | int | float | None"
-Record: TypeAlias = "dict[str, Value]"
+Record: TypeAlias = "dict[str, Any]"  # field -> Value; which of them a field has is known where it is read
 
 # The fields of each file's records, in this order and no others.
 FIELDS: dict[str, tuple[str, ...]] = {
