@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo runtimes test check accuracy sizes bench fuzz release clean
+.PHONY: help venv demo runtimes test check accuracy sizes bench fuzz docs release clean
 
 help:
 	@echo "make demo       train, quantize and run a network under real MicroPython"
@@ -15,6 +15,7 @@ help:
 	@echo "make accuracy   float and integer accuracy, five seeds         -> build/accuracy.json"
 	@echo "make sizes      bytes of the device package and of load()      -> build/sizes.json"
 	@echo "make bench      a step on each runtime, of each cell           -> build/bench.json"
+	@echo "make docs       this documentation as a site                   -> build/site"
 	@echo "make fuzz       damaged model files against the loader"
 	@echo "make release    sdist and wheel, each installed and tried       -> build/release"
 	@echo "make clean      remove .venv and build"
@@ -53,12 +54,19 @@ check: $(READY)
 	$(BIN)/python tools/tables.py --check
 	$(BIN)/python tools/manifest.py --check
 	$(BIN)/python tools/readme.py --check
+	$(BIN)/python tools/pictures.py --check
 
 accuracy sizes fuzz release: $(READY)
 	@$(BIN)/python tools/$@.py
 
 bench: $(READY)
 	@$(BIN)/python tools/benchmarks.py
+	@$(BIN)/tinyrnn bench --compare --json > build/comparison.json
+
+# The variable turns off a note about the successors of MkDocs
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 clean:
 	rm -rf $(VENV) build
