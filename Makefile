@@ -54,8 +54,11 @@ check: $(READY)
 	$(BIN)/python tools/manifest.py --check
 	$(BIN)/python tools/readme.py --check
 
-accuracy sizes bench fuzz release: $(READY)
+accuracy sizes fuzz release: $(READY)
 	@$(BIN)/python tools/$@.py
+
+bench: $(READY)
+	@$(BIN)/python tools/benchmarks.py
 
 clean:
 	rm -rf $(VENV) build
