@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo runtimes test check accuracy sizes bench fuzz clean
+.PHONY: help venv demo runtimes test check accuracy sizes bench fuzz release clean
 
 help:
 	@echo "make demo       train, quantize and run a network under real MicroPython"
@@ -16,6 +16,7 @@ help:
 	@echo "make sizes      bytes of the device package and of load()      -> build/sizes.json"
 	@echo "make bench      a step on each runtime, of each cell           -> build/bench.json"
 	@echo "make fuzz       damaged model files against the loader"
+	@echo "make release    sdist and wheel, each installed and tried       -> build/release"
 	@echo "make clean      remove .venv and build"
 	@echo "Every target makes $(VENV) first, with $(PYTHON) (another one: make PYTHON=python3.12 ...)."
 
@@ -53,8 +54,11 @@ check: $(READY)
 	$(BIN)/python tools/manifest.py --check
 	$(BIN)/python tools/readme.py --check
 
-accuracy sizes bench fuzz: $(READY)
+accuracy sizes fuzz release: $(READY)
 	@$(BIN)/python tools/$@.py
+
+bench: $(READY)
+	@$(BIN)/python tools/benchmarks.py
 
 clean:
 	rm -rf $(VENV) build

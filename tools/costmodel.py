@@ -19,26 +19,27 @@ import re
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-import records
-from records import ROOT, Record
-from tinyrnn.cost import COEFFICIENTS, Law
+from shared import records
+from shared.records import ROOT, Record
+from tinyrnn.board.step_time import COEFFICIENTS, CycleModel
 
 if TYPE_CHECKING:
-    from tinyrnn.compare import Case
+    from tinyrnn.runtimes.kernel_timing import Case
 
 BOARD = ROOT / "boards" / "rpi-pico.toml"
 MARK = "\n# What a step takes: written by tools/costmodel.py\n"
 CELLS = ("gru", "gru-reset-before", "lstm", "rnn", "rnn-relu", "fastrnn", "fastgrnn")
 LIMIT_PCT = 10.0
-# inputs, units of each layer, outputs. Neither multiples of four and eight nor others only: both occur.
-FITTED = (
+Shape: TypeAlias = "tuple[int, tuple[int, ...], int]"  # inputs, units of each layer, outputs
+# Neither multiples of four and eight nor others only: both occur.
+FITTED: tuple[Shape, ...] = (
     *((1, (4,), 2), (2, (8,), 2), (3, (12,), 5), (6, (16,), 4), (9, (20,), 10), (12, (24,), 3), (16, (16,), 12)),
     *((6, (32,), 4), (13, (30,), 6), (12, (48,), 9), (6, (64,), 5), (3, (80,), 2), (6, (128,), 9)),
     *((5, (16, 16), 4), (9, (8, 20, 12), 5)),
 )
-UNSEEN = (
+UNSEEN: tuple[Shape, ...] = (
     *((1, (8,), 1), (3, (6,), 4), (4, (13,), 8), (2, (18,), 2), (8, (24,), 6), (12, (32,), 9), (20, (20,), 5)),
     *((6, (12, 12), 4), (10, (40,), 7), (9, (56,), 12)),
 )
@@ -46,7 +47,12 @@ UNSEEN = (
 # matrices for more units than that stay with the plain kernels.
 LARGEST = {"plain": (64, 32), "unrolled": (64, 64), "bytecode": (64, 64)}
 MOST_MACS = 60_000  # larger files do not fit into the board's RAM
-SMALL_UNSEEN = ((5, (10,), 3), (7, (22,), 2), (11, (15,), 9), (2, (25,), 4))  # in the place of those left out
+SMALL_UNSEEN: tuple[Shape, ...] = (
+    (5, (10,), 3),
+    (7, (22,), 2),
+    (11, (15,), 9),
+    (2, (25,), 4),
+)  # in the place of those left out
 
 
 @dataclass(frozen=True)
@@ -64,16 +70,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A law, the MACs of the largest network that it was fitted to, and its largest error on the others."""
+    """A cycle model, the MACs of the largest network that it was fitted to, and its largest error on the others."""
 
-    law: Law
+    model: CycleModel
     largest_macs: int
     error_pct: float
 
 
 def networks(cell: str, kernels: str) -> tuple[list[Case], list[Case]]:
     """Those to fit to, and those to predict."""
-    from tinyrnn.compare import random_case
+    from tinyrnn.runtimes.kernel_timing import random_case
 
     most = LARGEST.get(kernels, (128, 128))
     wanted = zip((FITTED, (*UNSEEN, *SMALL_UNSEEN)), most, (len(FITTED), 10), strict=True)
@@ -85,7 +91,7 @@ def networks(cell: str, kernels: str) -> tuple[list[Case], list[Case]]:
 
 def measure(uf2: Path, kernels: str, cases: list[Case]) -> list[Point]:
     """Whole steps on the emulated board. Raises TinyrnnError when an answer is not the host's."""
-    from firmware import host_digest, time_steps
+    from tinyrnn.emulation.rp2040_firmware import host_digest, time_steps
 
     files = {f"{number}.urnn": case for number, case in enumerate(cases)}
     timed = time_steps(uf2, {name: case.data for name, case in files.items()}, kernels)
@@ -96,39 +102,39 @@ def measure(uf2: Path, kernels: str, cases: list[Case]) -> list[Point]:
     return [Point(case, timed[name].cycles) for name, case in files.items()]
 
 
-def fit(points: list[Point]) -> Law:
+def fit(points: list[Point]) -> CycleModel:
     """Least squares of the relative error."""
     import numpy as np
 
     cycles = np.array([point.cycles for point in points])
     rows = np.array([(1, *point.numbers) for point in points], float)
-    return Law(*np.linalg.lstsq(rows / cycles[:, None], np.ones(len(points)), rcond=None)[0].tolist())
+    return CycleModel(*np.linalg.lstsq(rows / cycles[:, None], np.ones(len(points)), rcond=None)[0].tolist())
 
 
-def error_pct(law: Law, point: Point) -> float:
-    return 100 * (law.cycles(*point.numbers) / point.cycles - 1)
+def error_pct(model: CycleModel, point: Point) -> float:
+    return 100 * (model.cycles(*point.numbers) / point.cycles - 1)
 
 
-def toml(laws: dict[str, dict[str, dict[str, float | int | str]]]) -> str:
+def toml(models: dict[str, dict[str, dict[str, float | int | str]]]) -> str:
     """The [cost] tables: kernel set -> cell -> what was fitted."""
     lines = [MARK.strip("\n")]
-    for kernels, cells in laws.items():
+    for kernels, cells in models.items():
         for cell, table in cells.items():
             lines += [f"[cost.{kernels}.{cell}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items()), ""]
     return "\n".join(lines[:-1]) + "\n"
 
 
-def write(laws: dict[str, dict[str, Fitted]], source: str, path: Path = BOARD) -> None:
-    """Put laws into a board's file, beside those of other kernel sets and cells that are there from an earlier run.
+def write(models: dict[str, dict[str, Fitted]], source: str, path: Path = BOARD) -> None:
+    """Put models into a board's file, beside those of other kernel sets and cells that are there from an earlier run.
 
     They are the end of the file, or stand in front of [[measured]].
     """
-    from tinyrnn import boards
+    from tinyrnn.board import catalogue
 
-    tables = {kernels: dict(cells) for kernels, cells in boards.load(path).cost.items()}
-    for kernels, cells in laws.items():
+    tables = {kernels: dict(cells) for kernels, cells in catalogue.load(path).cost.items()}
+    for kernels, cells in models.items():
         for cell, fitted in cells.items():
-            figures = {name: round(getattr(fitted.law, name), 2) for name in COEFFICIENTS}
+            figures = {name: round(getattr(fitted.model, name), 2) for name in COEFFICIENTS}
             facts = {"largest_macs": fitted.largest_macs, "error_pct": round(fitted.error_pct, 1), "source": source}
             tables.setdefault(kernels, {})[cell] = {**figures, **facts}
     old = path.read_text(encoding="utf-8")
@@ -148,37 +154,37 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="into boards/rpi-pico.toml")
     args = parser.parse_args()
 
-    import stepcost
-    from bench import firmware
+    from benchmarks import firmware
+    from tinyrnn.emulation import step_cycles
 
     uf2 = firmware(args.uf2)
-    sets = args.kernels or [name for names in stepcost.kernel_sets() for name in names]
-    laws: dict[str, dict[str, Fitted]] = {}
+    sets = args.kernels or [name for names in step_cycles.kernel_sets() for name in names]
+    models: dict[str, dict[str, Fitted]] = {}
     off = []
     for kernels in sets:
         for cell in args.cell or ["gru"]:
             fitted, unseen = networks(cell, kernels)
             points = measure(uf2, kernels, fitted) + measure(uf2, kernels, unseen)
-            law = fit(points[: len(fitted)])
+            model = fit(points[: len(fitted)])
             lines: list[Record] = [
                 {
                     "kernels": kernels,
                     "network": point.case.title,
                     "macs": point.case.macs,
                     "cycles": round(point.cycles),
-                    "law": round(law.cycles(*point.numbers)),
-                    "error_pct": error_pct(law, point),
+                    "model": round(model.cycles(*point.numbers)),
+                    "error_pct": error_pct(model, point),
                     "fitted": "yes" if number < len(fitted) else "no",
                 }
                 for number, point in enumerate(points)
             ]
-            worst = max(abs(error_pct(law, point)) for point in points[len(fitted) :])
-            mean = sum(abs(error_pct(law, point)) for point in points[len(fitted) :]) / len(unseen)
-            said = " + ".join(f"{getattr(law, name):.2f} {name}" for name in COEFFICIENTS)
+            worst = max(abs(error_pct(model, point)) for point in points[len(fitted) :])
+            mean = sum(abs(error_pct(model, point)) for point in points[len(fitted) :]) / len(unseen)
+            said = " + ".join(f"{getattr(model, name):.2f} {name}" for name in COEFFICIENTS)
             records.show(f"{kernels}, {cell}: {said}", lines)
             print(f"unseen: {len(unseen)} networks, error {mean:.1f} % on the mean, {worst:.1f} % at most\n", flush=True)
             largest = max(case.macs for case in fitted)
-            laws.setdefault(kernels, {})[cell] = Fitted(law, largest, worst)
+            models.setdefault(kernels, {})[cell] = Fitted(model, largest, worst)
             if worst > LIMIT_PCT:
                 off.append(f"{kernels}, {cell}: off by {worst:.1f} %, expected {LIMIT_PCT:g} at most")
     if off:
@@ -186,7 +192,7 @@ def main() -> int:
     if args.write:
         emulator = metadata.version("rp2040py")
         date = datetime.date.today().isoformat()
-        write(laws, f"measured {date}, emulated RP2040 (rp2040py {emulator}), {version(uf2)}, tools/costmodel.py")
+        write(models, f"measured {date}, emulated RP2040 (rp2040py {emulator}), {version(uf2)}, tools/costmodel.py")
         print(f"written: {BOARD.relative_to(ROOT)}")
     return 0
 

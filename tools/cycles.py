@@ -19,9 +19,22 @@ import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import records
-from records import Record
-from stepcost import HIDDEN, STEPS, WARM, Counted, Size, count, fit, in_c, kernel_sets, on_core, on_firmware, samples
+from shared import records
+from shared.records import Record
+from tinyrnn.emulation.step_cycles import (
+    HIDDEN,
+    STEPS,
+    WARM,
+    Counted,
+    Size,
+    count,
+    fit,
+    in_c,
+    kernel_sets,
+    on_core,
+    on_firmware,
+    samples,
+)
 from tinyrnn.errors import TinyrnnError
 
 SLOW_HIDDEN = (16, 32, 48, 64)  # sizes of the fit for sets without machine code: emulation takes minutes
@@ -34,7 +47,7 @@ core: machine code only. C: the whole step. firmware: the whole net.step(), the 
 
 def row(where: str, kernels: str, size: Size, sizes: Sequence[Size], step: Callable[[Size], float]) -> Record:
     """A line of the table; step(size): cycles."""
-    law = fit(sizes, step)
+    model = fit(sizes, step)
     cycles = step(size)
     return {
         "where": where,
@@ -42,10 +55,10 @@ def row(where: str, kernels: str, size: Size, sizes: Sequence[Size], step: Calla
         "cycles_step": round(cycles),
         "us_step": cycles / CLOCK_MHZ,
         "per_mac": cycles / size.macs,
-        "slope": law.slope,
-        "mac": law.per_mac,
-        "unit": law.per_unit,
-        "fixed": round(law.fixed),
+        "slope": model.slope,
+        "mac": model.per_mac,
+        "unit": model.per_unit,
+        "fixed": round(model.fixed),
     }
 
 
@@ -109,7 +122,7 @@ def main() -> int:
         table.append(row("core", kernels, size, sizes, core[kernels]))
         lines += parts(kernels, on_core(kernels, size))
     if args.c:
-        from cbaseline import VARIANTS, version
+        from tinyrnn.emulation.c_baseline import VARIANTS, version
 
         for variant in VARIANTS:
             table.append(row("C -O2", variant, size, sizes, functools.cache(lambda s, v=variant: in_c(v, s))))
@@ -119,7 +132,8 @@ def main() -> int:
         hidden = HIDDEN if kernels in fast else SLOW_HIDDEN
         wanted = size.others(sorted({*hidden, size.hidden}))
         timed = on_firmware(args.uf2, kernels, wanted, not args.source)
-        table.append(row("firmware", kernels, size, size.others(hidden), lambda s, t=timed: t[s].cycles))
+        took = {s: float(each.cycles) for s, each in timed.items()}
+        table.append(row("firmware", kernels, size, size.others(hidden), took.__getitem__))
         for s in wanted:
             inside = core[kernels](s) if kernels in core else None
             shares.append(

@@ -17,17 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tinyrnn import runtimes
+from tinyrnn.errors import TinyrnnError
+from tinyrnn.float_model.random_models import random_float_model
+from tinyrnn.integer_model.network import pack
+from tinyrnn.quantization.quantizer import quantize
+from tinyrnn.runtimes import Runtime
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "host"), str(ROOT / "device")]
-
-from tinyrnn import runtimes  # noqa: E402
-from tinyrnn.errors import TinyrnnError  # noqa: E402
-from tinyrnn.network import pack  # noqa: E402
-from tinyrnn.quantize import quantize, random_float_model  # noqa: E402
-from tinyrnn.runtimes import Runtime  # noqa: E402
-
-SCRIPT = ROOT / "tests" / "device" / "fuzz_load.py"
+SCRIPT = ROOT / "tests" / "device" / "scripts" / "fuzz_load.py"
 RUNTIMES = ("unix-i386", "unix-armhf")
 CASES = 100_000
 CHUNK = 20_000  # cases a process, so that progress is seen and the timeout means a hang
@@ -41,7 +39,7 @@ class Count:
     cases: int = 0
     loaded: int = 0
     refused: int = 0
-    lawless: int = 0
+    overflowing: int = 0
     seconds: float = 0.0
 
     def __add__(self, other: Count) -> Count:
@@ -51,7 +49,7 @@ class Count:
 def seed_models(folder: Path) -> list[str]:
     """Write the models to be damaged; their names, smallest first: 272 and 452 bytes."""
     rng = np.random.default_rng(0)
-    names = []
+    names: list[str] = []
     for inputs, units in ((1, (1,)), (2, (2, 1))):
         name = f"seed{len(names)}.urnn"
         (folder / name).write_bytes(pack(quantize(random_float_model(rng, inputs, units, 2))))
@@ -92,16 +90,17 @@ def fuzz(runtime: Runtime, folder: Path, mode: str, *args: str) -> Count:
         path=[ROOT / "device"],
         timeout=TIMEOUT_S,
     )
-    found = re.fullmatch(r"FUZZ cases (\d+) loaded (\d+) refused (\d+) lawless (\d+)\n", out)
+    found = re.fullmatch(r"FUZZ cases (\d+) loaded (\d+) refused (\d+) overflowing (\d+)\n", out)
     if not found:
         raise TinyrnnError(f"{runtime.name}: {SCRIPT.name} printed {out[-200:]!r}, expected its summary")
-    return Count(*map(int, found.groups()), time.monotonic() - began)
+    cases, loaded, refused, lawless = map(int, found.groups())
+    return Count(cases, loaded, refused, lawless, time.monotonic() - began)
 
 
 def row(name: str, what: str, count: Count) -> str:
     rate = count.cases / max(count.seconds, 1e-3)
     return (
-        f"{name:<12} {what:<22} {count.cases:>8} {count.loaded:>8} {count.refused:>8} {count.lawless:>8} "
+        f"{name:<12} {what:<22} {count.cases:>8} {count.loaded:>8} {count.refused:>8} {count.overflowing:>8} "
         f"{count.seconds:>7.1f} {rate:>8.0f}"
     )
 
@@ -112,7 +111,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=CASES, help="mutated files a runtime (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the mutations (%(default)s)")
     options = parser.parse_args()
-    counts = f"{'files':>8} {'loaded':>8} {'refused':>8} {'lawless':>8}"
+    counts = f"{'files':>8} {'loaded':>8} {'refused':>8} {'overflowing':>8}"
     print(f"{'runtime':<12} {'damage':<22} {counts} {'s':>7} {'files/s':>8}", flush=True)
     try:
         for name in options.runtime or RUNTIMES:

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-import records
-from records import BUILD, FIGURES, ROOT, Record, TinyrnnError
+from shared import records
+from shared.records import BUILD, FIGURES, ROOT, Record, TinyrnnError
 
 README = ROOT / "README.md"
 TAKEN = FIGURES / "taken.json"
@@ -135,7 +135,7 @@ def mean_worst(values: list[float]) -> str:
 def sizes(rows: list[Record]) -> str:
     """The total for each chip's instructions, then the heap."""
     size = {(str(row["part"]), str(row["arch"])): int(row["bytes"]) for row in rows}
-    lines = [
+    lines: list[tuple[str, ...]] = [
         (f"`urnn` for a GRU, plain and viper, as .mpy for {arch}", f"{count}")
         for (part, arch), count in size.items()
         if part == "urnn_total"
@@ -165,7 +165,7 @@ def cells(accurate: list[Record], sized: list[Record], timed: list[Record]) -> s
         packages = (str(size[f"cell/{cell}", arch]) for arch in ("armv6m", "xtensawin"))
         times = (us.get((cell, kind), "-") for kind in kinds)
         lines.append((cell, *packages, str(size[f"cell_file/{cell}", "any"]), *figures, *times))
-    columns = ("cell, 32 units", "`urnn` RP2040, bytes", "`urnn` ESP32, bytes", "model, bytes")
+    columns: tuple[str, ...] = ("cell, 32 units", "`urnn` RP2040, bytes", "`urnn` ESP32, bytes", "model, bytes")
     columns += ("float, %", "integer, %", "same decision, %", *(f"{kind}, us" for kind in kinds))
     said = (
         "What deploy copies for a model of each cell, its file, JapaneseVowels (5 seeds, 32 units, mean and in brackets\n"

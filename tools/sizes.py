@@ -23,11 +23,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import records
-from records import ROOT, Record, TinyrnnError
+from shared import records
+from shared.records import ROOT, Record, TinyrnnError
 
 PACKAGE = ROOT / "device" / "urnn"
-SCRIPT = ROOT / "tests" / "device" / "heap_load.py"
+SCRIPT = ROOT / "tests" / "device" / "scripts" / "heap_load.py"
 ARCHS = ("armv6m", "armv7emsp", "xtensawin", "rv32imc", "x86", "x64")
 BOARD_ARCHS = ARCHS[:4]  # RP2040, RP2350, ESP32 and S3, ESP32-C3 and C6; the others are PCs, where bytes are free
 THUMB = ("armv6m", "armv7emsp")  # archs with an inline assembler
@@ -86,25 +86,26 @@ def package() -> list[Record]:
     return rows + [{"part": "urnn_total", "arch": arch, "bytes": size} for arch, size in totals.items()]
 
 
-def model_options(plan: dict[str, Any]) -> dict[str, Any]:
-    """Options of random_float_model() for a plan of accuracy.PLANS."""
-    return {("between" if key == "layernorm_between" else key): plan[key] for key in plan if key != "cells"}
+def model_options(architecture: dict[str, Any]) -> dict[str, Any]:
+    """Options of random_float_model() for an architecture of accuracy.ARCHITECTURES."""
+    return {("between" if key == "layernorm_between" else key): architecture[key] for key in architecture if key != "cells"}
 
 
 def cells() -> list[Record]:
     """Records of the package and of the file for a model of every cell that make accuracy measures."""
     import numpy as np
-    from accuracy import PLANS
+    from accuracy import ARCHITECTURES
     from tinyrnn.board.package import needed
-    from tinyrnn.network import pack
-    from tinyrnn.quantize import quantize, random_float_model
+    from tinyrnn.float_model.random_models import random_float_model
+    from tinyrnn.integer_model.network import pack
+    from tinyrnn.quantization.quantizer import quantize
 
     rows: list[Record] = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, plan in PLANS.items():
-            cells, units = plan["cells"], (32,) * len(plan["cells"])
+        for name, architecture in ARCHITECTURES.items():
+            cells, units = architecture["cells"], (32,) * len(architecture["cells"])
             rng = np.random.default_rng(0)
-            model = pack(quantize(random_float_model(rng, 12, units, 9, cells, **model_options(plan))))
+            model = pack(quantize(random_float_model(rng, 12, units, 9, cells, **model_options(architecture))))
             for arch in BOARD_ARCHS:
                 emitters = ("native", "viper", *(("asm_thumb",) if arch in THUMB else ()))
                 size = 0
@@ -120,8 +121,9 @@ def cells() -> list[Record]:
 def model_file() -> bytes:
     """The .urnn file for the heap: JapaneseVowels' dimensions, random weights, which take the same room."""
     import numpy as np
-    from tinyrnn.network import pack
-    from tinyrnn.quantize import quantize, random_float_model
+    from tinyrnn.float_model.random_models import random_float_model
+    from tinyrnn.integer_model.network import pack
+    from tinyrnn.quantization.quantizer import quantize
 
     return pack(quantize(random_float_model(np.random.default_rng(0), 12, (32,), 9)))
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from tinyrnn import files
 from tinyrnn.cli import screen
-from tinyrnn.data.arguments import add_arguments, from_args, natural, positive
+from tinyrnn.cli.recording_options import add_arguments, from_args, natural, positive
 from tinyrnn.errors import ModelError, TinyrnnError
-from tinyrnn.plan import CELLS, MOST_LAYERS, Plan
-from tinyrnn.words import counted
+from tinyrnn.text import counted
+from tinyrnn.training.architecture import CELLS, MOST_LAYERS, Architecture
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
-    from tinyrnn.floatmodel import FloatModel
+    from tinyrnn.float_model.model import FloatModel
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -61,13 +61,13 @@ def run(args: argparse.Namespace) -> int:
     seeds = range(args.seed, args.seed + args.seeds)
     for seed in seeds[:100]:
         _check_part(output, seed, args.data)
-    plan = plan_of(args)
+    architecture = architecture_of(args)
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError:
         cure = "pip install 'tinyrnn[train]'"
         raise TinyrnnError(f"PyTorch is not installed; expected it for `tinyrnn train`: {cure}") from None
-    from tinyrnn import floatmodel
+    from tinyrnn.float_model import model_file
 
     recording = from_args(args)
     print(describe(recording), flush=True)
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{'seed':>4}  {'epochs':>6}  {'training loss':>13}  {headings(recording)}", flush=True)
     for seed in seeds:
         _check_part(output, seed, args.data)
-        model = _fit(recording, plan, seed, output, args)
+        model = _fit(recording, architecture, seed, output, args)
         models.append(model)
         info = model.info
         print(f"{seed:4}  {info['epochs']:6}  {info['training_loss']:13.5f}  {figures(model)}", flush=True)
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if len(models) > 1:
         print(summary(models))
         print(f"kept: seed {best.info['seed']}, the lowest training loss")
-    floatmodel.save(best, output)
+    model_file.save(best, output)
     for seed in seeds:
         part_of(output, seed).unlink(missing_ok=True)
     if best.window:
@@ -93,14 +93,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def plan_of(args: argparse.Namespace) -> Plan:
+def architecture_of(args: argparse.Namespace) -> Architecture:
     """The network that the options ask for. Raises ModelError when they contradict each other."""
     if args.cells and (args.cell or args.layers):
         other = "--cell" if args.cell else "--layers"
         raise ModelError(f"--cells names every layer, and {other} as well; expected one of them")
     if (args.layers or 1) > MOST_LAYERS:  # before there is a name for each
         raise ModelError(f"--layers {args.layers}; expected at most {MOST_LAYERS}: no board holds more")
-    return Plan(
+    return Architecture(
         cells=args.cells or (args.cell or "gru",) * (args.layers or 1),
         units=args.units,
         projection=args.projection or 0,
@@ -169,11 +169,11 @@ def summary(models: list[FloatModel]) -> str:
     )
 
 
-def _fit(recording: Recording, plan: Plan, seed: int, output: Path, args: argparse.Namespace) -> FloatModel:
+def _fit(recording: Recording, architecture: Architecture, seed: int, output: Path, args: argparse.Namespace) -> FloatModel:
     """One training with its progress bar, on a terminal only."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from tinyrnn import train
+    from tinyrnn.training import trainer
 
     console = screen.console(stderr=True)
     text = [TextColumn(what, markup=False) for what in ("{task.description}", "{task.fields[loss]}")]
@@ -181,16 +181,16 @@ def _fit(recording: Recording, plan: Plan, seed: int, output: Path, args: argpar
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"seed {seed}", total=None, loss="")
 
-        def show(state: train.Progress) -> None:
+        def show(state: trainer.Progress) -> None:
             figures = f"epoch {state.epoch}/{state.epochs}  loss {state.loss:.4f}"
             bar.update(task, total=state.epochs, completed=state.epoch, loss=figures)
 
         def notice(text: str) -> None:
             print(f"tinyrnn: {text}", file=sys.stderr, flush=True)
 
-        return train.fit(
+        return trainer.fit(
             recording,
-            plan=plan,
+            architecture=architecture,
             epochs=args.epochs,
             seed=seed,
             lr=args.lr,
