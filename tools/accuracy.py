@@ -16,23 +16,9 @@ import argparse
 from typing import Any
 
 from shared import records
+from shared.architectures import ARCHITECTURES
 
 DATASETS = ("japanese-vowels", "basic-motions")
-# Every cell, and the options that change its arithmetic: what Architecture takes besides the units
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "gru": {"cells": ("gru",)},
-    "gru-reset-before": {"cells": ("gru-reset-before",)},
-    "lstm": {"cells": ("lstm",)},
-    "lstm-projection": {"cells": ("lstm",), "projection": 16},
-    "rnn": {"cells": ("rnn",)},
-    "rnn-relu": {"cells": ("rnn-relu",)},
-    "fastrnn": {"cells": ("fastrnn",)},
-    "fastgrnn": {"cells": ("fastgrnn",)},
-    "gru-layernorm": {"cells": ("gru",), "layernorm": True},
-    "lstm-layernorm": {"cells": ("lstm",), "layernorm": True},
-    "gru-rank": {"cells": ("gru",), "rank": 8},
-    "lstm-gru": {"cells": ("lstm", "gru"), "layernorm_between": True},
-}
 
 
 def measure(dataset: str, cell: str, seed: int, units: int) -> records.Record:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared import records
+from shared.architectures import ARCHITECTURES, model_options
 from shared.records import ROOT, Record
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ JUDGE, JUDGED_HIDDEN, VIPER_FACTOR = "unix-i386", 32, 15.0
 
 def cases(runtime: str) -> Iterator[Case]:
     """What is measured on a runtime."""
-    from accuracy import ARCHITECTURES
-    from sizes import model_options
     from tinyrnn.runtimes.kernel_timing import random_case
 
     yield from (random_case(*size) for size in SIZES)
@@ -50,7 +49,7 @@ def cases(runtime: str) -> Iterator[Case]:
         for name, architecture in ARCHITECTURES.items():
             if name != "gru":
                 cells = architecture["cells"]
-                yield random_case(inputs, (hidden,) * len(cells), outputs, cells, name, **model_options(architecture))
+                yield random_case(inputs, (hidden,) * len(cells), outputs, cells, name, **model_options(name))
 
 
 def measure(runtime: Runtime, case: Case) -> list[Record]:

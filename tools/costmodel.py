@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from shared import records
 from shared.records import ROOT, Record
 from tinyrnn.board.step_time import COEFFICIENTS, CycleModel
+from tinyrnn.float_model import cells as float_cells
 
 if TYPE_CHECKING:
     from tinyrnn.runtimes.kernel_timing import Case
 
 BOARD = ROOT / "boards" / "rpi-pico.toml"
 MARK = "\n# What a step takes: written by tools/costmodel.py\n"
-CELLS = ("gru", "gru-reset-before", "lstm", "rnn", "rnn-relu", "fastrnn", "fastgrnn")
 LIMIT_PCT = 10.0
 Shape: TypeAlias = "tuple[int, tuple[int, ...], int]"  # inputs, units of each layer, outputs
 # Neither multiples of four and eight nor others only: both occur.
@@ -149,7 +149,7 @@ def write(models: dict[str, dict[str, Fitted]], source: str, path: Path = BOARD)
 def main() -> int:
     parser = argparse.ArgumentParser(description="Fit what a step takes on the RP2040, and say how far off it is.")
     parser.add_argument("--kernels", metavar="NAME", action="append", help="default: all that the firmware has")
-    parser.add_argument("--cell", metavar="NAME", action="append", choices=CELLS, help="default: gru")
+    parser.add_argument("--cell", metavar="NAME", action="append", choices=float_cells.names(), help="default: gru")
     parser.add_argument("--uf2", type=Path, metavar="PATH", help="firmware for the emulated RP2040 (default: TINYRNN_UF2)")
     parser.add_argument("--write", action="store_true", help="into boards/rpi-pico.toml")
     args = parser.parse_args()

@@ -93,8 +93,8 @@ def fuzz(runtime: Runtime, folder: Path, mode: str, *args: str) -> Count:
     found = re.fullmatch(r"FUZZ cases (\d+) loaded (\d+) refused (\d+) overflowing (\d+)\n", out)
     if not found:
         raise TinyrnnError(f"{runtime.name}: {SCRIPT.name} printed {out[-200:]!r}, expected its summary")
-    cases, loaded, refused, lawless = map(int, found.groups())
-    return Count(cases, loaded, refused, lawless, time.monotonic() - began)
+    cases, loaded, refused, overflowing = map(int, found.groups())
+    return Count(cases, loaded, refused, overflowing, time.monotonic() - began)
 
 
 def row(name: str, what: str, count: Count) -> str:

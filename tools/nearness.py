@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared import records
+from shared.architectures import ARCHITECTURES, model_options
 from shared.records import ROOT, TinyrnnError
 
 if TYPE_CHECKING:
@@ -21,21 +22,6 @@ PAGE = ROOT / "docs" / "numerics.md"
 BEGIN, END = "<!-- nearness -->", "<!-- /nearness -->"
 SEEDS = 5
 KINDS = {"held": "held", "ramps": "ramp", "noise": "noise"}  # heading -> how the sequences' names begin
-# What random_float_model takes besides the sizes
-CELLS: dict[str, dict[str, Any]] = {
-    "gru": {"cells": "gru"},
-    "gru-reset-before": {"cells": "gru-reset-before"},
-    "lstm": {"cells": "lstm"},
-    "lstm-projection": {"cells": "lstm", "projection": 16},
-    "rnn": {"cells": "rnn"},
-    "rnn-relu": {"cells": "rnn-relu"},
-    "fastrnn": {"cells": "fastrnn"},
-    "fastgrnn": {"cells": "fastgrnn"},
-    "gru-layernorm": {"cells": "gru", "layernorm": True},
-    "lstm-layernorm": {"cells": "lstm", "layernorm": True},
-    "gru-rank": {"cells": "gru", "rank": 8},
-    "lstm, layernorm behind it": {"cells": "lstm", "between": True},
-}
 
 
 def model(cell: str, seed: int) -> FloatModel:
@@ -43,7 +29,14 @@ def model(cell: str, seed: int) -> FloatModel:
     import numpy as np
     from tinyrnn.float_model.random_models import random_float_model
 
-    made = random_float_model(np.random.default_rng(seed), 6, (32,), 4, **CELLS[cell])
+    made = random_float_model(
+        np.random.default_rng(seed),
+        6,
+        (32,) * len(ARCHITECTURES[cell]["cells"]),
+        4,
+        ARCHITECTURES[cell]["cells"],
+        **model_options(cell),
+    )
     return replace(made, task="regression", calibration=replace(made.calibration, integer=False))
 
 
@@ -70,7 +63,7 @@ def table() -> str:
         "| cell | " + " | ".join(f"{kind}: largest, % | mean, %" for kind in KINDS) + " |",
         "| --- |" + " ---: | ---: |" * len(KINDS),
     ]
-    for cell in CELLS:
+    for cell in ARCHITECTURES:
         found = [shares(cell, seed) for seed in range(SEEDS)]
         figures = []
         for kind in KINDS:

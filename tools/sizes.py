@@ -21,9 +21,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from shared import records
+from shared.architectures import ARCHITECTURES, model_options
 from shared.records import ROOT, Record, TinyrnnError
 
 PACKAGE = ROOT / "device" / "urnn"
@@ -86,15 +86,9 @@ def package() -> list[Record]:
     return rows + [{"part": "urnn_total", "arch": arch, "bytes": size} for arch, size in totals.items()]
 
 
-def model_options(architecture: dict[str, Any]) -> dict[str, Any]:
-    """Options of random_float_model() for an architecture of accuracy.ARCHITECTURES."""
-    return {("between" if key == "layernorm_between" else key): architecture[key] for key in architecture if key != "cells"}
-
-
 def cells() -> list[Record]:
     """Records of the package and of the file for a model of every cell that make accuracy measures."""
     import numpy as np
-    from accuracy import ARCHITECTURES
     from tinyrnn.board.device_modules import needed
     from tinyrnn.float_model.random_models import random_float_model
     from tinyrnn.integer_model.network import pack
@@ -105,7 +99,7 @@ def cells() -> list[Record]:
         for name, architecture in ARCHITECTURES.items():
             cells, units = architecture["cells"], (32,) * len(architecture["cells"])
             rng = np.random.default_rng(0)
-            model = pack(quantize(random_float_model(rng, 12, units, 9, cells, **model_options(architecture))))
+            model = pack(quantize(random_float_model(rng, 12, units, 9, cells, **model_options(name))))
             for arch in BOARD_ARCHS:
                 emitters = ("native", "viper", *(("asm_thumb",) if arch in THUMB else ()))
                 size = 0

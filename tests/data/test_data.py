@@ -99,7 +99,7 @@ def test_bundled_with_a_damaged_file(tmp_path: Path) -> None:
 
 def test_imports_stay_light() -> None:
     code = (
-        "import sys; from tinyrnn.data import arguments\n"
+        "import sys; from tinyrnn.cli import recording_options\n"
         "assert not {'numpy', 'csv', 'sktime', 'pandas'} & set(sys.modules)\n"
         "from tinyrnn import data; data.load('basic-motions')\n"
         "assert not {'sktime', 'pandas', 'torch', 'scipy'} & set(sys.modules)\n"

@@ -273,7 +273,7 @@ def test_factors_are_proven_to_have_16_bits() -> None:
     rng = np.random.default_rng(2)
     for cell in ("gru", "rnn", "lstm"):
         network = quantize(random_float_model(rng, 9, (24, 24), 3, cell, rank=4))
-        lows = [part.low for each in network.cells for _, part in each.parts if isinstance(part, ExtendedProduct)]
+        lows = [part.low for each in network.cells for _, part in each.products if isinstance(part, ExtendedProduct)]
         assert len(lows) == 4
         for low in lows:
             assert (low.bounds() <= 32767 << low.shift.astype(np.int64)).all()

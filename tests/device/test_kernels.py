@@ -63,7 +63,7 @@ def execute(board: tuple[Board, str], steps: list[tuple[Any, ...]], sample: Any 
 
 
 def matrix(chance: random.Random, rows: int, cols: int) -> memoryview:
-    """A lawful matrix for |x| <= 32767, as the file has it."""
+    """A matrix in the 31-bit range for |x| <= 32767, as the file has it."""
     data = bytearray(rows.to_bytes(2, "little") + cols.to_bytes(2, "little"))
     for _ in range((rows + 3) // 4):
         most = min(127, TOP // 2 // 32767 // cols)

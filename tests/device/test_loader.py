@@ -101,12 +101,12 @@ def test_the_same_files_everywhere(need_runtime: Callable[[str], Runtime], folde
 
 
 @pytest.mark.usefixtures("guarded")
-def test_lawful_is_what_the_host_proves(files: list[bytes], cell_files: list[bytes]) -> None:
+def test_in_range_is_what_the_host_proves(files: list[bytes], cell_files: list[bytes]) -> None:
     """The fuzzer excuses different results only for files that the packer would refuse."""
     verdicts = []
     for original in files + cell_files:
         del fuzz_load.guards[:]
-        assert fuzz_load.lawful(urnn.load(original, kernels="plain"))
+        assert fuzz_load.in_range(urnn.load(original, kernels="plain"))
         for at in range(12, len(original) - 4):
             for value in (0x00, 0x3F, 0xC0, 0xFF) if original in files else (0x3F, 0xC0):
                 data = bytearray(original)
@@ -115,7 +115,7 @@ def test_lawful_is_what_the_host_proves(files: list[bytes], cell_files: list[byt
                 del fuzz_load.guards[:]
                 try:
                     net = urnn.load(bytes(data), kernels="plain")
-                    lawful = fuzz_load.lawful(net)
+                    in_range = fuzz_load.in_range(net)
                     network = parse(bytes(data))
                 except (ValueError, ModelError):
                     continue
@@ -127,7 +127,7 @@ def test_lawful_is_what_the_host_proves(files: list[bytes], cell_files: list[byt
                     proven = True
                 except ModelError:
                     proven = False
-                assert lawful == proven, (at, value)
+                assert in_range == proven, (at, value)
                 verdicts.append(proven)
     assert verdicts.count(False) > 10
     assert verdicts.count(True) > 100

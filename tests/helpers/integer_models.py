@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from tinyrnn.integer_model.cells.base import IntegerCell
+from tinyrnn.integer_model import cells
+from tinyrnn.integer_model.cells.base import IntegerCell, Recurrent
 from tinyrnn.integer_model.cells.embedding import Embedding
-from tinyrnn.integer_model.cells.fastgrnn import FastGRNN
-from tinyrnn.integer_model.cells.fastrnn import FastRNN
-from tinyrnn.integer_model.cells.gru import GRU
-from tinyrnn.integer_model.cells.gru_reset_before import GRUBefore
 from tinyrnn.integer_model.cells.layer_norm import Normalisation
-from tinyrnn.integer_model.cells.lstm import LSTM
-from tinyrnn.integer_model.cells.rnn import RNN
 from tinyrnn.integer_model.matrices import LIMIT, ExtendedProduct, Matrix, Norm, Product
 from tinyrnn.integer_model.network import Channels, Network, pack
 from tinyrnn.quantization.row_scaling import FINE_MAX, fine_matrix
 
 KINDS = ("ordinary", "extreme", "sparse")
-# Cells with a state; each is a class of its own in the suite. "-" and an option: see random_cell()
-CELLS = ("gru", "gru-reset-before", "lstm", "lstm-projection", "rnn", "rnn-relu", "fastrnn", "fastgrnn")
+# Cells with a state, each in all its forms; each is a class of its own in the suite
+KNOWN = {
+    tag.decode().strip().lower().replace("_", "-") + f"-{option}" * bool(option): (cell, option)
+    for tag, cell in cells.known().items()
+    for option in cell.options
+    if issubclass(cell, Recurrent)
+}
+CELLS = tuple(sorted(KNOWN, key=lambda name: (name != "gru", name)))
 
 
 def random_matrix(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Matrix:
@@ -76,7 +79,7 @@ def random_fine(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Ex
     return fine_matrix(weight, np.clip(bias, -room, room), shift, chosen)
 
 
-def random_part(rng: np.random.Generator, rows: int, cols: int, kind: str, plain: bool) -> Product:
+def random_product(rng: np.random.Generator, rows: int, cols: int, kind: str, plain: bool) -> Product:
     """A matrix; or, unless it is to be plain, two times in three of low rank, normalised, both, or with finer rows."""
     low = norm = None
     choice = 0 if plain else int(rng.integers(0, 6))
@@ -92,31 +95,34 @@ def random_part(rng: np.random.Generator, rows: int, cols: int, kind: str, plain
     return ExtendedProduct(matrix, low, norm) if choice in (1, 2, 3) else matrix
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """Parts of cells, as wild as `kind` says. plain: without low rank, norms and finer rows."""
+
+    rng: np.random.Generator
+    kind: str
+    plain: bool
+
+    def product(self, rows: int, cols: int) -> Product:
+        return random_product(self.rng, rows, cols, self.kind, self.plain)
+
+    def matrix(self, rows: int, cols: int) -> Matrix:
+        return random_matrix(self.rng, rows, cols, self.kind)
+
+    def number(self, low: int, high: int) -> int:
+        return int(self.rng.choice([low, high]) if self.rng.random() < 0.5 else self.rng.integers(low, high + 1))
+
+    def vector(self, length: int, most: int) -> np.ndarray:
+        if self.kind == "extreme":
+            return self.rng.choice([-most, most], length).astype(np.int32)
+        size = min(most, 1 << 15)
+        return self.rng.integers(-size, size, length).astype(np.int32)
+
+
 def random_cell(rng: np.random.Generator, name: str, inputs: int, n: int, kind: str, plain: bool = False) -> IntegerCell:
-    """A cell of CELLS with n units. plain: without low rank and norms."""
-
-    def part(rows: int, cols: int) -> Product:
-        return random_part(rng, rows, cols, kind, plain)
-
-    if name == "gru":
-        return GRU(part(3 * n, inputs), part(3 * n, n))
-    if name == "gru-reset-before":
-        return GRUBefore(part(3 * n, inputs), part(2 * n, n), part(n, n))
-    if name.startswith("lstm"):
-        width = int(rng.integers(1, n + 1)) if name == "lstm-projection" else n
-        r = random_matrix(rng, width, n, kind) if name == "lstm-projection" else None
-        return LSTM(part(4 * n, inputs), part(4 * n, width), r, int(rng.integers(0, 13)))
-    w, u, k = part(n, inputs), part(n, n), int(rng.integers(0, 16))
-    most = rng.integers(0, 2, 2).tolist()
-    if name == "fastrnn":
-        alpha, beta = (int(rng.choice([0, 32768]) if edge else rng.integers(0, 32769)) for edge in most)
-        return FastRNN(w, u, alpha, beta, k)
-    if name == "fastgrnn":
-        zeta, nu = (int(rng.choice([0, 16384]) if edge else rng.integers(0, 16385)) for edge in most)
-        size = (1 << 24) - 1
-        bias = rng.choice([-size, size], n) if kind == "extreme" else rng.integers(-(1 << 15), 1 << 15, n)
-        return FastGRNN(w, u, bias.astype(np.int32), zeta, nu, k)
-    return RNN(w, u, name == "rnn-relu")
+    """A cell of CELLS with n units. plain: without low rank, norms and finer rows."""
+    cell, option = KNOWN[name]
+    return cell.drawn(Drawing(rng, kind, plain), inputs, n, option)
 
 
 def random_network(seed: int, cell: str = "gru", plain: bool = True) -> Network:
@@ -131,17 +137,17 @@ def random_network(seed: int, cell: str = "gru", plain: bool = True) -> Network:
     layers = int(rng.integers(1, 4))
     # Half of them small: the plain kernels under emulation are slow
     units = [int(rng.integers(1, 65 if seed % 2 else 13)) for _ in range(layers)]
-    cells: list[IntegerCell] = []
+    made: list[IntegerCell] = []
     width = inputs
     if not plain and seed % 5 == 0:
         width, inputs = inputs, 1
-        cells.append(Embedding(rng.integers(-32767, 32768, (int(rng.integers(1, 30)), width)).astype(np.int16)))
+        made.append(Embedding(rng.integers(-32767, 32768, (int(rng.integers(1, 30)), width)).astype(np.int16)))
     for n in units:
         name = str(rng.choice(CELLS)) if cell == "mixed" else cell
-        cells.append(random_cell(rng, name, width, n, kind, plain))
-        width = cells[-1].units
+        made.append(random_cell(rng, name, width, n, kind, plain))
+        width = made[-1].units
         if not plain and rng.random() < 0.3:
-            cells.append(Normalisation(random_norm(rng, width, kind)))
+            made.append(Normalisation(random_norm(rng, width, kind)))
     outputs = int(rng.integers(1, 13))
     shift = rng.integers(1, 15, inputs)
     factor = rng.integers(1, 1 << 14, inputs)
@@ -149,14 +155,14 @@ def random_network(seed: int, cell: str = "gru", plain: bool = True) -> Network:
     half = (1 << shift) >> 1
     room = ((32767 << shift) + half - 1) // factor
     channels = Channels(*(v.astype(np.int32) for v in (offset - room, offset + room, offset, factor, shift)))
-    if isinstance(cells[0], Embedding):  # symbols on both sides of those there are, in range and out
-        size = len(cells[0].table)
+    if isinstance(made[0], Embedding):  # symbols on both sides of those there are, in range and out
+        size = len(made[0].table)
         channels = Channels(*(np.array([v], np.int32) for v in (-3, size + 2, 0, 1, 0)))
     return Network(
         task="classification",
         when="every",
         input=channels,
-        cells=tuple(cells),
+        cells=tuple(made),
         head=random_matrix(rng, outputs, width, kind),
         exponents=np.full(outputs, -12),
         input_exponents=np.zeros(inputs, np.int8),
@@ -176,7 +182,7 @@ def random_samples(network: Network, seed: int, steps: int) -> np.ndarray:
 
 
 def ready(seed: int, cell: str = "gru", plain: bool = True) -> Network:
-    """The network of a seed, proven lawful."""
+    """The network of a seed, whose 31-bit range is proven."""
     network = random_network(seed, cell, plain)
     pack(network)
     return network

@@ -139,7 +139,7 @@ def test_every_cell_to_urnn(
     kind: str, parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From a file to integers in one command; the board's arithmetic gives torch's outputs, rounded."""
-    from test_import_torch import Net as Other
+    from helpers.torch_networks import Net as Other
 
     torch.manual_seed(2)
     net = Other(kind, 1, True, parts, "every")

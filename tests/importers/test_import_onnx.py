@@ -169,7 +169,7 @@ def test_backend_tests(tmp_path: Path) -> None:
 
 def torch_net(kind: str, layers: int, parts: str, take: str) -> Any:
     torch = pytest.importorskip("torch")
-    import test_import_torch as nets
+    from helpers import torch_networks as nets
 
     torch.manual_seed(layers)
     return nets.Net(kind, layers, True, parts, take), nets

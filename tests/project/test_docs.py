@@ -178,7 +178,7 @@ def test_tags() -> None:
     others = set(integer_cells.known()) - {b"GRU "} | {b"PART", b"HEAD", b"near"}
     assert [tag for tag in map(str.encode, listed) if tag not in others] == [tag for tag, _, _ in frame.unseal(pack(tiny()))]
     assert others < set(map(str.encode, listed))
-    source = (ROOT / "host/tinyrnn/network.py").read_text() + (ROOT / "device/urnn/__init__.py").read_text()
+    source = (ROOT / "host/tinyrnn/integer_model/network.py").read_text() + (ROOT / "device/urnn/__init__.py").read_text()
     source += "".join(path.read_text() for path in (ROOT / "device/urnn").glob("*.py") if "def cell(" in path.read_text())
     in_code = {tag.encode() for tag in re.findall(r'\bb"([A-Za-z ]{4})"', source)}
     assert in_code == {tag.encode() for tag in listed}

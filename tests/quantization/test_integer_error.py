@@ -307,11 +307,11 @@ def test_finer_rows_cost_a_row_each() -> None:
     plain, fine = quantized(model), quantized(model, {"layer 0 U": (1, 2, 5, 20)})
     before, after = plain.network.cells[0], fine.network.cells[0]
     assert isinstance(before, type(after))
-    u = dict(after.parts)["U"]
+    u = dict(after.products)["U"]
     assert isinstance(u, ExtendedProduct)
     assert u.fine is not None
     assert u.fine.rows.tolist() == [1, 2, 5, 20]
-    coarse = dict(before.parts)["U"].real()
+    coarse = dict(before.products)["U"].real()
     exact = model.layers[0]
     assert isinstance(exact, GRU)
     lost = [np.abs(w * 2.0 ** (15 - 12) - np.asarray(exact.weight_hh)).max(axis=1) for w in (coarse, u.real())]
@@ -325,7 +325,7 @@ def test_the_table_of_the_page() -> None:
     """docs/numerics.md has what tools/nearness.py computes: two of its rows are computed again."""
     text = nearness.PAGE.read_text(encoding="utf-8").split(nearness.BEGIN)[1].split(nearness.END)[0]
     rows = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in text.splitlines() if "|" in line}
-    assert set(nearness.CELLS) <= set(rows)
+    assert set(nearness.ARCHITECTURES) <= set(rows)
     for cell in ("rnn", "fastrnn"):
         found = [nearness.shares(cell, seed) for seed in range(nearness.SEEDS)]
         want = [float(figure) for figure in rows[cell]]

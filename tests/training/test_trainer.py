@@ -437,11 +437,11 @@ def test_command_killed_and_given_again_gives_the_same_weights(recording_file: P
     # every epoch is kept and takes 20 ms more, so that the signal comes in the middle on any machine
     script = (
         "import sys, time\n"
-        "from tinyrnn import cli, train\n"
-        "fit, pause = train.fit, float(sys.argv.pop(1))\n"
+        "from tinyrnn import cli\nfrom tinyrnn.training import trainer\n"
+        "fit, pause = trainer.fit, float(sys.argv.pop(1))\n"
         "def slow(*a, progress, **k):\n"
         "    return fit(*a, progress=lambda s: (progress(s), time.sleep(pause)), checkpoint_every_s=0, **k)\n"
-        "train.fit = slow\n"
+        "trainer.fit = slow\n"
         "raise SystemExit(cli.main(['train', *sys.argv[1:]]))\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
@@ -562,8 +562,8 @@ def test_rates_in_a_checkpoint_are_not_used(tmp_path: Path) -> None:
 def test_two_identical_trainings_at_once(recording_file: Path, tmp_path: Path) -> None:
     output = tmp_path / "model.pt"
     script = (
-        "import sys\nfrom tinyrnn import cli, train\nfit = train.fit\n"
-        "train.fit = lambda *a, **k: fit(*a, checkpoint_every_s=0, **k)\n"
+        "import sys\nfrom tinyrnn import cli\nfrom tinyrnn.training import trainer\nfit = trainer.fit\n"
+        "trainer.fit = lambda *a, **k: fit(*a, checkpoint_every_s=0, **k)\n"
         "raise SystemExit(cli.main(['train', *sys.argv[1:]]))\n"
     )
     command = [sys.executable, "-c", script, str(recording_file), "-o", str(output), "--units", "4", "--epochs", "60"]

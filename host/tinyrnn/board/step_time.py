@@ -12,9 +12,6 @@ from typing import Any
 from tinyrnn.board import catalogue
 from tinyrnn.board.catalogue import Board
 from tinyrnn.errors import BoardError
-from tinyrnn.integer_model.cells.base import IntegerCell
-from tinyrnn.integer_model.cells.gru_reset_before import GRUBefore
-from tinyrnn.integer_model.cells.rnn import RNN
 from tinyrnn.integer_model.matrices import Matrix
 from tinyrnn.integer_model.network import Network
 from tinyrnn.integer_model.summary import macs
@@ -48,20 +45,13 @@ class Estimate:
     source: str
 
 
-def name_of(cell: IntegerCell) -> str:
-    """The name of a cell's kind, as float_model.cells has it."""
-    if isinstance(cell, RNN):
-        return f"rnn{'-relu' if cell.relu else ''}"
-    return "gru-reset-before" if isinstance(cell, GRUBefore) else type(cell).__name__.lower()
-
-
 def cell_of(network: Network) -> str | None:
     """The kind of all its cells, or None for what is not estimated.
 
     Not estimated: several kinds of cells, which an embedding or a layer normalisation is too; matrices of low rank;
     normalisation inside a cell; a projection.
     """
-    kinds = {name_of(cell) for cell in network.cells}
+    kinds = {cell.title for cell in network.cells}
     whole = all(
         len(cell.products) <= 2 and isinstance(product, Matrix) for cell in network.cells for _, product in cell.products
     )

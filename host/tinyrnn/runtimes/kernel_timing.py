@@ -18,7 +18,6 @@ from zlib import crc32
 import numpy as np
 import urnn
 
-from tinyrnn.board.step_time import name_of
 from tinyrnn.errors import Mismatch, TinyrnnError
 from tinyrnn.float_model import cells as float_cells
 from tinyrnn.float_model.cells.gru import GRU
@@ -115,7 +114,7 @@ def file_case(network: Network) -> Case:
     from tinyrnn.integer_model.cells.gru import GRU as IntegerGRU
 
     only = network.cells[0] if len(network.cells) == 1 else None
-    cell = "+".join(dict.fromkeys(name_of(each) for each in network.cells))
+    cell = "+".join(dict.fromkeys(each.title for each in network.cells))
     floats = None
     if isinstance(only, IntegerGRU) and macs(network) == _whole(network):
         shape = network.inputs, (only.units,), network.outputs

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
+
+import numpy as np
 
 from tinyrnn.integer_model.matrices import Matrix, Product
 
@@ -12,6 +14,12 @@ class IntegerCell:
     """A layer of the integer network. Its arithmetic is the device's: device/urnn has a module of the tag's name."""
 
     tag: ClassVar[bytes]  # of its section in the file
+    options: ClassVar[tuple[str, ...]] = ("",)  # its forms, of which drawn() makes one
+
+    @property
+    def title(self) -> str:
+        """Its name, as `train --cell` and the boards' figures have it."""
+        return self.tag.decode().strip().lower().replace("_", "-")
 
     @property
     def inputs(self) -> int:
@@ -46,6 +54,27 @@ class IntegerCell:
     def from_bytes(cls, data: memoryview) -> IntegerCell:
         """The inverse of ``to_bytes``; the device's loader has checked the payload."""
         raise NotImplementedError
+
+    @classmethod
+    def drawn(cls, draw: Draw, inputs: int, units: int, option: str) -> IntegerCell:
+        """Any cell of this kind that a file may hold, for tests: what it is made of comes from `draw`."""
+        raise NotImplementedError
+
+
+class Draw(Protocol):
+    """Random parts of a cell."""
+
+    def product(self, rows: int, cols: int) -> Product:
+        """Any product whose accumulators stay in the 31-bit range."""
+
+    def matrix(self, rows: int, cols: int) -> Matrix:
+        """A product that is a matrix."""
+
+    def number(self, low: int, high: int) -> int:
+        """A whole number, low..high, its ends often."""
+
+    def vector(self, length: int, most: int) -> np.ndarray:
+        """int32 (length,) within +-most."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from tinyrnn.integer_model.cells.base import Recurrent
+from tinyrnn.integer_model.cells.base import Draw, Recurrent
 from tinyrnn.integer_model.matrices import read_product
+
+BIAS_LIMIT = 1 << 24
+ONE = 1 << 14  # 1 in Q1.14
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class FastGRNN(Recurrent):
         bias = np.frombuffer(data[16:at], "<i4")
         w, size = read_product(data[at:])
         return cls(w, read_product(data[at + size :])[0], bias, *figures)
+
+    @classmethod
+    def drawn(cls, draw: Draw, inputs: int, units: int, option: str) -> FastGRNN:
+        w, u, bias = draw.product(units, inputs), draw.product(units, units), draw.vector(units, BIAS_LIMIT - 1)
+        return cls(w, u, bias, draw.number(0, ONE), draw.number(0, ONE), draw.number(0, 15))
 
 
 CELL = FastGRNN

@@ -6,8 +6,10 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tinyrnn.integer_model.cells.base import Recurrent
+from tinyrnn.integer_model.cells.base import Draw, Recurrent
 from tinyrnn.integer_model.matrices import read_product
+
+ONE = 1 << 15  # 1 in Q0.15
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class FastRNN(Recurrent):
     def from_bytes(cls, data: memoryview) -> FastRNN:
         w, size = read_product(data[16:])
         return cls(w, read_product(data[16 + size :])[0], *struct.unpack_from("<3I", data, 4))
+
+    @classmethod
+    def drawn(cls, draw: Draw, inputs: int, units: int, option: str) -> FastRNN:
+        w, u = draw.product(units, inputs), draw.product(units, units)
+        return cls(w, u, draw.number(0, ONE), draw.number(0, ONE), draw.number(0, 15))
 
 
 CELL = FastRNN

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tinyrnn.integer_model.cells.base import Recurrent
+from tinyrnn.integer_model.cells.base import Draw, Recurrent
 from tinyrnn.integer_model.matrices import read_product
 
 
@@ -23,6 +23,10 @@ class GRU(Recurrent):
     def from_bytes(cls, data: memoryview) -> GRU:
         w, size = read_product(data[4:])
         return cls(w, read_product(data[4 + size :])[0])
+
+    @classmethod
+    def drawn(cls, draw: Draw, inputs: int, units: int, option: str) -> GRU:
+        return cls(draw.product(3 * units, inputs), draw.product(3 * units, units))
 
 
 CELL = GRU

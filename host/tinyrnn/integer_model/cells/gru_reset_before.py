@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tinyrnn.integer_model.cells.base import Recurrent
+from tinyrnn.integer_model.cells.base import Draw, Recurrent
 from tinyrnn.integer_model.matrices import Product, read_product
 
 
@@ -29,6 +29,11 @@ class GRUBefore(Recurrent):
         w, size = read_product(data[4:])
         u, more = read_product(data[4 + size :])
         return cls(w, u, read_product(data[4 + size + more :])[0])
+
+    @classmethod
+    def drawn(cls, draw: Draw, inputs: int, units: int, option: str) -> GRUBefore:
+        w, u = draw.product(3 * units, inputs), draw.product(2 * units, units)
+        return cls(w, u, draw.product(units, units))
 
 
 CELL = GRUBefore

@@ -6,8 +6,10 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tinyrnn.integer_model.cells.base import Recurrent
+from tinyrnn.integer_model.cells.base import Draw, Recurrent
 from tinyrnn.integer_model.matrices import Matrix, Product, read_product
+
+RANGE_MOST = 12  # c within +-2^12
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class LSTM(Recurrent):
     """
 
     tag: ClassVar[bytes] = b"LSTM"
+    options: ClassVar[tuple[str, ...]] = ("", "projection")
     r: Matrix | None
     extra: int  # 0..12
 
@@ -44,6 +47,12 @@ class LSTM(Recurrent):
         w, size = read_product(data[8:])
         u, more = read_product(data[8 + size :])
         return cls(w, u, Matrix.from_bytes(data[8 + size + more :])[0] if outputs else None, extra & 255)
+
+    @classmethod
+    def drawn(cls, draw: Draw, inputs: int, units: int, option: str) -> LSTM:
+        width = draw.number(1, units) if option else units
+        w, u = draw.product(4 * units, inputs), draw.product(4 * units, width)
+        return cls(w, u, draw.matrix(width, units) if option else None, draw.number(0, RANGE_MOST))
 
 
 CELL = LSTM

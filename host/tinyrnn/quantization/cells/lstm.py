@@ -8,11 +8,9 @@ import numpy as np
 
 from tinyrnn.float_model.cells.lstm import LSTM as FloatLSTM
 from tinyrnn.float_model.layers import Factors, Layer, Weight, dense
-from tinyrnn.integer_model.cells.lstm import LSTM
+from tinyrnn.integer_model.cells.lstm import LSTM, RANGE_MOST
 from tinyrnn.quantization.cells.base import LayerContext
 from tinyrnn.quantization.row_scaling import STATE_BITS, rescaled
-
-RANGE_MOST = 12  # c within +-2^12
 
 
 def takes(layer: Layer) -> bool:

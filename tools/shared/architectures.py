@@ -1,0 +1,23 @@
+"""The networks that accuracy, sizes, step times and nearness are measured of: every cell, and options of some."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinyrnn.float_model import cells
+
+# What training.architecture.Architecture takes besides the units
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    **{name: {"cells": (name,)} for name in cells.names()},
+    "lstm-projection": {"cells": ("lstm",), "projection": 16},
+    "gru-layernorm": {"cells": ("gru",), "layernorm": True},
+    "lstm-layernorm": {"cells": ("lstm",), "layernorm": True},
+    "gru-rank": {"cells": ("gru",), "rank": 8},
+    "lstm-gru": {"cells": ("lstm", "gru"), "layernorm_between": True},
+}
+
+
+def model_options(name: str) -> dict[str, Any]:
+    """The options of random_float_model() for one of ARCHITECTURES, besides the cells."""
+    options = {key: value for key, value in ARCHITECTURES[name].items() if key != "cells"}
+    return {("between" if key == "layernorm_between" else key): value for key, value in options.items()}
