@@ -407,7 +407,7 @@ def test_command_refuses_options_that_contradict(
 def test_command_names_the_cells_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["train", "absent", "--cells", "lstm,conv"])
-    assert "'conv'; expected cells of gru, gru-reset-before, lstm, rnn" in capsys.readouterr().err
+    assert "'conv'; expected cells of gru, fastgrnn, fastrnn, gru-reset-before" in capsys.readouterr().err
 
 
 def test_summary_is_mean_sample_deviation_and_worst() -> None:
