@@ -132,7 +132,7 @@ def test_unknown_kernels(network):
 
 def test_kernels_listed(micropython, tmp_path):
     script = tmp_path / "list.py"
-    script.write_text("import urnn\nprint(urnn.kernels())\n")
+    script.write_text("import urnn\nprint(urnn.kernel_sets())\n")
     out = micropython.run(script, cwd=tmp_path, path=[verify.DEVICE], timeout=30)
     assert out.strip() == str(list(verify.kernel_sets(micropython)))
 
@@ -269,7 +269,7 @@ def test_a_state_that_is_no_integers_changes_nothing(net, bad):
 
 
 def test_a_set_that_fails_is_compiled_once(micropython, tmp_path):
-    """kernels() asks for every set; one whose module fails to compile is not compiled again, one that is absent may come."""
+    """kernel_sets() asks for every set. One whose module fails to compile is not compiled again; one without a file is."""
     shutil.copytree(verify.DEVICE / "urnn", tmp_path / "urnn")
     (tmp_path / "urnn" / "kernels_asm_thumb.py").write_text("print('compiled')\nraise ImportError('not here')\n")
     (tmp_path / "list.py").write_text(
@@ -277,7 +277,7 @@ def test_a_set_that_fails_is_compiled_once(micropython, tmp_path):
         "print(module('late'))\n"
         "with open('urnn/late.py', 'w') as f:\n    f.write('NAME = 1')\n"
         "print(module('late').NAME)\n"
-        "for _ in range(3):\n    urnn.kernels()\n"
+        "for _ in range(3):\n    urnn.kernel_sets()\n"
     )
     out = micropython.run(tmp_path / "list.py", cwd=tmp_path, timeout=60)
     assert out.split() == ["compiled", "None", "1"]

@@ -64,7 +64,7 @@ def test_a_fault_in_any_kernel_is_seen(tmp_path: Path, module: str, line: str, f
     """On the Cortex-M0+ core, each in a copy of the package."""
     board = Board(package=broken(tmp_path, module, line, fault))
     assert board.urnn.module(module) is None
-    assert re.search(rf"kernel {code}: wrong integers", board.urnn.kernels(True)[module])
+    assert re.search(rf"kernel {code}: wrong integers", board.urnn.kernel_sets(True)[module])
     others = [name for name in ("kernels_viper", "gates_viper", "kernels_asm_thumb", "gates_asm_thumb") if name != module]
     assert all(board.urnn.module(name) for name in others)
 
@@ -89,7 +89,7 @@ def test_a_proof_is_forgotten(micropython: Runtime, tmp_path: Path) -> None:
     """Its memory is the model's again."""
     script = tmp_path / "left.py"
     script.write_text(
-        "import sys, urnn\nurnn.kernels()\n"
+        "import sys, urnn\nurnn.kernel_sets()\n"
         "print([name for name in sys.modules if 'proof' in name], hasattr(urnn, 'proof_kernels'))\n",
         encoding="utf-8",
     )

@@ -152,18 +152,18 @@ def _wake():
     data(2, 0xBF40)  # sev
 
 
-def share(net):
-    """Divide the steps of a net between the cores.
+def share(program, kernel_set):
+    """Divide a linked program between the cores: replaces program.linked.
 
-    Raises ValueError for kernels that cannot be divided, and when core 1 has a thread.
+    kernel_set: the set it was linked for. Raises ValueError for one that cannot be divided, and when core 1 has a thread.
     """
-    if net.kernels != kernels.NAME:
-        raise ValueError("cores=2: kernels %r, not %r" % (net.kernels, kernels.NAME))
+    if kernel_set != kernels.NAME:
+        raise ValueError("cores=2: kernels %r, not %r" % (kernel_set, kernels.NAME))
     start()
-    steps = list(net._steps)
-    net._kept = None
+    steps = list(program.instructions)
+    program.kept = []  # the segments' programs: words hold addresses only
     units = _units(steps)
-    call, words, box, n = net._call
+    call, words = program.linked
     chain = (call, words, ()) if call is kernels.run else words
     calls = []
     while chain:
@@ -171,10 +171,10 @@ def share(net):
         part = []
         while steps and (steps[0][0] in kernels.CODES) == (found is kernels.run):
             part.append(steps.pop(0))
-        calls.append((run, _words(part, units, net)) if found is kernels.run else (found, words))
+        calls.append((run, _words(part, units, program.kept)) if found is kernels.run else (found, words))
     for found, words in reversed(calls):
         chain = found, words, chain
-    net._call = (chain[:2] if not chain[2] else (call, chain)) + (box, n)
+    program.linked = chain[:2] if not chain[2] else (call, chain)
 
 
 def _units(steps):
@@ -189,8 +189,8 @@ def _units(steps):
     return found
 
 
-def _words(steps, units, net):
-    """The words of run() for some steps."""
+def _words(steps, units, kept):
+    """The words of run() for some instructions; kept: takes their programs."""
     segments = []  # core 0's words, core 1's; what their products write and read, empty where nothing can join them
     for step in steps:
         frame = list(kernels.pack([step]))[:-1]
@@ -236,7 +236,7 @@ def _words(steps, units, net):
         for program in segment[:2]:
             program = array("i", program + [0]) if program else None
             words.append(kernels.address(program) if program else 0)
-            net._kept = net._kept, program  # the words hold addresses only
+            kept.append(program)
     return array("i", words + [0, 0])
 
 

@@ -31,7 +31,7 @@ def run():
     return seen
 
 
-matrices = list(products(net._call))
+matrices = list(products(net.program.linked))
 print(" ".join(["%d/%d" % (code[1], n) for _, code, _, _, n in matrices]))
 first = run()
 again = run()

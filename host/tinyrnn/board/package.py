@@ -97,7 +97,7 @@ def kernel_set(name: str) -> str | None:
 
 def order() -> tuple[str, ...]:
     """The kernel sets that load() takes by itself, best first."""
-    return tuple(urnn._SETS)
+    return tuple(urnn.KERNEL_SETS)
 
 
 def needs(kernels: str) -> list[str]:
@@ -107,7 +107,7 @@ def needs(kernels: str) -> list[str]:
 
 def cell_module(tag: bytes) -> str | None:
     """The module of a section's cell, None for a section that is not a cell's: urnn.load()'s rule."""
-    name = tag.decode("latin-1").strip().lower()
+    name = tag.decode("latin-1").lower()
     return name if name in modules() and tag[:1].isupper() else None
 
 
@@ -125,7 +125,7 @@ def needed(model: bytes | None, emitters: Iterable[str], present: Iterable[str] 
     families = {program.FAMILIES[code >> 4] for name in _closure(wanted) for code in known[name].codes}
     has = set(emitters)
     for family in families:
-        sets = [(name, module) for name in urnn._SETS for module in [known.get(f"{family}_{name}")] if module]
+        sets = [(name, module) for name in urnn.KERNEL_SETS for module in [known.get(f"{family}_{name}")] if module]
         usable = [name for name, module in sets if module.emitters and module.emitters <= has]
         # Without machine code the best there is, and everywhere the definition
         portable = [name for name, module in sets if not module.emitters]

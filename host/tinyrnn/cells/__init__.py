@@ -26,5 +26,5 @@ def for_layer(layer: Layer, where: str) -> type[Cell]:
     for cell in known().values():
         if cell.takes(layer):
             return cell
-    kinds = ", ".join(tag.decode().strip() for tag in known())
+    kinds = ", ".join(tag.decode() for tag in known())
     raise ModelError(f"{where}, {layer.kind}: this kind or an option of it cannot be quantized; expected one of {kinds}")

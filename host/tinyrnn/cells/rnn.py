@@ -16,7 +16,7 @@ from tinyrnn.matrix import read_part
 class RNN(Recurrent):
     """W (H, I) on the layer's input, U (H, H) on the state; with tanh both give Q3.12, with ReLU the state's format."""
 
-    tag: ClassVar[bytes] = b"RNN "
+    tag: ClassVar[bytes] = b"RNN"
     relu: bool
 
     def to_bytes(self) -> bytes:
