@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import ports
 import pytest
 from tinyrnn import runtimes
+from tinyrnn.emulation import serial_ports
 from tinyrnn.errors import RuntimeMissing
 from tinyrnn.runtimes import Runtime
 
@@ -79,20 +79,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """``port`` and ``fresh_port``: each of ports.NAMES in turn, or the one real board of --port."""
     for name in ("port", "fresh_port"):
         if name in metafunc.fixturenames:
-            boards = ["board"] if metafunc.config.getoption("--port") else list(ports.NAMES)
+            boards = ["board"] if metafunc.config.getoption("--port") else list(serial_ports.NAMES)
             metafunc.parametrize(name, boards, indirect=True, scope="function")
 
 
 @pytest.fixture
-def make_port(tmp_path: Path) -> Iterator[Callable[..., ports.Port]]:
+def make_port(tmp_path: Path) -> Iterator[Callable[..., serial_ports.Port]]:
     """``make_port(name, heapsize=None, real_time=False)``: a port with an empty flash, gone after the
     test; skips with the cure.
 
     The emulated RP2040 needs firmware that no package brings: it alone may be missing where all are required.
     """
-    made: list[ports.Port] = []
+    made: list[serial_ports.Port] = []
 
-    def make(name: str, heapsize: str | None = None, real_time: bool = False) -> ports.Port:
+    def make(name: str, heapsize: str | None = None, real_time: bool = False) -> serial_ports.Port:
         made.append(open_or_skip(name, tmp_path / f"{name}-{len(made)}", heapsize, real_time))
         return made[-1]
 
@@ -102,7 +102,7 @@ def make_port(tmp_path: Path) -> Iterator[Callable[..., ports.Port]]:
 
 
 @pytest.fixture
-def fresh_port(request: pytest.FixtureRequest, make_port: Callable[..., ports.Port]) -> ports.Port:
+def fresh_port(request: pytest.FixtureRequest, make_port: Callable[..., serial_ports.Port]) -> serial_ports.Port:
     """Each port in turn with an empty flash, for tests that cut the power, fill the flash or count files."""
     if request.param == "board":
         pytest.skip("this test wipes or restarts its board: run it without --port, on the emulated ones")
@@ -110,9 +110,9 @@ def fresh_port(request: pytest.FixtureRequest, make_port: Callable[..., ports.Po
 
 
 @pytest.fixture(scope="session")
-def shared_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ports.Port]]:
+def shared_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, serial_ports.Port]]:
     """The ports that ``port`` has started."""
-    started: dict[str, ports.Port] = {}
+    started: dict[str, serial_ports.Port] = {}
     yield started
     for port in started.values():
         port.close()
@@ -120,12 +120,12 @@ def shared_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
 
 @pytest.fixture
 def port(
-    request: pytest.FixtureRequest, shared_ports: dict[str, ports.Port], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ports.Port]:
+    request: pytest.FixtureRequest, shared_ports: dict[str, serial_ports.Port], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[serial_ports.Port]:
     """Each port in turn, shared by the session: files of earlier tests may be on it. Leave it usable."""
     name = request.param
     if name == "board":
-        yield ports.RealBoard(request.config.getoption("--port"))
+        yield serial_ports.RealBoard(request.config.getoption("--port"))
         return
     if name not in shared_ports:
         shared_ports[name] = open_or_skip(name, tmp_path_factory.mktemp(name))
@@ -136,9 +136,9 @@ def port(
     shared_ports[name].pause()
 
 
-def open_or_skip(name: str, folder: Path, heapsize: str | None = None, real_time: bool = False) -> ports.Port:
+def open_or_skip(name: str, folder: Path, heapsize: str | None = None, real_time: bool = False) -> serial_ports.Port:
     try:
-        return ports.open_port(name, folder, heapsize, real_time)
+        return serial_ports.open_port(name, folder, heapsize, real_time)
     except RuntimeMissing as error:
         cure = str(error)
     if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1" and name != "rp2040":

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import records
+from shared import records
 
 DATASETS = ("japanese-vowels", "basic-motions")
 # Every cell, and the options that change its arithmetic: what tinyrnn.plan.Plan takes besides the units
@@ -38,13 +38,14 @@ PLANS: dict[str, dict[str, Any]] = {
 def measure(dataset: str, cell: str, seed: int, units: int) -> records.Record:
     """Train, quantize and judge one model; the integers are the numpy twin's, the device's equal."""
     import numpy as np
-    from tinyrnn import data, train
-    from tinyrnn.plan import Plan
-    from tinyrnn.quantize import quantize
-    from tinyrnn.twin import Twin
+    from tinyrnn import data
+    from tinyrnn.integer_model.simulator import Twin
+    from tinyrnn.quantization.quantizer import quantize
+    from tinyrnn.training import trainer
+    from tinyrnn.training.architecture import Plan
 
     recording = data.load(dataset)
-    model = train.fit(recording, plan=Plan(units=units, **PLANS[cell]), seed=seed)
+    model = trainer.fit(recording, plan=Plan(units=units, **PLANS[cell]), seed=seed)
     x, lengths = recording.test.padded()
     last = np.arange(len(lengths)), lengths - 1
     by_float = model.forward(x, lengths)[last].argmax(axis=1)

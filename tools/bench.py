@@ -24,12 +24,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import records
-from records import ROOT, Record
+from shared import records
+from shared.records import ROOT, Record
 
 if TYPE_CHECKING:
-    from tinyrnn.compare import Case, Line
     from tinyrnn.runtimes import Runtime
+    from tinyrnn.runtimes.comparison import Case, Line
 
 SIZES = ((6, 32, 4), (12, 32, 9), (12, 64, 9))  # inputs, hidden, outputs, of GRU
 OTHER = (6, 32, 4)  # of the other cells
@@ -42,7 +42,7 @@ def cases(runtime: str) -> Iterator[Case]:
     """What is measured on a runtime."""
     from accuracy import PLANS
     from sizes import model_options
-    from tinyrnn.compare import random_case
+    from tinyrnn.runtimes.comparison import random_case
 
     yield from (random_case(*size) for size in SIZES)
     if runtime in WITH_ALL_CELLS:
@@ -55,16 +55,16 @@ def cases(runtime: str) -> Iterator[Case]:
 
 def measure(runtime: Runtime, case: Case) -> list[Record]:
     """The records of one runtime and one network, all from one process."""
-    from tinyrnn.compare import on_runtime
+    from tinyrnn.runtimes.comparison import on_runtime
 
     return in_records(on_runtime(runtime, case), case)
 
 
 def measure_chip(uf2: Path, case: Case) -> list[Record]:
     """Those of the emulated RP2040."""
-    from rp2040 import whole_steps
-    from tinyrnn.compare import random_case
-    from tinyrnn.plan import CELLS
+    from tinyrnn.emulation.rp2040_timing import whole_steps
+    from tinyrnn.runtimes.comparison import random_case
+    from tinyrnn.training.architecture import CELLS
 
     # With options there is no smallest network: 1 unit has no projection, no factors
     small = random_case(1, 1, 1, case.cell) if case.cell in CELLS else None
@@ -73,7 +73,7 @@ def measure_chip(uf2: Path, case: Case) -> list[Record]:
 
 def in_records(lines: list[Line], case: Case) -> list[Record]:
     """A record for each line that has a time."""
-    from tinyrnn.compare import ratios
+    from tinyrnn.runtimes.comparison import ratios
 
     found: list[Record] = []
     for line, ratio in zip(lines, ratios(lines), strict=True):
@@ -119,7 +119,7 @@ def broken_limits(rows: list[Record]) -> list[str]:
 
 def firmware(given: Path | None) -> Path:
     """The UF2 file; raises RuntimeMissing with the cure."""
-    from rp2040 import find_uf2
+    from tinyrnn.emulation.rp2040_timing import find_uf2
     from tinyrnn.errors import RuntimeMissing
 
     if given and not given.is_file():

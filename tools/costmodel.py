@@ -21,12 +21,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import records
-from records import ROOT, Record
-from tinyrnn.cost import COEFFICIENTS, Law
+from shared import records
+from shared.records import ROOT, Record
+from tinyrnn.board.step_time import COEFFICIENTS, Law
 
 if TYPE_CHECKING:
-    from tinyrnn.compare import Case
+    from tinyrnn.runtimes.comparison import Case
 
 BOARD = ROOT / "boards" / "rpi-pico.toml"
 MARK = "\n# What a step takes: written by tools/costmodel.py\n"
@@ -73,7 +73,7 @@ class Fitted:
 
 def networks(cell: str, kernels: str) -> tuple[list[Case], list[Case]]:
     """Those to fit to, and those to predict."""
-    from tinyrnn.compare import random_case
+    from tinyrnn.runtimes.comparison import random_case
 
     most = LARGEST.get(kernels, (128, 128))
     wanted = zip((FITTED, (*UNSEEN, *SMALL_UNSEEN)), most, (len(FITTED), 10), strict=True)
@@ -85,7 +85,7 @@ def networks(cell: str, kernels: str) -> tuple[list[Case], list[Case]]:
 
 def measure(uf2: Path, kernels: str, cases: list[Case]) -> list[Point]:
     """Whole steps on the emulated board. Raises TinyrnnError when an answer is not the host's."""
-    from firmware import host_digest, time_steps
+    from tinyrnn.emulation.rp2040_firmware import host_digest, time_steps
 
     files = {f"{number}.urnn": case for number, case in enumerate(cases)}
     timed = time_steps(uf2, {name: case.data for name, case in files.items()}, kernels)
@@ -123,9 +123,9 @@ def write(laws: dict[str, dict[str, Fitted]], source: str, path: Path = BOARD) -
 
     They are the end of the file, or stand in front of [[measured]].
     """
-    from tinyrnn import boards
+    from tinyrnn.board import catalogue
 
-    tables = {kernels: dict(cells) for kernels, cells in boards.load(path).cost.items()}
+    tables = {kernels: dict(cells) for kernels, cells in catalogue.load(path).cost.items()}
     for kernels, cells in laws.items():
         for cell, fitted in cells.items():
             figures = {name: round(getattr(fitted.law, name), 2) for name in COEFFICIENTS}
@@ -148,11 +148,11 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="into boards/rpi-pico.toml")
     args = parser.parse_args()
 
-    import stepcost
     from bench import firmware
+    from tinyrnn.emulation import step_cycles
 
     uf2 = firmware(args.uf2)
-    sets = args.kernels or [name for names in stepcost.kernel_sets() for name in names]
+    sets = args.kernels or [name for names in step_cycles.kernel_sets() for name in names]
     laws: dict[str, dict[str, Fitted]] = {}
     off = []
     for kernels in sets:

@@ -19,9 +19,22 @@ import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import records
-from records import Record
-from stepcost import HIDDEN, STEPS, WARM, Counted, Size, count, fit, in_c, kernel_sets, on_core, on_firmware, samples
+from shared import records
+from shared.records import Record
+from tinyrnn.emulation.step_cycles import (
+    HIDDEN,
+    STEPS,
+    WARM,
+    Counted,
+    Size,
+    count,
+    fit,
+    in_c,
+    kernel_sets,
+    on_core,
+    on_firmware,
+    samples,
+)
 from tinyrnn.errors import TinyrnnError
 
 SLOW_HIDDEN = (16, 32, 48, 64)  # sizes of the fit for sets without machine code: emulation takes minutes
@@ -109,7 +122,7 @@ def main() -> int:
         table.append(row("core", kernels, size, sizes, core[kernels]))
         lines += parts(kernels, on_core(kernels, size))
     if args.c:
-        from cbaseline import VARIANTS, version
+        from tinyrnn.emulation.c_baseline import VARIANTS, version
 
         for variant in VARIANTS:
             table.append(row("C -O2", variant, size, sizes, functools.cache(lambda s, v=variant: in_c(v, s))))

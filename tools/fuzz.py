@@ -17,17 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tinyrnn import runtimes
+from tinyrnn.errors import TinyrnnError
+from tinyrnn.float_model.random_models import random_float_model
+from tinyrnn.integer_model.network import pack
+from tinyrnn.quantization.quantizer import quantize
+from tinyrnn.runtimes import Runtime
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "host"), str(ROOT / "device")]
-
-from tinyrnn import runtimes  # noqa: E402
-from tinyrnn.errors import TinyrnnError  # noqa: E402
-from tinyrnn.network import pack  # noqa: E402
-from tinyrnn.quantize import quantize, random_float_model  # noqa: E402
-from tinyrnn.runtimes import Runtime  # noqa: E402
-
-SCRIPT = ROOT / "tests" / "device" / "fuzz_load.py"
+SCRIPT = ROOT / "tests" / "device" / "scripts" / "fuzz_load.py"
 RUNTIMES = ("unix-i386", "unix-armhf")
 CASES = 100_000
 CHUNK = 20_000  # cases a process, so that progress is seen and the timeout means a hang

@@ -14,8 +14,8 @@ import re
 import sys
 from pathlib import Path
 
-import records
-from records import ROOT, TinyrnnError
+from shared import records
+from shared.records import ROOT, TinyrnnError
 
 PACKAGE = ROOT / "device" / "urnn"
 MANIFEST = ROOT / "package.json"

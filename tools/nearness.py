@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import records
-from records import ROOT, TinyrnnError
+from shared import records
+from shared.records import ROOT, TinyrnnError
 
 if TYPE_CHECKING:
-    from tinyrnn.floatmodel import FloatModel
+    from tinyrnn.float_model.model import FloatModel
 
 PAGE = ROOT / "docs" / "numerics.md"
 BEGIN, END = "<!-- nearness -->", "<!-- /nearness -->"
@@ -41,7 +41,7 @@ CELLS: dict[str, dict[str, Any]] = {
 def model(cell: str, seed: int) -> FloatModel:
     """An untrained network for a regression of 4 targets."""
     import numpy as np
-    from tinyrnn.randommodel import random_float_model
+    from tinyrnn.float_model.random_models import random_float_model
 
     made = random_float_model(np.random.default_rng(seed), 6, (32,), 4, **CELLS[cell])
     return replace(made, task="regression", calibration=replace(made.calibration, integer=False))
@@ -49,9 +49,9 @@ def model(cell: str, seed: int) -> FloatModel:
 
 def shares(cell: str, seed: int) -> dict[str, tuple[float, float]]:
     """For each kind of sequences the largest and the mean difference, as a share of the target's range."""
-    from tinyrnn import probing
-    from tinyrnn.integer_error import Evidence, Judge
-    from tinyrnn.nearest import measured
+    from tinyrnn.float_model import probing
+    from tinyrnn.quantization.integer_error import Evidence, Judge
+    from tinyrnn.quantization.precision_search import measured
 
     floats = model(cell, seed)
     network = measured(floats).quantized.network

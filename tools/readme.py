@@ -20,8 +20,8 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-import records
-from records import BUILD, FIGURES, ROOT, Record, TinyrnnError
+from shared import records
+from shared.records import BUILD, FIGURES, ROOT, Record, TinyrnnError
 
 README = ROOT / "README.md"
 TAKEN = FIGURES / "taken.json"

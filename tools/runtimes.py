@@ -37,26 +37,30 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "host"))
 
-import compilers  # noqa: E402  (beside this file)
-import debian  # noqa: E402
-import microbit  # noqa: E402
-import xtensa  # noqa: E402
 from tinyrnn import runtimes  # noqa: E402
+from tinyrnn.emulation import (  # noqa: E402
+    microbit,
+    xtensa,
+)
 from tinyrnn.errors import RuntimeMissing, TinyrnnError  # noqa: E402
+from tinyrnn.runtimes import (  # noqa: E402
+    debian_packages,
+    old_compilers,
+)
 
 NPM_SHA512 = "kLwGPJFsLY/2aUPmzZxpvauFSmKc0SlJWVvvEttULR0poVQ6W9HV//1fUJyxrGWAxCVDw9aYqJ0LAog0ZLjYVA=="
 NPM_TIMEOUT_S = 600
 
 
 def unix_i386(suite: str, into: Path) -> None:
-    if debian.host_architecture() != "amd64":
+    if debian_packages.host_architecture() != "amd64":
         raise TinyrnnError("it runs on x86-64 only: use unix-armhf on this machine")
-    debian.unpack(suite, "i386", ["micropython"], into)
+    debian_packages.unpack(suite, "i386", ["micropython"], into)
 
 
 def unix_armhf(suite: str, into: Path) -> None:
-    host = debian.host_architecture()
-    debian.unpack(suite, "armhf", ["micropython"], into, tools={f"qemu-user:{host}": "usr/bin/qemu-arm"})
+    host = debian_packages.host_architecture()
+    debian_packages.unpack(suite, "armhf", ["micropython"], into, tools={f"qemu-user:{host}": "usr/bin/qemu-arm"})
 
 
 def webassembly(version: str, into: Path) -> None:
@@ -65,7 +69,7 @@ def webassembly(version: str, into: Path) -> None:
         raise TinyrnnError("node or npm is not on the PATH: install Node.js 18.3 or newer (apt-get install nodejs npm)")
     with tempfile.TemporaryDirectory(dir=into.parent, prefix="npm-") as scratch:
         command = ["npm", "pack", "--silent", "--cache", f"{scratch}/cache", "--pack-destination", scratch]
-        debian.call([*command, f"{runtimes.NPM_PACKAGE}@{version}"], cwd=Path(scratch), timeout=NPM_TIMEOUT_S)
+        debian_packages.call([*command, f"{runtimes.NPM_PACKAGE}@{version}"], cwd=Path(scratch), timeout=NPM_TIMEOUT_S)
         archives = list(Path(scratch).glob("*.tgz"))
         if len(archives) != 1:
             raise TinyrnnError(f"npm pack left {len(archives)} archives, expected 1: update npm")
@@ -81,12 +85,12 @@ def webassembly(version: str, into: Path) -> None:
 
 
 def micro_bit(suite: str, into: Path) -> None:
-    debian.unpack(suite, debian.host_architecture(), microbit.PACKAGES, into)
+    debian_packages.unpack(suite, debian_packages.host_architecture(), microbit.PACKAGES, into)
 
 
 def xtensa_core(suite: str, into: Path) -> None:
-    tools = {f"qemu-user:{debian.host_architecture()}": "usr/bin/qemu-xtensa"}
-    debian.unpack(suite, debian.host_architecture(), [], into, tools)
+    tools = {f"qemu-user:{debian_packages.host_architecture()}": "usr/bin/qemu-xtensa"}
+    debian_packages.unpack(suite, debian_packages.host_architecture(), [], into, tools)
 
 
 PROVIDERS: dict[str, Callable[[str, Path], None] | None] = {
@@ -96,14 +100,14 @@ PROVIDERS: dict[str, Callable[[str, Path], None] | None] = {
     "webassembly": webassembly,
     "microbit": micro_bit,
     "xtensa": xtensa_core,
-    **dict.fromkeys(runtimes.COMPILERS, compilers.fetch),
+    **dict.fromkeys(runtimes.COMPILERS, old_compilers.fetch),
 }
 
 
 def probe(name: str) -> object:
     """The runtime, or what stands for it: its text is one line. Raises RuntimeMissing with the cure."""
     if name in runtimes.COMPILERS:
-        return compilers.probe(name)
+        return old_compilers.probe(name)
     others = {"microbit": microbit.probe, "xtensa": xtensa.probe}
     return others[name]() if name in others else runtimes.probe(name)
 

@@ -23,11 +23,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import records
-from records import ROOT, Record, TinyrnnError
+from shared import records
+from shared.records import ROOT, Record, TinyrnnError
 
 PACKAGE = ROOT / "device" / "urnn"
-SCRIPT = ROOT / "tests" / "device" / "heap_load.py"
+SCRIPT = ROOT / "tests" / "device" / "scripts" / "heap_load.py"
 ARCHS = ("armv6m", "armv7emsp", "xtensawin", "rv32imc", "x86", "x64")
 BOARD_ARCHS = ARCHS[:4]  # RP2040, RP2350, ESP32 and S3, ESP32-C3 and C6; the others are PCs, where bytes are free
 THUMB = ("armv6m", "armv7emsp")  # archs with an inline assembler
@@ -96,8 +96,9 @@ def cells() -> list[Record]:
     import numpy as np
     from accuracy import PLANS
     from tinyrnn.board.package import needed
-    from tinyrnn.network import pack
-    from tinyrnn.quantize import quantize, random_float_model
+    from tinyrnn.float_model.random_models import random_float_model
+    from tinyrnn.integer_model.network import pack
+    from tinyrnn.quantization.quantizer import quantize
 
     rows: list[Record] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -120,8 +121,9 @@ def cells() -> list[Record]:
 def model_file() -> bytes:
     """The .urnn file for the heap: JapaneseVowels' dimensions, random weights, which take the same room."""
     import numpy as np
-    from tinyrnn.network import pack
-    from tinyrnn.quantize import quantize, random_float_model
+    from tinyrnn.float_model.random_models import random_float_model
+    from tinyrnn.integer_model.network import pack
+    from tinyrnn.quantization.quantizer import quantize
 
     return pack(quantize(random_float_model(np.random.default_rng(0), 12, (32,), 9)))
 

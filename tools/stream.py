@@ -21,10 +21,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tinyrnn import modelfile
 from tinyrnn.board.link import Link
 from tinyrnn.board.protocol import Client, Refused
-from tinyrnn.twin import Twin
+from tinyrnn.integer_model import urnn_file
+from tinyrnn.integer_model.simulator import Twin
 
 BLOCK = 500  # samples of a sequence
 AHEAD = 600  # samples written that are not answered yet
@@ -55,7 +55,7 @@ def main() -> int:
 
 def stream(model: str, port: str, seconds: float) -> tuple[int, dict[str, int], float]:
     """Feed `tinyrnn run` as fast as it takes: (samples answered, counts of wrong answers by kind, seconds)."""
-    network = modelfile.read(model)
+    network = urnn_file.read(model)
     twin = Twin(network)
     rng = np.random.default_rng(0)
     low, high = np.maximum(network.input.low, -32768), np.minimum(network.input.high, 32767)  # a sensor's 16 bits

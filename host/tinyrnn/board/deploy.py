@@ -19,7 +19,7 @@ from tinyrnn.board import package
 from tinyrnn.board.identity import Identity
 from tinyrnn.board.link import Link
 from tinyrnn.errors import BoardError, LinkError, ModelError
-from tinyrnn.words import counted
+from tinyrnn.text import counted
 
 # Heap that is taken, in bytes; measured (docs/deploy.md), and rather too low: the trial on the board is the judge
 IMPORT_PER_MPY_BYTE = 1.0  # by the package's code, once imported
@@ -62,10 +62,10 @@ class Result:
 
 def read_model(path: str | Path) -> Model:
     """The file, checked by urnn itself. Raises ModelError."""
-    from tinyrnn import modelfile
-    from tinyrnn.describe import buffer_bytes
+    from tinyrnn.integer_model import urnn_file
+    from tinyrnn.integer_model.summary import buffer_bytes
 
-    network, data = modelfile.load(path)
+    network, data = urnn_file.load(path)
     name = Path(path).name
     # A name that every file system has, and that needs no quoting at the REPL
     if not name.isascii() or len(name) > 60 or not name.isprintable() or set(name) & set("\"'\\/:*?<>|~"):

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from tinyrnn import files
 from tinyrnn.board import package
-from tinyrnn.board.text import kilobytes
 from tinyrnn.errors import BoardError
-from tinyrnn.words import counted
+from tinyrnn.text import counted, kilobytes
 
 if TYPE_CHECKING:
     from tinyrnn.board.deploy import Model

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyrnn.board.rawrepl import RawRepl, last_line
-from tinyrnn.board.source import strip
+from tinyrnn.board.raw_repl import RawRepl, last_line
+from tinyrnn.board.source_stripping import strip
 from tinyrnn.errors import BoardError, LinkError
 from tinyrnn.runtimes import SCRIPTS
 

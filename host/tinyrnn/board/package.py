@@ -20,7 +20,7 @@ import urnn
 from urnn import format as frame
 from urnn import program
 
-from tinyrnn.board.source import strip
+from tinyrnn.board.source_stripping import strip
 from tinyrnn.errors import BoardError
 
 FOLDER = Path(urnn.__file__).parent

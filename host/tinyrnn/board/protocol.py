@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinyrnn.board import same
+from tinyrnn.board import same_model
 from tinyrnn.errors import BoardError, LinkError, ModelError
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Client:
         """Load the board's copy of this file. Raises BoardError when it is another one, ModelError when it has no name
         for a board; both with the cure."""
         path = Path(model)
-        cure = same.cure(model, self.port)
+        cure = same_model.cure(model, self.port)
         if set(path.name) & set(" \t\r\n"):
             raise ModelError(f"{model}: a name with a space; expected one without: rename it, then {cure}")
         if kernels and kernels not in self.kernels:
@@ -181,7 +181,7 @@ class Client:
             if error.code != "model":
                 raise
             raise BoardError(f"{self.port}: no model to use there ({error.text}); expected {path.name}: {cure}") from None
-        same.require(self.port, model, loaded.size, loaded.crc)
+        same_model.require(self.port, model, loaded.size, loaded.crc)
         return loaded
 
     def samples_together(self, loaded: Loaded, wide: bool) -> int:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinyrnn.board.protocol import Client, Loaded, pack_samples, unpack
-from tinyrnn.twin import Twin
+from tinyrnn.integer_model.simulator import Twin
 
 if TYPE_CHECKING:
-    from tinyrnn.network import Network
+    from tinyrnn.integer_model.network import Network
 
 MOST = 10  # differing integers that are told
 

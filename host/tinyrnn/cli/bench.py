@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tinyrnn.board.bench import Measured
+    from tinyrnn.board.step_timing import Measured
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -53,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
     if args.compare:
         if args.port or args.write or args.kernels:
             raise DataError("--compare with --port, --write or --kernels: expected it without: it measures on this machine")
-        from tinyrnn.cli import compare
+        from tinyrnn.cli import comparison_table
 
-        return compare.run(args)
+        return comparison_table.run(args)
     if args.model is None:
         raise DataError("no model: expected MODEL.urnn that is on the board, or --compare without a board")
     if args.runtime or args.uf2:
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         show(rows)
     if args.write:
-        from tinyrnn.board.bench import record
+        from tinyrnn.board.step_timing import record
 
         path = record(rows, args.note, datetime.date.today().isoformat())
         print(f"added to {path}", file=sys.stderr)
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _measure(port: str, args: argparse.Namespace, rows: list[Measured]) -> None:
     """Append each row when it is there; meanwhile a bar on a terminal, or a line for each kernel set on stderr."""
-    from tinyrnn.board.bench import measure
+    from tinyrnn.board.step_timing import measure
 
     if not sys.stderr.isatty():
 
@@ -116,7 +116,7 @@ def show(rows: list[Measured]) -> None:
     from rich.measure import Measurement
     from rich.table import Table
 
-    from tinyrnn.board.bench import COARSE_US
+    from tinyrnn.board.step_timing import COARSE_US
     from tinyrnn.cli import screen
 
     first = rows[0]

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from tinyrnn.data.arguments import natural
+from tinyrnn.cli.recording_options import natural
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -29,13 +29,16 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import Progress
     from rich.table import Table
 
-    from tinyrnn import data, files, floatmodel, modelfile, runtimes, train
+    from tinyrnn import data, files, runtimes
     from tinyrnn.cli import screen
     from tinyrnn.cli.quantizing import quantize
     from tinyrnn.cli.train import describe
     from tinyrnn.cli.verify import replay_all, show
     from tinyrnn.errors import Mismatch, ModelError
-    from tinyrnn.score import compare, raw_sequences
+    from tinyrnn.float_model import model_file
+    from tinyrnn.integer_model import urnn_file
+    from tinyrnn.quantization.evaluation import compare, raw_sequences
+    from tinyrnn.training import trainer
 
     output = Path(args.output)
     files.check_output(output, files.PACKED)
@@ -50,14 +53,14 @@ def run(args: argparse.Namespace) -> int:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("training", total=None)
 
-        def show_epoch(state: train.Progress) -> None:
+        def show_epoch(state: trainer.Progress) -> None:
             bar.update(task, total=state.epochs, completed=state.epoch)
 
-        model = train.fit(recording, units=32, seed=args.seed, progress=show_epoch)
+        model = trainer.fit(recording, units=32, seed=args.seed, progress=show_epoch)
     model = replace(model, name="gesture")
-    floatmodel.save(model, floats)
+    model_file.save(model, floats)
     network = quantize(model)
-    size = modelfile.write(network, output)
+    size = urnn_file.write(network, output)
     result = compare(model, network, recording.test)
     print(f"wrote {floats} and {output}; running the test set on each runtime", flush=True)
     reports = replay_all(network, raw_sequences(network, recording.test), runtimes.find())

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from tinyrnn.words import counted
+from tinyrnn.text import counted
 
 if TYPE_CHECKING:
     from tinyrnn.board.deploy import Model, Result
@@ -116,7 +116,7 @@ def _several(found: list[str], model: Model, cores: int) -> int:
 
 
 def _summary(result: Result) -> str:
-    from tinyrnn.board.text import kilobytes
+    from tinyrnn.text import kilobytes
 
     copied = f"{counted(len(result.copied), 'file')}, {kilobytes(result.sent_bytes)}" if result.copied else "nothing to copy"
     heap = f", heap left {kilobytes(result.heap_left)}" if result.heap_left >= 0 else ""
@@ -124,7 +124,7 @@ def _summary(result: Result) -> str:
 
 
 def _report(result: Result, model: Model, cores: int) -> None:
-    from tinyrnn.board.text import kilobytes
+    from tinyrnn.text import kilobytes
 
     identity = result.identity
     arch = f", {identity.arch}" if identity.arch else ""

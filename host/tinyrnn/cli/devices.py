@@ -78,8 +78,8 @@ def _show(rows: list[dict[str, Any]]) -> None:
     from rich.measure import Measurement
     from rich.table import Table
 
-    from tinyrnn.board.text import kilobytes
     from tinyrnn.cli import screen
+    from tinyrnn.text import kilobytes
 
     console = screen.console(soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")

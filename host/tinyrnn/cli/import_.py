@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinyrnn.cli.quantizing import add_accept_error
-from tinyrnn.data.arguments import add_arguments, from_args, given
+from tinyrnn.cli.recording_options import add_arguments, from_args, given
 from tinyrnn.errors import ModelError
-from tinyrnn.words import counted
+from tinyrnn.text import counted
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
-    from tinyrnn.floatmodel import FloatModel
-    from tinyrnn.importers.finish import Settings
-    from tinyrnn.importers.source import Source
+    from tinyrnn.float_model.model import FloatModel
+    from tinyrnn.importers.float_conversion import Settings
+    from tinyrnn.importers.source_model import Source
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -78,25 +78,25 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from tinyrnn import __version__, files, importers
-    from tinyrnn.importers import check, finish, guard
-    from tinyrnn.importers.source import Options
+    from tinyrnn.importers import comparison, float_conversion, untrusted_files
+    from tinyrnn.importers.source_model import Options
 
     path, output = Path(args.file), Path(args.output)
     packed = output.suffix.lower() == ".urnn"
     files.check_output(output, files.PACKED if packed else files.FLOAT, [path, args.data], "import")
     ranges = _ranges(args.range)
     if not packed:
-        guard.need("torch", "to write model.pt", "train")
+        untrusted_files.need("torch", "to write model.pt", "train")
     recording = _recording(args)
     options = Options(
         args.nonlinearity, args.activation, args.order, args.key, args.eps, args.output_name, args.ignore_masking
     )
     source = importers.read(path, options)
     if args.normalise and recording is not None:
-        source = finish.normalised(source, recording)
+        source = float_conversion.normalised(source, recording)
     for note in source.notes:
         print(note, flush=True)
-    settings = finish.Settings(
+    settings = float_conversion.Settings(
         name=args.name or files.title(path.stem),
         task=args.task,
         when=args.when,
@@ -104,20 +104,22 @@ def run(args: argparse.Namespace) -> int:
         channels=args.channels,
         ranges=ranges,
     )
-    model = finish.build(source, settings, recording, print)
+    model = float_conversion.build(source, settings, recording, print)
     known = recording is not None or args.range or model.layers[0].kind == "embedding"
     if packed and not known:
         cure = "give a recording with --data, or the values that a sensor can give with --range LOW HIGH"
         raise ModelError(f"{path}: says nothing of the range of its inputs, which a .urnn file needs; {cure}")
     print(_described(model), flush=True)
-    difference, count = check.compare(source, model, recording)
-    print(f"largest difference from {source.framework} on {count} sequences: {difference:.2g} (allowed: {check.LIMIT:g})")
-    if difference > check.LIMIT:
+    difference, count = comparison.compare(source, model, recording)
+    print(
+        f"largest difference from {source.framework} on {count} sequences: {difference:.2g} (allowed: {comparison.LIMIT:g})"
+    )
+    if difference > comparison.LIMIT:
         print(f"that is what the last bit of the inputs moves in {source.framework} itself, which computes in float32")
     info = {"imported": path.name, "framework": source.framework, "difference": difference, "tinyrnn": __version__}
     model = replace(model, info=info | _figures(model, recording))
     if not known:
-        low, high = finish.ASSUMED
+        low, high = float_conversion.ASSUMED
         print(
             f"no --data and no --range: inputs are assumed to lie {-low:g} deviations around their mean, {low:g} to {high:g}"
         )
@@ -133,13 +135,13 @@ def _range_that_works(source: Source, settings: Settings) -> str:
     """Where a network is refused with the ranges that were given: those of its own normalisation, if it fits with them."""
     from dataclasses import replace
 
-    from tinyrnn.importers import finish
-    from tinyrnn.nearest import measured
+    from tinyrnn.importers import float_conversion
+    from tinyrnn.quantization.precision_search import measured
 
     if not settings.ranges:
         return ""
     try:
-        model = finish.build(source, replace(settings, ranges=()), None)
+        model = float_conversion.build(source, replace(settings, ranges=()), None)
         if measured(model).error.far:
             return ""
     except ModelError:
@@ -166,7 +168,7 @@ def _ranges(numbers: list[float] | None) -> tuple[tuple[float, float], ...]:
 
 def _recording(args: argparse.Namespace) -> Recording | None:
     """The recording of --data, if it is given. Its readers use no framework, but calibrating on it needs PyTorch."""
-    from tinyrnn.importers import guard
+    from tinyrnn.importers import untrusted_files
 
     if args.data is None:
         needless = given(args)
@@ -175,7 +177,7 @@ def _recording(args: argparse.Namespace) -> Recording | None:
         return None
     if args.range:
         raise ModelError("--data and --range both say what values the inputs take; expected one of them")
-    guard.need("torch", "to calibrate on a recording", "train")
+    untrusted_files.need("torch", "to calibrate on a recording", "train")
     return from_args(args)
 
 
@@ -197,7 +199,7 @@ def _figures(model: FloatModel, recording: Recording | None) -> dict[str, float]
         len(model.labels),
     ):
         return {}
-    from tinyrnn.train import evaluate
+    from tinyrnn.float_model.evaluation import evaluate
 
     score = evaluate(model, recording.test)
     if score.accuracy_pct is not None:
@@ -210,20 +212,20 @@ def _figures(model: FloatModel, recording: Recording | None) -> dict[str, float]
 
 
 def _write(model: FloatModel, output: Path, packed: bool, accept_error: bool) -> None:
-    from tinyrnn import floatmodel
     from tinyrnn.cli import quantizing
+    from tinyrnn.float_model import model_file
 
     if not packed:
         try:
             quantizing.show(quantizing.measured(model))
         except ModelError as error:
             print(f"as it is, it cannot be quantized: {error}")
-        floatmodel.save(model, output)
+        model_file.save(model, output)
         print(f"wrote {output} ({output.stat().st_size} bytes); next: tinyrnn quantize {output}")
         return
-    from tinyrnn import modelfile
+    from tinyrnn.integer_model import urnn_file
 
-    size = modelfile.write(quantizing.quantize(model, accept_error), output)
+    size = urnn_file.write(quantizing.quantize(model, accept_error), output)
     print(f"wrote {output} ({size} bytes), every bound proven; next: tinyrnn verify {output}")
 
 

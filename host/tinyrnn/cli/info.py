@@ -6,11 +6,11 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tinyrnn.words import counted
+from tinyrnn.text import counted
 
 if TYPE_CHECKING:
-    from tinyrnn.boards import Fit
-    from tinyrnn.cost import Estimate
+    from tinyrnn.board.catalogue import Fit
+    from tinyrnn.board.step_time import Estimate
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the description, or with --board whether it fits. Returns 0; 8 where it is not known to fit the board."""
     import json
 
-    from tinyrnn.describe import describe
+    from tinyrnn.integer_model.summary import describe
 
     if args.board:
         return _run_boards(args)
@@ -108,14 +108,15 @@ def _where(emitters: list[str]) -> str:
 def _run_boards(args: argparse.Namespace) -> int:
     import json
 
-    from tinyrnn import boards, cost, modelfile
+    from tinyrnn.board import catalogue, step_time
     from tinyrnn.errors import BoardError
+    from tinyrnn.integer_model import urnn_file
 
     every = args.board == "all"
-    chosen = list(boards.known().values()) if every else [boards.get(args.board)]
-    fits = [boards.fit(args.model, board) for board in chosen]
-    network = modelfile.read(args.model)
-    costs = [cost.estimates(network, board) for board in chosen]
+    chosen = list(catalogue.known().values()) if every else [catalogue.get(args.board)]
+    fits = [catalogue.fit(args.model, board) for board in chosen]
+    network = urnn_file.read(args.model)
+    costs = [step_time.estimates(network, board) for board in chosen]
     if args.json:
         print(json.dumps([{**_row(each), "step": _step(cost)} for each, cost in zip(fits, costs, strict=True)], indent=2))
     elif every:
@@ -123,11 +124,11 @@ def _run_boards(args: argparse.Namespace) -> int:
     else:
         _show_board(args.model, fits[0])
         _show_cost(costs[0])
-    return 0 if every or fits[0].answer == boards.FITS else BoardError.exit_code
+    return 0 if every or fits[0].answer == catalogue.FITS else BoardError.exit_code
 
 
 def _row(fit: Fit) -> dict[str, Any]:
-    from tinyrnn.boards import RESOURCES
+    from tinyrnn.board.catalogue import RESOURCES
 
     row: dict[str, Any] = {"board": fit.board.key, "name": fit.board.name, "answer": fit.answer}
     for name in RESOURCES:
@@ -145,7 +146,7 @@ def _row(fit: Fit) -> dict[str, Any]:
 def _show_board(model: str, fit: Fit) -> None:
     from rich.text import Text
 
-    from tinyrnn.boards import FITS
+    from tinyrnn.board.catalogue import FITS
     from tinyrnn.cli import screen
 
     console = screen.console(soft_wrap=True)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from tinyrnn.cli.quantizing import add_accept_error
-from tinyrnn.words import counted
+from tinyrnn.text import counted
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -28,16 +28,18 @@ def run(args: argparse.Namespace) -> int:
     """Quantize and write. Returns 0."""
     from dataclasses import replace
 
-    from tinyrnn import files, floatmodel, modelfile
+    from tinyrnn import files
     from tinyrnn.cli.quantizing import quantize
+    from tinyrnn.float_model import model_file
+    from tinyrnn.integer_model import urnn_file
 
-    model = floatmodel.load(args.model)
+    model = model_file.load(args.model)
     output = Path(args.output) if args.output else Path(args.model).with_suffix(".urnn")
     files.check_output(output, files.PACKED, [args.model], "quantize")
     network = quantize(model, args.accept_error)
     if args.name:
         network = replace(network, name=args.name)
-    size = modelfile.write(network, output)
+    size = urnn_file.write(network, output)
     cells = " + ".join(f"{cell.tag.decode()} {cell.units}" for cell in network.cells)
     inputs, outputs = counted(network.inputs, "input"), counted(network.outputs, "output")
     print(f"{inputs} -> {cells} -> {outputs}, every bound proven")

@@ -6,9 +6,9 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tinyrnn.floatmodel import FloatModel
-    from tinyrnn.nearest import Measured
-    from tinyrnn.network import Network
+    from tinyrnn.float_model.model import FloatModel
+    from tinyrnn.integer_model.network import Network
+    from tinyrnn.quantization.precision_search import Measured
 
 
 def add_accept_error(parser: argparse._ActionsContainer) -> None:
@@ -36,14 +36,14 @@ def quantize(model: FloatModel, accept_error: bool = False) -> Network:
 
 def measured(model: FloatModel) -> Measured:
     """nearest.measured(), with a sign of life on a terminal: a large network takes a minute."""
-    from tinyrnn import nearest
     from tinyrnn.cli import screen
+    from tinyrnn.quantization import precision_search
 
     console = screen.console(stderr=True)
     if not console.is_terminal:
-        return nearest.measured(model)
+        return precision_search.measured(model)
     with console.status("measuring the integers against the float model"):
-        return nearest.measured(model)
+        return precision_search.measured(model)
 
 
 def show(found: Measured) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tinyrnn.board.protocol import Client, Loaded
-    from tinyrnn.board.samples import Lines
-    from tinyrnn.network import Network
+    from tinyrnn.board.sample_lines import Lines
+    from tinyrnn.integer_model.network import Network
 
 IDLE_S = 0.5  # how often a host without samples looks whether the board is still there
 ANSWER_S = 0.02  # longest wait for an answer while a new line may come
@@ -41,13 +41,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Answer until the input ends. Returns 0, 130 after Ctrl-C; raises DataError for a wrong line of a file."""
-    from tinyrnn import modelfile
     from tinyrnn.board import ports
     from tinyrnn.board.link import Link
     from tinyrnn.board.protocol import Client
-    from tinyrnn.board.samples import Lines
+    from tinyrnn.board.sample_lines import Lines
+    from tinyrnn.integer_model import urnn_file
 
-    network = modelfile.read(args.model)
+    network = urnn_file.read(args.model)
     try:
         with _interrupts() as interrupts, Link(args.port or ports.only()) as link:
             client = Client(link)
@@ -150,7 +150,7 @@ class Stream:
 
     def _take(self, line: str) -> None:
         from tinyrnn.board.protocol import is_wide
-        from tinyrnn.board.samples import is_heading, sample
+        from tinyrnn.board.sample_lines import is_heading, sample
 
         if not line.strip():
             self._flush()
@@ -171,7 +171,7 @@ class Stream:
         import numpy as np
 
         from tinyrnn.board.protocol import pack_samples
-        from tinyrnn.board.samples import outside
+        from tinyrnn.board.sample_lines import outside
 
         if self.samples:
             samples = np.array(self.samples)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from tinyrnn import files
 from tinyrnn.cli import screen
-from tinyrnn.data.arguments import add_arguments, from_args, natural, positive
+from tinyrnn.cli.recording_options import add_arguments, from_args, natural, positive
 from tinyrnn.errors import ModelError, TinyrnnError
-from tinyrnn.plan import CELLS, MOST_LAYERS, Plan
-from tinyrnn.words import counted
+from tinyrnn.text import counted
+from tinyrnn.training.architecture import CELLS, MOST_LAYERS, Plan
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
-    from tinyrnn.floatmodel import FloatModel
+    from tinyrnn.float_model.model import FloatModel
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError:
         cure = "pip install 'tinyrnn[train]'"
         raise TinyrnnError(f"PyTorch is not installed; expected it for `tinyrnn train`: {cure}") from None
-    from tinyrnn import floatmodel
+    from tinyrnn.float_model import model_file
 
     recording = from_args(args)
     print(describe(recording), flush=True)
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if len(models) > 1:
         print(summary(models))
         print(f"kept: seed {best.info['seed']}, the lowest training loss")
-    floatmodel.save(best, output)
+    model_file.save(best, output)
     for seed in seeds:
         part_of(output, seed).unlink(missing_ok=True)
     if best.window:
@@ -173,7 +173,7 @@ def _fit(recording: Recording, plan: Plan, seed: int, output: Path, args: argpar
     """One training with its progress bar, on a terminal only."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from tinyrnn import train
+    from tinyrnn.training import trainer
 
     console = screen.console(stderr=True)
     text = [TextColumn(what, markup=False) for what in ("{task.description}", "{task.fields[loss]}")]
@@ -181,14 +181,14 @@ def _fit(recording: Recording, plan: Plan, seed: int, output: Path, args: argpar
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"seed {seed}", total=None, loss="")
 
-        def show(state: train.Progress) -> None:
+        def show(state: trainer.Progress) -> None:
             figures = f"epoch {state.epoch}/{state.epochs}  loss {state.loss:.4f}"
             bar.update(task, total=state.epochs, completed=state.epoch, loss=figures)
 
         def notice(text: str) -> None:
             print(f"tinyrnn: {text}", file=sys.stderr, flush=True)
 
-        return train.fit(
+        return trainer.fit(
             recording,
             plan=plan,
             epochs=args.epochs,

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tinyrnn.data.arguments import add_arguments, from_args, given, natural
-from tinyrnn.words import counted
+from tinyrnn.cli.recording_options import add_arguments, from_args, given, natural
+from tinyrnn.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from tinyrnn.board.protocol import Client
     from tinyrnn.board.replay import Replayed
     from tinyrnn.data.recording import Recording
-    from tinyrnn.network import Network
+    from tinyrnn.integer_model.network import Network
     from tinyrnn.runtimes import Runtime
-    from tinyrnn.verify import Report
+    from tinyrnn.runtimes.verification import Report
 
 MOST_SEQUENCES = 100_000  # random ones, of 50 steps each: hours on any runtime
 
@@ -58,11 +58,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Replay on each runtime, print a line for each. Returns 0; raises Mismatch when an integer differs."""
-    from tinyrnn import modelfile, runtimes
+    from tinyrnn import runtimes
     from tinyrnn.errors import Mismatch
-    from tinyrnn.score import raw_sequences
+    from tinyrnn.integer_model import urnn_file
+    from tinyrnn.quantization.evaluation import raw_sequences
 
-    network = modelfile.read(args.model)
+    network = urnn_file.read(args.model)
     recording = _recording(network, args)
     raw = raw_sequences(network, recording.test) if recording else _random(network, args)
     if args.on:
@@ -97,9 +98,9 @@ def _show_nearness(network: Network, recording: Recording | None, args: argparse
     """Print how near the integers are to the float model: measured, or else as the file says."""
     from pathlib import Path
 
-    from tinyrnn import floatmodel
     from tinyrnn.errors import ModelError
-    from tinyrnn.nearest import measure
+    from tinyrnn.float_model import model_file
+    from tinyrnn.quantization.precision_search import measure
 
     beside = Path(args.model).with_suffix(".pt")
     path = args.float or (beside if beside.is_file() else None)
@@ -110,7 +111,7 @@ def _show_nearness(network: Network, recording: Recording | None, args: argparse
             print(f"integers against float: not known; give the float model with --float, or as {beside.name} beside it")
         return
     try:
-        error, warning = measure(floatmodel.load(path), network, recording.test.x if recording else [])
+        error, warning = measure(model_file.load(path), network, recording.test.x if recording else [])
         print(f"{path}: {error}")
         if warning:
             print(f"warning: {warning}")
@@ -165,7 +166,7 @@ def replay_all(network: Network, raw: list[np.ndarray], found: list[Runtime], ch
 
     from tinyrnn.cli import screen
     from tinyrnn.errors import RuntimeMissing
-    from tinyrnn.verify import kernel_sets, replay
+    from tinyrnn.runtimes.verification import kernel_sets, replay
 
     jobs = [(runtime, kernels) for runtime in found for kernels in kernel_sets(runtime)]
     if chosen and "all" not in chosen:

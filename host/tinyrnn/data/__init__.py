@@ -84,9 +84,9 @@ def load(
         raise DataError(f"{source}: no such data set, folder or file; {expected}")
     if path.suffix.lower() in (".csv", ".tsv"):
         only(*given)
-        from tinyrnn.data import csvfile
+        from tinyrnn.data import csv_file
 
-        return csvfile.read(
+        return csv_file.read(
             path,
             label=label,
             target=targets,
@@ -99,9 +99,9 @@ def load(
         )
     if path.suffix.lower() == ".npz":
         only("window")
-        from tinyrnn.data import npz
+        from tinyrnn.data import npz_file
 
-        return npz.read(path, window=window, test_fraction=test_fraction, seed=seed)
+        return npz_file.read(path, window=window, test_fraction=test_fraction, seed=seed)
     raise DataError(f"{source}: a file of an unknown kind; {expected}")
 
 

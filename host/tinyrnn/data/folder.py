@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tinyrnn.data import split
+from tinyrnn.data.csv_table import Table, read_table, same_columns
 from tinyrnn.data.recording import Recording, Sequences, sort_labels
-from tinyrnn.data.table import Table, read_table, same_columns
 from tinyrnn.errors import DataError
 from tinyrnn.files import title
 

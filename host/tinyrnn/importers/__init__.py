@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyrnn.errors import ModelError, TinyrnnError
-from tinyrnn.importers.source import Activation, Options, Source
+from tinyrnn.importers.source_model import Activation, Options, Source
 
 KINDS = ".pt, .pth, .bin or .ckpt (a PyTorch state_dict), .pt2 (torch.export), .onnx, .keras, .h5 or .hdf5"
 
@@ -64,19 +64,19 @@ def _said(error: Exception) -> str:
 def _reader(path: Path) -> Callable[[Path, Options], Source]:
     suffix = path.suffix.lower()
     if suffix in (".pt", ".pth", ".bin", ".ckpt"):
-        from tinyrnn.importers import torch_
+        from tinyrnn.importers.pytorch import state_dict
 
-        return torch_.read
+        return state_dict.read
     if suffix == ".pt2":
-        from tinyrnn.importers import exported
+        from tinyrnn.importers.pytorch.exported import program
 
-        return exported.read
+        return program.read
     if suffix == ".onnx":
-        from tinyrnn.importers import onnx_
+        from tinyrnn.importers.onnx.model import read as read_onnx
 
-        return onnx_.read
+        return read_onnx
     if suffix in (".keras", ".h5", ".hdf5"):
-        from tinyrnn.importers import keras_
+        from tinyrnn.importers.keras.model import read as read_keras
 
-        return keras_.read
+        return read_keras
     raise ModelError(f"{path}: a file of an unknown kind; expected {KINDS}")

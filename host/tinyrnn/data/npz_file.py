@@ -1,0 +1,202 @@
+"""An .npz file: x, y, optionally lengths, labels, channels, when, and a test set. Never unpickles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tinyrnn import files
+from tinyrnn.data import split, windows
+from tinyrnn.data.npz_arrays import check_finite, floats, read_entries, strings
+from tinyrnn.data.recording import LARGEST, Recording, Sequences, listed, sort_labels
+from tinyrnn.errors import DataError
+
+
+def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, seed: int = 0) -> Recording:
+    """x (N, T, C) with y as docs/data.md says, or one recording x (M, C) with y by rows, cut in windows.
+
+    Integers or text in y are classes, floats are targets. Raises DataError that names the entry.
+    """
+    entries = read_entries(path)
+    x = floats(path, "x", entries["x"])
+    if x.ndim not in (2, 3) or 0 in x.shape:
+        raise DataError(f"{path}: x has shape {x.shape}; expected (sequences, steps, channels) or (rows, channels)")
+    channels = strings(path, "channels", entries, x.shape[-1]) or tuple(str(i + 1) for i in range(x.shape[-1]))
+    if ("x_test" in entries) != ("y_test" in entries):
+        raise DataError(f"{path}: only one of x_test and y_test; expected both or none")
+    classes = entries["y"].dtype.kind != "f"
+    labels = _labels(path, entries) if classes else ()
+    # Integers beside an entry `labels` are indices into it; else what y holds are the names.
+    as_indices = "labels" in entries and entries["y"].dtype.kind != "U"
+    index = {str(number) if as_indices else label: number for number, label in enumerate(labels)}
+    if x.ndim == 2:
+        for entry in ("lengths", "x_test", "when"):
+            if entry in entries:
+                raise DataError(
+                    f"{path}: {entry} beside an x of shape {x.shape}; expected x as (sequences, steps, channels)"
+                )
+        y = entries["y"]
+        if len(y) != len(x) or y.ndim > (1 if classes else 2):
+            raise DataError(f"{path}: y has shape {y.shape}; expected an answer for each of the {len(x)} rows of x")
+        check_finite(path, "x", x)
+        if classes:
+            answers = _indices(path, "y", y, index)
+        else:
+            answers = floats(path, "y", y).reshape(len(x), -1)
+            check_finite(path, "y", answers)
+            labels = _target_names(path, entries, answers.shape[1])
+        task = "classification" if classes else "regression"
+        return windows.cut(
+            files.title(path.stem),
+            task,
+            channels,
+            labels,
+            x,
+            answers,
+            None,
+            window=window,
+            test_fraction=test_fraction,
+            seed=seed,
+        )
+    if window is not None:
+        raise DataError(f"{path}: --window for an x of shape {x.shape}, which is cut already; expected no --window")
+
+    when = _when(path, entries, x, classes)
+    if not classes:
+        labels = _target_names(path, entries, 1 if entries["y"].ndim == 1 else entries["y"].shape[-1])
+    train = _sequences(path, entries, "", when, index if classes else None, len(labels), len(channels))
+    if "x_test" in entries:
+        test = _sequences(path, entries, "_test", when, index if classes else None, len(labels), len(channels))
+        how = "x and x_test"
+    else:
+        train, test = _draw(path, train, labels, classes, test_fraction, seed)
+        how = split.describe(test_fraction, seed, "sequences")
+    return Recording(
+        files.title(path.stem), "classification" if classes else "regression", when, channels, labels, train, test, how
+    )
+
+
+def _when(path: Path, entries: dict[str, np.ndarray], x: np.ndarray, classes: bool) -> str:
+    """The output that counts, from the number of axes of y, which the entry `when` may confirm."""
+    y = entries["y"]
+    last, every = ((1,), (2,)) if classes else ((1, 2), (3,))
+    if y.ndim not in last + every:
+        raise DataError(
+            f"{path}: y has shape {y.shape}; expected {last[-1]} axes (last step) or {every[0]} axes (every step)"
+        )
+    when = "last" if y.ndim in last else "every"
+    if "when" in entries:
+        asked = str(entries["when"])
+        if asked != when:
+            raise DataError(
+                f"{path}: when is {asked!r} but y has shape {y.shape}, which means {when!r}; expected them to"
+                " agree, reshape y"
+            )
+    elif not classes and y.ndim == 2 and y.shape[1] > 1 and y.shape[1] == x.shape[1]:
+        raise DataError(
+            f"{path}: y of shape {y.shape} may be one target at each of {x.shape[1]} steps or {x.shape[1]}"
+            " targets; expected shape (sequences, steps, 1) for the first, an entry when='last' for the"
+            " second"
+        )
+    return when
+
+
+def _sequences(
+    path: Path,
+    entries: dict[str, np.ndarray],
+    suffix: str,
+    when: str,
+    index: dict[str, int] | None,
+    outputs: int,
+    channels: int,
+) -> Sequences:
+    """The sequences of x or x_test, without their padding. index: of a class; None for a regression."""
+    x = floats(path, f"x{suffix}", entries[f"x{suffix}"])
+    y = entries[f"y{suffix}"]
+    if x.ndim != 3 or 0 in x.shape or x.shape[2] != channels:
+        raise DataError(f"{path}: x{suffix} has shape {x.shape}; expected (sequences, steps, {channels})")
+    lengths = entries.get(f"lengths{suffix}", np.full(len(x), x.shape[1]))
+    if lengths.shape != (len(x),) or lengths.dtype.kind not in "iu":
+        raise DataError(
+            f"{path}: lengths{suffix} has shape {lengths.shape} of {lengths.dtype}; expected ({len(x)},) of integers"
+        )
+    if lengths.min() < 1 or lengths.max() > x.shape[1]:
+        raise DataError(f"{path}: lengths{suffix} run from {lengths.min()} to {lengths.max()}; expected 1 to {x.shape[1]}")
+    if index is not None:
+        shape: tuple[int, ...] = x.shape[:2] if when == "every" else x.shape[:1]
+    else:
+        y = floats(path, f"y{suffix}", y)
+        y = y[:, None] if y.ndim == 1 else y
+        shape = (*x.shape[:2], outputs) if when == "every" else (len(x), outputs)
+    if y.shape != shape:
+        raise DataError(f"{path}: y{suffix} has shape {y.shape}; expected {shape} beside x{suffix} of shape {x.shape}")
+    parts = [x[i, :length] for i, length in enumerate(lengths)]
+    if not (np.abs(x) <= LARGEST).all():  # perhaps only in the padding
+        for number, part in enumerate(parts):
+            check_finite(path, f"x{suffix}", part, number)
+    if when == "last":
+        if index is not None:
+            return Sequences(parts, _indices(path, f"y{suffix}", y, index))
+        check_finite(path, f"y{suffix}", y)
+        return Sequences(parts, y)
+    answers = [y[i, :length] for i, length in enumerate(lengths)]
+    if index is not None:
+        return Sequences(parts, [_indices(path, f"y{suffix}", answer, index) for answer in answers])
+    for number, answer in enumerate(answers):
+        check_finite(path, f"y{suffix}", answer, number)
+    return Sequences(parts, answers)
+
+
+def _draw(
+    path: Path, whole: Sequences, labels: tuple[str, ...], classes: bool, fraction: float, seed: int
+) -> tuple[Sequences, Sequences]:
+    y = whole.y
+    if len(whole) < 2:
+        raise DataError(f"{path}: 1 sequence; expected at least 2, or x as (rows, channels) to be cut into windows")
+    strict = classes and isinstance(y, np.ndarray)
+    if strict:
+        strata = [labels[i] for i in whole.all_y()]
+    elif classes:
+        strata = [labels[int(np.bincount(answer).argmax())] for answer in y]
+    else:
+        strata = [""] * len(whole)
+    train, test = split.stratified(strata, fraction, seed, str(path), strict=strict)
+    if not test:
+        raise DataError(f"{path}: no class has 2 sequences, none is left to test on; expected more, or x_test and y_test")
+
+    def take(members: Sequence[int]) -> Sequences:
+        answers = y[list(members)] if isinstance(y, np.ndarray) else [y[i] for i in members]
+        return Sequences([whole.x[i] for i in members], answers)
+
+    return take(train), take(test)
+
+
+def _labels(path: Path, entries: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """The class names: the entry `labels`, else what y holds within the lengths, in order."""
+    given = strings(path, "labels", entries, None)
+    if given:
+        return given
+    y = entries["y"]
+    lengths = entries.get("lengths")
+    if y.ndim == 2 and len(y) and lengths is not None and lengths.shape == (len(y),) and lengths.dtype.kind in "iu":
+        y = np.concatenate([row[:length] for row, length in zip(y, lengths, strict=True)])
+    if y.dtype.kind == "U":
+        return sort_labels(str(item) for item in y.ravel())
+    return tuple(str(int(item)) for item in np.unique(y))
+
+
+def _indices(path: Path, entry: str, y: np.ndarray, index: dict[str, int]) -> np.ndarray:
+    """Class indices (n,) int64 of the text or the integers in y (n,)."""
+    if y.dtype.kind not in "iubU":
+        raise DataError(f"{path}: {entry} is of {y.dtype}; expected integers or text as in y")
+    texts = [str(item) if y.dtype.kind == "U" else str(int(item)) for item in y]
+    for number, text in enumerate(texts):
+        if text not in index:
+            raise DataError(f"{path}: {entry} holds {text!r} at {number}; expected one of the classes {listed(index)}")
+    return np.array([index[text] for text in texts], np.int64)
+
+
+def _target_names(path: Path, entries: dict[str, np.ndarray], outputs: int) -> tuple[str, ...]:
+    return strings(path, "labels", entries, outputs) or tuple(f"target {i + 1}" for i in range(outputs))

@@ -1,0 +1,112 @@
+"""Imports modules with machine code for m0board.Board: their decorators give the board's callables."""
+
+from __future__ import annotations
+
+import ast
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinyrnn.emulation import mpy_file
+
+if TYPE_CHECKING:
+    from tinyrnn.emulation.core_board import Board
+
+
+class Finder:
+    """Imports the private copy of the package, and lets go of the machine code to the board."""
+
+    def __init__(self, board: Board, name: str, package: Path) -> None:
+        self.board, self.name, self.package = board, name, package
+
+    def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
+        if name == self.name:
+            file = self.package / "__init__.py"
+            return importlib.util.spec_from_file_location(name, file, submodule_search_locations=[str(self.package)])
+        if name.rpartition(".")[0] != self.name:
+            return None
+        file = self.package / (name.rpartition(".")[2] + ".py")
+        if file.name.startswith("proof_"):
+            loader = ProofLoader(self.board, name, str(file))
+            return importlib.util.spec_from_file_location(name, file, loader=loader)
+        if not file.is_file() or not mpy_file.machine_functions(file.read_text(encoding="utf-8")):
+            return None  # the ordinary import finds it
+        return importlib.machinery.ModuleSpec(name, Loader(self.board, file), origin=str(file))
+
+
+class ProofLoader(importlib.machinery.SourceFileLoader):
+    """A module by which kernels prove themselves: what they took of the memory for that is free afterwards."""
+
+    def __init__(self, board: Board, name: str, path: str) -> None:
+        super().__init__(name, path)
+        self.board = board
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        super().exec_module(module)
+        prove = module.prove
+
+        def passing(kernels: types.ModuleType) -> None:
+            with self.board.passing():
+                prove(kernels)
+
+        vars(module)["prove"] = passing
+
+
+class Loader(importlib.abc.Loader):
+    """A module with machine code: its decorators put the board's callables in the place of the functions."""
+
+    def __init__(self, board: Board, file: Path) -> None:
+        self.board, self.file = board, file
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        board = self.board
+        compiled = self._compiled()
+        namespace = module.__dict__
+
+        def machine_code(function: Callable[..., Any]) -> Callable[..., Any]:
+            return board.function(compiled, compiled.functions[function.__name__], namespace)
+
+        stand_in = types.ModuleType("micropython")
+        vars(stand_in).update(viper=machine_code, asm_thumb=machine_code, native=_same, const=_same)
+        addresses = types.ModuleType("uctypes")
+        vars(addresses).update(addressof=board.address)
+        namespace["id"] = board.to_word
+        board.namespaces.append(namespace)
+        hidden = {name: sys.modules.get(name) for name in ("micropython", "uctypes")}
+        sys.modules.update(micropython=stand_in, uctypes=addresses)
+        try:
+            tree = ast.parse(self.file.read_text(encoding="utf-8"), str(self.file))
+            for node in ast.walk(tree):  # viper's types are no names of the host's
+                if isinstance(node, ast.FunctionDef):
+                    node.returns = None
+                    for argument in node.args.args:
+                        argument.annotation = None
+            exec(compile(tree, str(self.file), "exec"), namespace)
+        finally:
+            for name, before in hidden.items():
+                sys.modules.pop(name)
+                if before is not None:
+                    sys.modules[name] = before
+
+    def _compiled(self) -> mpy_file.Module:
+        """The module's machine code. What the compiler raises is raised here too: the package has its ways around that."""
+        board = self.board
+        try:
+            return mpy_file.compile_module(self.file, board.machine.arch, board.compiler)
+        except mpy_file.MpyError as error:
+            for kind in (SyntaxError, NotImplementedError):
+                if f"mpy-cross: {kind.__name__}: " in str(error):
+                    raise kind(str(error)) from None
+            raise
+
+
+def _same(x: Any) -> Any:
+    return x

@@ -1,0 +1,116 @@
+"""What a float model does on sequences: its figures, the ranges of its values, the calibration for the quantizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+
+from tinyrnn.data.recording import Recording, Sequences
+from tinyrnn.float_model.model import Calibration, FloatModel, Reach
+
+KEPT = 100_000  # numbers of the test recording that go into the model to measure the integers on
+SAMPLE_STEPS = 12  # steps of training data that go into the model for the vectors of selftest()
+
+
+@dataclass(frozen=True)
+class Score:
+    """Figures of a model on sequences: accuracy for a classification, the others for a regression."""
+
+    accuracy_pct: float | None = None  # of sequences, or of steps where every step has a label
+    rmse: float | None = None  # root of the mean square error over all targets, in the user's unit
+    r2: float | None = None  # 1 - error / variance, mean over the targets; 0 for a target that does not vary
+
+    def figures(self, prefix: str = "float_") -> dict[str, float]:
+        """The figures there are, as entries of FloatModel.info."""
+        return {prefix + key: value for key, value in asdict(self).items() if value is not None}
+
+
+def evaluate(model: FloatModel, sequences: Sequences) -> Score:
+    """Run FloatModel.forward over the sequences and compare with their labels or targets."""
+    output, y = predict(model, sequences), sequences.all_y()
+    if model.task == "classification":
+        return Score(accuracy_pct=100 * float((output.argmax(axis=1) == y).mean()))
+    error = np.square(output - y).mean(axis=0)
+    variance = y.var(axis=0)
+    r2 = np.where(variance > 0, 1 - error / np.where(variance > 0, variance, 1), 0.0)
+    return Score(rmse=float(np.sqrt(error.mean())), r2=float(r2.mean()))
+
+
+def predict(model: FloatModel, sequences: Sequences) -> np.ndarray:
+    """The outputs that count: (N, O) for "last"; for "every" those of all steps in a row, (sum of T_i, O)."""
+    outputs: list[np.ndarray] = [np.empty(0)] * len(sequences)
+    for numbers, x, lengths in groups(sequences.x, 100_000):  # tens of megabytes
+        for number, output, steps in zip(numbers, model.forward(x, lengths), lengths, strict=True):
+            outputs[number] = output[steps - 1 : steps] if model.when == "last" else output[:steps]
+    return np.concatenate(outputs)
+
+
+def measure_reach(model: FloatModel, sequences: Sequences) -> tuple[Reach, ...]:
+    """FloatModel.reach() over all sequences; of a very long one each piece starts from the zero state."""
+    return reach_over(model, sequences.x)
+
+
+def reach_over(model: FloatModel, xs: Sequence[np.ndarray]) -> tuple[Reach, ...]:
+    """measure_reach() over sequences (T, C) in the user's unit."""
+    pieces = [x[start : start + 10_000] for x in xs for start in range(0, len(x), 10_000)]
+    found = [model.reach(x, lengths) for _, x, lengths in groups(pieces, 20_000)]
+    return tuple(
+        Reach(*(np.max([getattr(reach, part.name) for reach in cell], axis=0) for part in fields(Reach)))
+        for cell in zip(*found, strict=True)
+    )
+
+
+def counting(values: np.ndarray, lengths: np.ndarray, when: str) -> np.ndarray:
+    """The rows (M, O) that count of values (N, T, O)."""
+    if when == "last":
+        return values[np.arange(len(values)), lengths - 1]
+    return np.concatenate([row[:n] for row, n in zip(values, lengths, strict=True)])
+
+
+def groups(xs: Sequence[np.ndarray], room: int) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
+    """Sequences of about one length together, at most `room` padded steps: their numbers, padded x, lengths."""
+    order = np.argsort([len(x) for x in xs], kind="stable")
+    start = 0
+    while start < len(order):
+        stop = start + 1
+        while stop < len(order) and (stop + 1 - start) * len(xs[order[stop]]) <= room:
+            stop += 1
+        numbers = [int(i) for i in order[start:stop]]
+        x, lengths = Sequences([xs[i] for i in numbers], np.zeros(len(numbers))).padded()
+        yield numbers, x, lengths
+        start = stop
+
+
+def calibrate(recording: Recording) -> Calibration:
+    """Ranges of the training values, and the SAMPLE_STEPS consecutive steps in which they vary most.
+
+    Vary: the sum of the channels' variances after normalisation. Of equals the first; a shorter sample when
+    no sequence is as long.
+    """
+    steps = min(SAMPLE_STEPS, int(recording.train.lengths.max()))
+    best, sample = -1.0, recording.train.x[0][:steps]
+    for x in recording.train.x:
+        if len(x) < steps:
+            continue
+        windows = np.lib.stride_tricks.sliding_window_view((x - recording.mean) / recording.std, steps, axis=0)
+        spreads = windows.var(axis=2).sum(axis=1)
+        first = int(spreads.argmax())
+        if spreads[first] > best:
+            best, sample = float(spreads[first]), x[first : first + steps]
+    return Calibration(
+        recording.minimum, recording.maximum, recording.integer, sample.copy(), sequences=_kept(recording.test)
+    )
+
+
+def _kept(sequences: Sequences) -> tuple[np.ndarray, ...]:
+    """Whole sequences as they come, KEPT numbers in all; of a first one that is longer, its beginning."""
+    found: list[np.ndarray] = []
+    room = KEPT
+    for x in sequences.x:
+        if x.size > room and found:
+            break
+        found.append(x[: max(1, room // x.shape[1])].copy())
+        room -= found[-1].size
+    return tuple(found)

@@ -1,0 +1,244 @@
+"""The float model: what a trainer or an importer produces and the quantizer consumes. Plain numpy, PyTorch's layout.
+
+``model.pt`` is this model as a dictionary of tensors, see floatfile.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from tinyrnn.errors import ModelError
+from tinyrnn.float_model.cells import GRU, KINDS, LSTM, RNN, Cell, FastGRNN, FastRNN
+from tinyrnn.float_model.layers import BatchNorm, CellNorm, Embedding, Factors, Layer, LayerNorm, Linear, check_array, rows
+from tinyrnn.float_model.model_file import from_dict, load, load_raw, save
+
+__all__ = [
+    "GRU",
+    "KINDS",
+    "LSTM",
+    "RNN",
+    "BatchNorm",
+    "Calibration",
+    "Cell",
+    "CellNorm",
+    "Embedding",
+    "Factors",
+    "FastGRNN",
+    "FastRNN",
+    "FloatModel",
+    "Head",
+    "Layer",
+    "LayerNorm",
+    "Linear",
+    "Reach",
+    "from_dict",
+    "load",
+    "load_raw",
+    "save",
+]
+
+TASKS = ("classification", "regression")
+WHEN = ("last", "every")
+SMALLEST = 1e-30  # of a channel's deviation, by which is divided: recordings have none below it either
+LONGEST_NAME = 1000  # characters of a label or channel, as in recordings
+MOST_SAMPLES = 4096  # of Calibration.sample; the trainer gives 12
+WINDOW_MAX = 0xFFFF  # as the model file has room for
+
+
+@dataclass(frozen=True)
+class Head:
+    """One of several heads: a name for some consecutive outputs of the model."""
+
+    name: str
+    outputs: int
+    task: str  # "classification" or "regression"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The largest magnitudes of one recurrent layer's values over some sequences, for values without a bound."""
+
+    state: np.ndarray  # (S,) LSTM: h, then c
+    ih: np.ndarray  # (R,) of W x, before norm and bias
+    hh: np.ndarray  # (R,) of U h
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the quantizer has to know of the training recording, in the user's unit."""
+
+    minimum: np.ndarray  # (C,) smallest value seen of each channel
+    maximum: np.ndarray  # (C,) largest
+    integer: bool  # every value is a whole number: the sensor's own integers
+    sample: np.ndarray  # (T, C) a short piece of the recording, for the vectors of selftest()
+    reach: tuple[Reach, ...] = ()  # of each recurrent cell in order; () where nobody has measured: FloatModel.reach()
+    sequences: tuple[np.ndarray, ...] = ()  # (T, C) of the test recording, on which the integers are measured
+
+
+@dataclass(frozen=True)
+class FloatModel:
+    """Normalisation, layers, dense head; everything needed to run it and to quantize it.
+
+    Several heads are one dense head whose outputs have names: ``heads`` divides the rows of ``head``, and with them
+    labels and targets, among them. Without it all outputs are one head.
+    """
+
+    task: str  # "classification" or "regression"; of several heads the first one's
+    when: str  # the output that counts: "last" step of a sequence, or "every" step
+    mean: np.ndarray  # (C,) of each input channel, in the user's unit; 0 in front of an embedding
+    std: np.ndarray  # (C,) > 0; 1 in front of an embedding
+    layers: tuple[Layer, ...]
+    head: Linear
+    labels: tuple[str, ...]  # class names; names of the targets for a regression
+    channels: tuple[str, ...]  # names of the input channels
+    target_mean: np.ndarray  # (O,) zeros for a classification
+    target_std: np.ndarray  # (O,) ones for a classification
+    calibration: Calibration
+    name: str = "model"
+    info: dict[str, Any] = field(default_factory=dict)  # where it comes from: data set, seed, accuracy, ...
+    heads: tuple[Head, ...] = ()
+    window: int = 0  # steps of the longest sequence it was trained on, at most 65535; 0: not known, or a stream
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS or self.when not in WHEN:
+            raise ModelError(f"model has task {self.task!r} and when {self.when!r}; expected one of {TASKS} and {WHEN}")
+        if type(self.window) is not int or not 0 <= self.window <= WINDOW_MAX:
+            raise ModelError(f"model has the window {self.window!r:.40}; expected a number of steps, 0 to {WINDOW_MAX}")
+        if not self.cells:
+            raise ModelError("model has no recurrent layer; expected at least one")
+        check_array("mean", self.mean, (None,))
+        width = len(self.mean)
+        check_array("std", self.std, (width,))
+        if not (self.std > 0).all():
+            raise ModelError("model has a channel whose standard deviation is not positive; expected > 0")
+        if (self.std < SMALLEST).any():
+            c = int(self.std.argmin())
+            raise ModelError(
+                f"model's channel {c} has a standard deviation of {self.std[c]:.3g}; expected {SMALLEST:g} or more: give it "
+                "in a smaller unit"
+            )
+        if len(self.channels) != width:
+            raise ModelError(f"model has {len(self.channels)} channel names; expected {width}, the inputs of its mean")
+        for number, layer in enumerate(self.layers):
+            where = f"layer {number} {layer.kind}"
+            layer.check(where)
+            if layer.inputs != width:
+                raise ModelError(f"model's {where} takes {layer.inputs} inputs; expected {width}, as it is given")
+            if isinstance(layer, Embedding) and (number or self.mean[0] != 0 or self.std[0] != 1):
+                raise ModelError(f"model's {where} is no first layer or its symbol is normalised; expected mean 0, std 1")
+            width = layer.units
+        outputs = len(self.labels)
+        check_array("head weight", self.head.weight, (outputs, width))
+        for what, array in (("head bias", self.head.bias), *((w, getattr(self, w)) for w in ("target_mean", "target_std"))):
+            check_array(what, array, (outputs,))
+        for name in (self.name, *self.channels, *self.labels, *(head.name for head in self.heads)):
+            _check_name(name)
+        self._check_heads(outputs)
+        self._check_calibration(len(self.mean))
+
+    def _check_heads(self, outputs: int) -> None:
+        names = [head.name for head in self.heads]
+        if len(set(names)) < len(names) or any(head.task not in TASKS or head.outputs < 1 for head in self.heads):
+            raise ModelError(f"model has the heads {list(self.heads)}; expected different names, outputs and one of {TASKS}")
+        total = sum(head.outputs for head in self.heads)
+        if self.heads and (total != outputs or self.heads[0].task != self.task):
+            raise ModelError(f"model's heads have {total} outputs; expected {outputs} as labels, the first for {self.task}")
+
+    def _check_calibration(self, inputs: int) -> None:
+        seen = self.calibration
+        check_array("calibration minimum", seen.minimum, (inputs,))
+        check_array("calibration maximum", seen.maximum, (inputs,))
+        check_array("calibration sample", seen.sample, (None, inputs))
+        if len(seen.sample) > MOST_SAMPLES:
+            raise ModelError(
+                f"model's calibration sample has {len(seen.sample)} steps; expected at most {MOST_SAMPLES}, each board "
+                "replays them in its self-test: keep the first few"
+            )
+        for sequence in seen.sequences:
+            check_array("calibration sequence", sequence, (None, inputs))
+        if seen.reach and len(seen.reach) != len(self.cells):
+            raise ModelError(f"model's calibration has {len(seen.reach)} layers; expected {len(self.cells)}")
+        for number, (cell, reach) in enumerate(zip(self.cells, seen.reach, strict=bool(seen.reach))):
+            count = int(cell.weight_ih.shape[0])
+            for what, length in (("state", cell.state_size), ("ih", count), ("hh", count)):
+                check_array(f"calibration of cell {number} {what}", getattr(reach, what), (length,))
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The recurrent layers, in order."""
+        return tuple(layer for layer in self.layers if isinstance(layer, Cell))
+
+    def each_head(self) -> tuple[tuple[Head, slice, Linear], ...]:
+        """Every head with the outputs it has and its own matrix; a model without names has one, called "output"."""
+        found = []
+        start = 0
+        for head in self.heads or (Head("output", len(self.labels), self.task),):
+            part = slice(start, start + head.outputs)
+            found.append((head, part, Linear(rows(self.head.weight, part), self.head.bias[part])))
+            start = part.stop
+        return tuple(found)
+
+    def forward(self, x: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """Run a batch of sequences from the zero state.
+
+        x: (B, T, C) in the user's unit, padded; lengths: (B,) steps that are real, default all T.
+        Returns (B, T, O), logits or targets in the user's unit; what lies beyond a sequence's length is meaningless,
+        and because the network is causal the padding does not change what comes before it.
+        """
+        y = (np.asarray(x, np.float64) - self.mean) / self.std
+        for layer in self.layers:
+            y = layer.run(y)
+        return self.head.apply(y) * self.target_std + self.target_mean
+
+    def reach(self, x: np.ndarray, lengths: np.ndarray | None = None) -> tuple[Reach, ...]:
+        """What each recurrent cell's values reach over a batch of sequences, as forward() takes it."""
+        y = (np.asarray(x, np.float64) - self.mean) / self.std
+        real = np.arange(y.shape[1]) < (np.full(len(y), y.shape[1]) if lengths is None else np.asarray(lengths))[:, None]
+        found = []
+        for layer in self.layers:
+            if not isinstance(layer, Cell):
+                y = layer.run(y)
+                continue
+            states = layer.states(y)
+            before = np.concatenate([np.zeros_like(states[:, :1]), states[:, :-1]], axis=1)
+            # one long batch of single steps, of the real steps only
+            ih, hh = layer.products(y[real], before[real])
+            found.append(Reach(*(np.abs(values).max(axis=0) for values in (states[real], ih, hh))))
+            y = states[..., : layer.units]
+        return tuple(found)
+
+    def folded(self) -> FloatModel:
+        """The same function without BatchNorm layers: each goes into the layer behind it, or into the head.
+
+        Exact up to the rounding of float64. Behind an embedding it goes into the table. Raises ModelError in front
+        of a layer that normalises what it gets, which cannot take up an offset. calibration.reach stays as it is,
+        so its ``ih`` still holds the offset of W x that has become a part of the bias.
+        """
+        layers: list[Layer] = []
+        pending: tuple[np.ndarray, np.ndarray] | None = None
+        for layer in self.layers:
+            if pending is not None and isinstance(layer, BatchNorm):
+                scale, shift = layer.affine()
+                pending = scale * pending[0], scale * pending[1] + shift
+            elif isinstance(layer, BatchNorm) and layers and isinstance(layers[-1], Embedding):
+                scale, shift = layer.affine()
+                layers[-1] = Embedding(layers[-1].weight * scale + shift)
+            elif isinstance(layer, BatchNorm):
+                pending = layer.affine()
+            else:
+                layers.append(layer if pending is None else layer.with_input(*pending))
+                pending = None
+        head = self.head if pending is None else self.head.with_input(*pending)
+        return replace(self, layers=tuple(layers), head=head)
+
+
+def _check_name(name: str) -> None:
+    if len(name) > LONGEST_NAME:
+        raise ModelError(f"model has a name of {len(name)} characters ({name[:20]!r}...); expected at most {LONGEST_NAME}")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ModelError(f"model has the name {name!r}, which is no valid text; expected UTF-8: rename it") from None

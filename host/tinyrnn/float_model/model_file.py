@@ -1,0 +1,192 @@
+"""``model.pt``: a FloatModel as a dictionary of tensors, written by ``torch.save`` and read with ``weights_only=True``.
+
+Format "tinyrnn-float-2": {"format", "model": the fields of FloatModel; every layer a dictionary with its "kind"}.
+"tinyrnn-float-1", which knew one cell, is still read: a layer without "kind" is a GRU.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from dataclasses import MISSING, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from urnn.format import MAGIC
+
+from tinyrnn import files
+from tinyrnn.errors import ModelError
+from tinyrnn.float_model.cells import GRU, KINDS
+from tinyrnn.float_model.layers import CellNorm, Factors, Layer, Linear
+
+if TYPE_CHECKING:
+    from tinyrnn.float_model.model import FloatModel
+
+FORMAT = "tinyrnn-float-2"
+FORMATS = ("tinyrnn-float-1", FORMAT)
+RATIO = 16  # bytes of float64 for a byte of the file: float16 takes 4, and each tensor is there once
+LARGEST_BYTES = 256 << 20  # a board holds a thousandth of it
+
+
+def save(model: FloatModel, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
+    """Write ``model.pt``, whole or not at all. Raises ModelError when there is no room for it.
+
+    extra: more entries of the file, the trainer's state for resuming, say.
+    """
+    import torch
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, (np.ndarray, np.generic)):
+            return torch.from_numpy(np.array(value, np.float64)) if value.ndim else value.item()
+        if is_dataclass(value):
+            kind: dict[str, Any] = {"kind": value.kind} if isinstance(value, Layer) else {}
+            return kind | {part.name: plain(getattr(value, part.name)) for part in fields(value)}
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        return value
+
+    stream = io.BytesIO()
+    torch.save({"format": FORMAT, "model": plain(model), **(extra or {})}, stream)
+    try:
+        files.write(path, stream.getvalue())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written ({error.strerror}); make room there, or choose another place") from None
+
+
+def load(path: str | os.PathLike[str]) -> FloatModel:
+    """Read ``model.pt``. Raises ModelError when it is not one."""
+    return from_dict(load_raw(path).get("model"), path)
+
+
+def load_raw(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The file's whole dictionary, ``extra`` entries included. Never runs code from the file."""
+    expected = "expected a model.pt made by `tinyrnn train` or `tinyrnn import`"
+    try:
+        data = files.read(path, LARGEST_BYTES)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file; {expected}") from None
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}; {expected}") from None
+    if data[:4] == MAGIC:
+        raise ModelError(f"{path}: is a .urnn file, quantized already; {expected}")
+    try:
+        raw = load_tensors(data)
+        _check_total(raw, len(data))
+    except Exception as error:  # torch raises many kinds for a damaged or hostile file
+        raise ModelError(f"{path}: cannot be read as a PyTorch file ({_first_line(error):.80}); {expected}") from None
+    if not isinstance(raw, dict) or raw.get("format") not in FORMATS:
+        seen = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
+        raise ModelError(f"{path}: holds {seen!r:.60}, expected {FORMAT!r}; make it with `tinyrnn train`")
+    return raw
+
+
+def from_dict(raw: Any, path: str | os.PathLike[str] = "model") -> FloatModel:
+    """The inverse of what ``save`` did to the model. Raises ModelError, naming what is missing."""
+    from tinyrnn.float_model.model import Calibration, FloatModel, Head, Reach
+
+    try:
+        given = dict(raw)
+        given["mean"], given["std"] = _array(given["mean"]), _array(given["std"])
+        given["target_mean"], given["target_std"] = _array(given["target_mean"]), _array(given["target_std"])
+        given["layers"] = tuple(_layer(layer) for layer in given["layers"])
+        given["head"] = _build(Linear, given["head"])
+        for name in ("labels", "channels"):
+            given[name] = tuple(_text(item) for item in given[name])
+        seen = dict(given["calibration"])
+        given["calibration"] = Calibration(
+            **{name: _array(seen[name]) for name in ("minimum", "maximum", "sample")},
+            integer=bool(seen["integer"]),
+            reach=tuple(_build(Reach, reach) for reach in seen.get("reach", ())),
+            sequences=tuple(_array(sequence) for sequence in seen.get("sequences", ())),
+        )
+        given["heads"] = tuple(Head(_text(h["name"]), int(h["outputs"]), _text(h["task"])) for h in given.get("heads", ()))
+        given["name"], given["info"] = _text(given["name"]), dict(given["info"])
+        return FloatModel(**given)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else _first_line(error)
+        raise ModelError(
+            f"{path}: a field is missing or of the wrong type ({reason:.120}); make the file again with `tinyrnn train`"
+        ) from None
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+
+
+def _layer(raw: Any) -> Layer:
+    given = dict(raw)
+    kind = given.pop("kind", GRU.kind)
+    if kind not in KINDS:
+        raise ModelError(f"layer of the unknown kind {kind!r:.40}; expected one of {', '.join(KINDS)}")
+    layer: Layer = _build(KINDS[kind], given)
+    return layer
+
+
+def _build(make: type[Any], raw: Any) -> Any:
+    """A dataclass from its dictionary. Fields that it does not know are an error: their meaning would be lost."""
+    given = {}
+    known = {part.name: part for part in fields(make)}
+    for name, value in dict(raw).items():
+        if name not in known:
+            raise ValueError(f"{make.__name__} has no {name!r:.40}")
+        if isinstance(value, dict):
+            given[name] = _build(CellNorm if name == "norm" else Factors, value)
+        else:
+            given[name] = value if value is None or isinstance(value, (bool, int, float, str)) else _array(value)
+    missing = [name for name, part in known.items() if name not in given and part.default is MISSING]
+    if missing:
+        raise ValueError(f"{make.__name__} without {', '.join(missing)}")
+    return make(**given)
+
+
+def _array(value: Any) -> np.ndarray:
+    """A tensor as float64. Refused: one that stands for more numbers than the file holds."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        if value.layout != torch.strided or value.is_complex() or value.device.type != "cpu" or value.is_quantized:
+            raise ValueError(f"a tensor of {value.dtype}, {value.layout}; expected an ordinary one")
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise ValueError(f"a tensor of shape {tuple(value.shape)} on fewer numbers")
+        value = value.detach().to(torch.float64).numpy()
+    return np.asarray(value, np.float64)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where a text is expected")
+    return value
+
+
+def load_tensors(data: bytes) -> Any:
+    """What torch.save() wrote, without running code from it. Raises whatever torch does, ValueError for another file."""
+    import torch
+
+    if data[:2] != b"PK":
+        raise ValueError("is not the archive that torch.save writes")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        # PyTorch never compresses; a compressed archive may stand for more memory than there is
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("its archive is compressed")
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def _check_total(raw: Any, size: int) -> None:
+    """Raises ValueError where tensors that share their numbers stand for many times the file's bytes, as float64."""
+    stack, total, visits, most = [raw], 0, 0, RATIO * size
+    while stack:
+        value = stack.pop()
+        visits += 1
+        if isinstance(value, dict):
+            stack += value.values()
+        elif isinstance(value, (list, tuple)):
+            stack += value
+        elif hasattr(value, "numel") and value.numel() <= size:  # one that is larger than the file: see _array()
+            total += 8 * value.numel()
+        if total > most or visits > most:
+            raise ValueError("tensors or lists that are there many times over")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0] or type(error).__name__

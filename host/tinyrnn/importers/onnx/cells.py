@@ -1,0 +1,103 @@
+"""ONNX' RNN, LSTM and GRU nodes: gate orders, attributes and the optional inputs, what can be expressed and what not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tinyrnn.float_model.cells import GRU, LSTM, RNN
+from tinyrnn.importers.axis_tracking import CellState, Flow, InitialState
+from tinyrnn.importers.onnx.graph_file import Node
+from tinyrnn.importers.source_model import Step, refuse
+
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+ORDERS = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 2, 3, 1)}  # ONNX: z r h and i o f c; here r z n and i f g o
+DEFAULTS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
+HARMLESS_CLIP = 20.0  # sigmoid and tanh differ from their limits by less than 3e-9 there
+INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """An input of the graph with the steps of each sequence: a stream simply ends."""
+
+    name: str
+
+
+def recurrent(node: Node, given: Sequence[Any]) -> list[Any]:
+    """Y, Y_h and for an LSTM Y_c. Raises ModelError, naming the node, for what a model here cannot be."""
+    named = dict(zip(INPUTS, [*given, *[None] * 8], strict=False))
+    kind, name = node.kind, f"{node.kind} {node.name}"
+    attributes = node.attributes
+    direction = attributes.get("direction", "forward")
+    if direction != "forward":
+        raise refuse(name, f"has direction {direction}", "a stream has no future: train it in the forward direction")
+    _plain(name, kind, attributes)
+    x = named["X"]
+    if not isinstance(x, Flow):
+        raise refuse(name, "runs over something else than the input's sequence", "expected one path through the layers")
+    layout = "BTF" if attributes.get("layout", 0) else "TBF"
+    x.expect(layout, name)
+    _from_zero(name, named, x)
+    made = _cell(name, kind, named, attributes)
+    after = x.cell(Step(name, made), layout, made.units)
+    directions = {"BTF": (("B",), ("T",), (), ("F",)), "TBF": (("T",), (), ("B",), ("F",))}[layout]
+    last = {"BTF": (("B",), (), ("F",)), "TBF": ((), ("B",), ("F",))}[layout]
+    return [replace(after, axes=directions), replace(after, axes=last, last=after.time > 1), CellState()]
+
+
+def _plain(name: str, kind: str, attributes: Any) -> None:
+    """Activations, clip, input_forget: only what the cells here compute."""
+    found = tuple(str(a).lower() for a in attributes.get("activations", ())) or DEFAULTS[kind]
+    wanted = DEFAULTS[kind]
+    if found != wanted and not (kind == "RNN" and found == ("relu",)):
+        allowed = "Tanh or Relu" if kind == "RNN" else ", ".join(wanted)
+        raise refuse(name, f"has the activations {', '.join(found)}", f"expected {allowed}: train it with these")
+    clip = attributes.get("clip")
+    if clip is not None and (clip < HARMLESS_CLIP or "relu" in found):
+        raise refuse(
+            name, f"clips its gates at {clip:g}", f"expected no clip, or at {HARMLESS_CLIP:g} and more where it does nothing"
+        )
+    if attributes.get("input_forget"):
+        raise refuse(name, "couples its input and forget gates (input_forget)", "expected an LSTM with both")
+
+
+def _from_zero(name: str, named: dict[str, Any], x: Flow) -> None:
+    """Initial states that are zero, whole sequences, no peepholes."""
+    for state in ("initial_h", "initial_c"):
+        value = named[state]
+        if value is None or isinstance(value, InitialState) or (isinstance(value, np.ndarray) and not value.any()):
+            continue
+        raise refuse(name, f"has an {state} that is not zero", "expected the zero state, as a stream starts")
+    lengths = named["sequence_lens"]
+    whole = isinstance(lengths, np.ndarray) and (lengths == x.time).all()
+    if not (lengths is None or isinstance(lengths, Lengths) or whole):
+        cure = f"expected {x.time} for all, or an input of the graph"
+        raise refuse(name, "has sequence_lens that cut its sequences", cure)
+    peepholes = named["P"]
+    if peepholes is not None and not (isinstance(peepholes, np.ndarray) and not peepholes.any()):
+        raise refuse(name, "has peepholes (input P)", "expected an LSTM without them, as PyTorch's and Keras'")
+
+
+def _cell(name: str, kind: str, named: dict[str, Any], attributes: Any) -> RNN | GRU | LSTM:
+    gates = GATES[kind]
+    w, r, b = (named[key] for key in "WRB")
+    if not all(isinstance(a, np.ndarray) and a.ndim == 3 and len(a) == 1 for a in (w, r)):
+        raise refuse(name, "has weights W or R that are no constants of one direction", "export it with constant folding")
+    hidden = r.shape[2]
+    rows = gates * hidden
+    sizes = {w.shape[1], r.shape[1]} | {gates * int(attributes.get("hidden_size", hidden))}
+    bad_bias = b is not None and not (isinstance(b, np.ndarray) and b.shape == (1, 2 * rows))
+    if sizes != {rows} or bad_bias:
+        raise refuse(name, f"has W {w.shape}, R {r.shape}, hidden_size {attributes.get('hidden_size')}", "export it again")
+    order = np.concatenate([np.arange(hidden) + hidden * gate for gate in ORDERS[kind]])
+    both = np.zeros((2, rows)) if b is None else b.astype(np.float64).reshape(2, rows)
+    arrays = w[0].astype(np.float64)[order], r[0].astype(np.float64)[order], both[0][order], both[1][order]
+    if kind == "GRU":
+        return GRU(*arrays, reset_after=bool(attributes.get("linear_before_reset", 0)))
+    if kind == "LSTM":
+        return LSTM(*arrays)
+    return RNN(*arrays, nonlinearity=str((attributes.get("activations") or ["tanh"])[0]).lower())

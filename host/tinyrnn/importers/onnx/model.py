@@ -1,0 +1,289 @@
+"""An ONNX graph: its nodes are followed from the input, with named axes, and become the steps of a network."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyrnn.errors import ModelError
+from tinyrnn.float_model.cells import GRU
+from tinyrnn.importers.axis_tracking import ANY_BATCH, ANY_TIME, Flow, InitialState, LayoutError, choose, first_reading
+from tinyrnn.importers.onnx import graph_file, state_tracing
+from tinyrnn.importers.onnx.cells import GATES, Lengths
+from tinyrnn.importers.onnx.graph_file import Graph, Input, Node
+from tinyrnn.importers.onnx.nodes import PASSING, apply
+from tinyrnn.importers.source_model import Options, Source, refuse
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The result of a node that cannot be imported: an error only where the answer needs it."""
+
+    error: ModelError
+
+
+@dataclass(frozen=True)
+class Found:
+    """A graph followed from its input, under one reading of the input's axes."""
+
+    start: Flow
+    values: dict[str, Any]
+    answer: str
+    flow: Flow
+    passed: dict[int, str]  # number of steps -> the tensor behind them
+    links: dict[str, str]  # state input -> the output that a caller hands back as the next one
+
+
+def read(path: Path, options: Options) -> Source:
+    """The network of a graph. Raises ModelError."""
+    graph = graph_file.load(path)
+    states, lengths = _side_inputs(graph)
+    used = {name for node in graph.nodes for name in node.inputs}
+    data = [i for i in graph.inputs if i.name in used and i.name not in states and i.name not in lengths]
+    if len(data) != 1:
+        raise _several_inputs(path, graph, data)
+    given = [i for i in graph.inputs if i.name in states]
+
+    def attempt(letters: str) -> Found:
+        start = _start(data[0].shape, letters)
+        values: dict[str, Any] = {**graph.arrays, data[0].name: start}
+        values |= {name: InitialState(name) for name in states} | {name: Lengths(name) for name in lengths}
+        values = _walk(graph, values)
+        traced = state_tracing.trace(graph, given, values, start.batch, start.time)  # nothing where there are no states
+        handed = {o for state in states for o in graph.outputs if traced.returned(state, o)}
+        handed |= {
+            o
+            for state in states
+            for o in graph.outputs
+            if isinstance(values.get(o), Refused) and state_tracing.changed(graph, traced, state, o, start.time == 1)
+        }
+        answer, flow = _answer(graph, values, handed, options, path)
+        links = state_tracing.links(graph, traced, answer, start.time == 1) if states else {}
+        inside = {name: value for name, value in values.items() if isinstance(value, Flow) and not value.tail}
+        passed = {
+            len(value.steps): name
+            for name, value in inside.items()
+            if all(own is other for own, other in zip(value.steps, flow.steps, strict=False))
+        }
+        return Found(start, values, answer, flow, passed, links)
+
+    otherwise = ModelError(f"{path}: its input has shape {data[0].shape}; expected (batch, time, features)")
+    letters, found = first_reading(_readings(path, data[0], bool(states)), attempt, otherwise)
+    flow = found.flow
+    fixed = dict(zip(letters, data[0].shape, strict=True))
+    one_step = found.start.time == 1 and bool(found.links)
+    model = graph_file.time_first(graph_file.part(graph, found.answer, *found.links.values()))
+    side = [i for i in graph.inputs if i.name in states | lengths]
+    runner = Runner(model, data[0], letters, side, lengths, flow, found.links, one_step)
+    return Source(
+        framework="ONNX Runtime",
+        steps=flow.steps,
+        inputs=found.start.features,
+        when="last" if flow.is_last and not one_step else "every",
+        tail=flow.tail,
+        run=runner,
+        probe=_probe(graph, found, runner),
+        stream=runner.stream if found.links else None,
+        batch=fixed.get("B", 1),
+        time=fixed.get("T", 1),
+        notes=_notes(graph, flow, states, lengths, found.start.time),
+    )
+
+
+def _probe(graph: Graph, found: Found, runner: Runner) -> Callable[[np.ndarray], Iterator[tuple[int, np.ndarray]]]:
+    """The values behind each step, in the file's own graph."""
+
+    def probe(x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        for count, name in sorted(found.passed.items()):
+            if count:
+                model = graph_file.time_first(graph_file.part(graph, name))
+                yield count, replace(runner, model=model, flow=found.values[name], links={})(x)
+
+    return probe
+
+
+def _notes(graph: Graph, flow: Flow, states: set[str], lengths: set[str], time: int) -> tuple[str, ...]:
+    notes = [f"the initial state {name} starts as zero, as a stream does" for name in sorted(states)]
+    notes += [f"{name}, the lengths, are the whole sequence's here; a stream simply ends" for name in sorted(lengths)]
+    if time == 1 and not states:
+        notes.append("warning: the file runs a single step, always from the zero state; here the state goes on to reset()")
+    if graph.other_floats:
+        notes.append(f"{', '.join(graph.other_floats)}: taken and compared as float32")
+    if graph.model.producer_name == "pytorch":
+        notes += [
+            f"warning: {step.name} has linear_before_reset=0, a GRU that PyTorch does not have, in a file that says it is "
+            "PyTorch's; export it again if it was edited"
+            for step in flow.steps
+            if isinstance(step.what, GRU) and not step.what.reset_after
+        ]
+    return tuple(notes)
+
+
+def _origins(graph: Graph, through: Callable[[Node], Sequence[str]]) -> dict[str, set[str]]:
+    """The inputs of the graph that each input of a recurrent node comes from, along what ``through`` gives of a node."""
+    names = [i.name for i in graph.inputs]
+    bits = {name: 1 << number for number, name in enumerate(names)}
+    wanted = {name for node in graph.nodes if node.kind in GATES for name in node.inputs if name}
+    for node in graph.nodes:
+        bit = functools.reduce(operator.or_, (bits.get(name, 0) for name in through(node)), 0)
+        bits.update((name, bit) for name in node.outputs if name)
+    return {name: {n for i, n in enumerate(names) if bits.get(name, 0) >> i & 1} for name in wanted}
+
+
+def _side_inputs(graph: Graph) -> tuple[set[str], set[str]]:
+    """Inputs of the graph that are initial states, and those that are lengths of sequences."""
+
+    def moved(node: Node) -> Sequence[str]:
+        return node.inputs if node.kind == "Concat" else node.inputs[:1] if node.kind in PASSING else ()
+
+    origins = _origins(graph, moved)
+    data, lengths, states = (_of_cells(graph, origins, places) for places in ((0,), (4,), (5, 6)))
+    return states - data, lengths - data - states
+
+
+def _of_cells(graph: Graph, origins: dict[str, set[str]], places: Sequence[int]) -> set[str]:
+    """The inputs of the graph that arrive at these inputs of recurrent nodes."""
+    cells = [node for node in graph.nodes if node.kind in GATES]
+    names = {node.inputs[place] for node in cells for place in places if place < len(node.inputs) and node.inputs[place]}
+    return set().union(*(origins[name] for name in names))
+
+
+def _several_inputs(path: Path, graph: Graph, data: Sequence[Input]) -> ModelError:
+    """What is wrong with inputs that are neither the sequence nor a plain initial state."""
+    if data and not any(node.kind in GATES for node in graph.nodes):
+        cure = (
+            "of nn.RNN give a .pt2 or export with torch.onnx.export(..., dynamo=False), of cells save the state_dict as .pt"
+        )
+        return ModelError(f"{path}: has no RNN, LSTM or GRU node; {cure}")
+    origins = _origins(graph, lambda node: node.inputs)
+    changed = _of_cells(graph, origins, (5, 6)) - _of_cells(graph, origins, (0,))
+    for given in data:
+        if given.name in changed:
+            node = next(n for n in graph.nodes if n.kind in GATES and any(given.name in origins[o] for o in n.inputs if o))
+            cure = "expected the state as the layer gave it, without a mask or a factor: train and export it that way"
+            return refuse(f"{node.kind} {node.name}", f"starts from {given.name} after other nodes have changed it", cure)
+    names = ", ".join(i.name for i in data)
+    return ModelError(f"{path}: takes {len(data)} inputs ({names:.60}); expected one, the sequence, and initial states")
+
+
+def _readings(path: Path, given: Input, states: bool) -> tuple[str, ...]:
+    """What the axes of the input may be. A file that takes its states may run one step, without an axis of time."""
+    if len(given.shape) == 3:
+        if given.shape[2] is None:
+            raise ModelError(f"{path}: its input {given.name} has sizes {given.shape}; expected a fixed number of features")
+        return ("BTF", "TBF")
+    if len(given.shape) == 2:
+        whole = given.whole or given.shape[1] is None
+        return ("BT", "TB") if whole else ("TF", *(("BF",) if states else ()), "BT", "TB")
+    if len(given.shape) == 1:
+        return ("F",) if states and not given.whole and given.shape[0] is not None else ()
+    return ()
+
+
+def _start(shape: Sequence[int | None], letters: str) -> Flow:
+    any_size = {"B": ANY_BATCH, "T": ANY_TIME}
+    sizes = {"B": 1, "T": 1, "F": 1} | {atom: n or any_size[atom] for atom, n in zip(letters, shape, strict=True)}
+    return Flow(tuple((atom,) for atom in letters), sizes["B"], sizes["T"], sizes["F"])
+
+
+def _answer(graph: Graph, found: dict[str, Any], handed: set[str], options: Options, path: Path) -> tuple[str, Flow]:
+    """The output to import. A refused one is an error unless the user names another; states to hand back do not count."""
+    outputs = {name: found.get(name) for name in graph.outputs}
+    if options.output in outputs:
+        value = outputs[options.output]
+        if isinstance(value, Refused):
+            raise value.error
+        return choose(outputs, options.output, str(path))
+    outputs = {name: value for name, value in outputs.items() if name not in handed} or outputs
+    others = [name for name, value in outputs.items() if isinstance(value, Flow)]
+    for name, value in outputs.items():
+        if isinstance(value, Refused):
+            more = f"; or take another output: --output-name {' or '.join(others)}" if others else ""
+            raise ModelError(f"{value.error}{more}" if len(graph.outputs) == 1 else f"output {name}: {value.error}{more}")
+    return choose(outputs, options.output, str(path))
+
+
+def _walk(graph: Graph, values: dict[str, Any]) -> dict[str, Any]:
+    """Every node's results in terms of the input. Raises LayoutError."""
+    for node in graph.nodes:
+        given = [values.get(name) if name else None for name in node.inputs]
+        missing = [name for name in node.inputs if name and name not in values]
+        if missing:
+            raise refuse(node.name, f"takes {missing[0]}, which nothing makes before", "check the file with onnx.checker")
+        refused = next((value for value in given if isinstance(value, Refused)), None)
+        try:
+            results = [refused] if refused else apply(node, given, graph.opset)
+        except LayoutError:
+            raise
+        except ModelError as error:
+            results = [Refused(error)]
+        results += results[-1:] * (len(node.outputs) - len(results))
+        values.update((name, value) for name, value in zip(node.outputs, results, strict=False) if name)
+    return values
+
+
+@dataclass(frozen=True)
+class Runner:
+    """The file's own graph in ONNX Runtime."""
+
+    model: Any  # onnx.ModelProto; gives the answer, then the states of ``links``
+    data: Input
+    letters: str
+    side: Sequence[Input]  # states and lengths
+    lengths: set[str]
+    flow: Flow  # the answer's
+    links: Mapping[str, str]
+    one_step: bool
+
+    @functools.cached_property
+    def session(self) -> Callable[[dict[str, np.ndarray]], list[np.ndarray]]:
+        return graph_file.session_of_all(self.model)
+
+    @functools.cached_property
+    def others(self) -> list[Input]:
+        """The inputs that the model has beside the data."""
+        has = {value.name for value in self.model.graph.input}
+        return [given for given in self.side if given.name in has]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """x (B, T, C) from zero states."""
+        return self._piece(x, self._zeros(len(x)))[0]
+
+    def stream(self, x: np.ndarray) -> np.ndarray:
+        """x (B, T, C) piece by piece, the states handed back: every answer (B, T / piece or T, O)."""
+        piece = dict(zip(self.letters, self.data.shape, strict=True)).get("T", 1) or 1
+        states = self._zeros(len(x))
+        answers = []
+        for start in range(0, x.shape[1] - piece + 1, piece):
+            y, states = self._piece(x[:, start : start + piece], states)
+            answers.append(y if y.ndim == 3 else y[:, None])
+        return np.concatenate(answers, axis=1)
+
+    def _zeros(self, batch: int) -> dict[str, np.ndarray]:
+        states = {}
+        for other in self.others:
+            shape = [n or batch for n in other.shape]
+            if int(np.prod(shape, dtype=object)) > graph_file.LARGEST:
+                raise refuse(other.name, f"is an initial state of shape {shape}", "export it again")
+            if other.name not in self.lengths:
+                states[other.name] = np.zeros(shape, other.dtype)
+        return states
+
+    def _piece(self, x: np.ndarray, states: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """(answer, states after it); a state that no output gives back stays as it is."""
+        batch, time = x.shape[:2]
+        order = ["BTF".index(letter) for letter in self.letters]
+        missing = [i for i in range(3) if i not in order]
+        moved = x.transpose(order + missing).reshape([x.shape[i] for i in order])
+        feed = {self.data.name: moved.astype(self.data.dtype), **states}
+        feed |= {other.name: np.full(batch, time, other.dtype) for other in self.others if other.name in self.lengths}
+        output, *handed = self.session(feed)
+        y = self.flow.arrange(output, batch, time, self.data.name)
+        after = {name: value.reshape(states[name].shape) for name, value in zip(self.links, handed, strict=True)}
+        return y[:, None] if self.one_step and y.ndim == 2 else y, {**states, **after}

@@ -1,0 +1,156 @@
+"""Arithmetic of a torch.export program on a Flow: with constants, between two paths that part without a function, and
+functions made of straight pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tinyrnn.importers.axis_tracking import Flow, LayoutError
+from tinyrnn.importers.source_model import Activation, Affine, Dense, Step, refuse
+
+LARGEST = 1 << 22  # numbers of a matrix that joined paths may need
+
+
+def vector_of(flow: Flow, value: object, name: str) -> np.ndarray:
+    """A constant that is combined with the flow, as one number for each feature. Raises ModelError."""
+    array = np.asarray(value, np.float64)
+    axis = flow.feature_axis(name) if array.size > 1 else len(flow.axes) - 1
+    try:
+        wide = np.broadcast_to(array, flow.shape) if array.size > 1 else np.broadcast_to(array.reshape(()), flow.shape)
+    except ValueError:
+        raise refuse(
+            name, f"combines the data {flow.letters} with shape {array.shape}", "expected one number for each feature"
+        ) from None
+    if array.size == 1:
+        return np.full(flow.features, float(array.reshape(())))
+    rows = np.moveaxis(wide, axis, -1).reshape(-1, flow.features)
+    if (rows != rows[0]).any():
+        raise refuse(
+            name,
+            f"combines the data with other numbers at each step, shape {array.shape}",
+            "expected one number for each feature",
+        )
+    return rows[0].copy()
+
+
+def affine(flow: Flow, scale: np.ndarray, shift: np.ndarray, name: str) -> Flow:
+    if flow.features > 1 and flow.feature_axis(name) != len(flow.axes) - 1 and not any(axis == ("F",) for axis in flow.axes):
+        raise LayoutError(f"{name}: works on axes {flow.letters}; expected one of features (F)")
+    return flow.then(Step(name, Affine(scale, shift)))
+
+
+def raised(flow: Flow, rank: int, name: str) -> Flow:
+    """With axes of length 1 in front until there are this many, as broadcasting adds them."""
+    missing = max(rank - len(flow.axes), 0)
+    return flow.unsqueeze(list(range(missing)), name) if missing else flow
+
+
+def combined(name: str, operator: str, a: object, b: object, alpha: float) -> Flow:
+    """a + alpha b, a - alpha b, a * b, a / b with a Flow on one side and a constant on the other, or two flows that join."""
+    if isinstance(a, Flow) and isinstance(b, Flow):
+        if operator not in ("add", "sub"):
+            raise refuse(name, f"combines two paths ({operator})", "expected one path through the layers")
+        return joined(name, [a, b], [1.0, alpha if operator == "add" else -alpha])
+    flow, other = (a, b) if isinstance(a, Flow) else (b, a)
+    assert isinstance(flow, Flow)
+    if not isinstance(other, (int, float, np.ndarray)):
+        raise refuse(name, f"combines two paths ({operator})", "expected one path through the layers")
+    left = flow is a
+    flow = raised(flow, np.ndim(other), name)
+    value = vector_of(flow, other, name)
+    ones, zeros = np.ones(flow.features), np.zeros(flow.features)
+    if operator == "add":
+        return affine(flow, ones if left else alpha * ones, alpha * value if left else value, name)
+    if operator == "sub":
+        return affine(flow, ones if left else -alpha * ones, -alpha * value if left else value, name)
+    if operator == "mul":
+        return affine(flow, value, zeros, name)
+    if not left:
+        raise refuse(name, "divides by what depends on the input", "expected a constant below")
+    if not value.all():
+        raise refuse(name, "divides by zero", "export it again")
+    return affine(flow, 1 / value, zeros, name)
+
+
+def _suffix(flow: Flow, start: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The steps from start on as one matrix and shift, if they are one."""
+    matrix: np.ndarray | None = None
+    shift = np.zeros(0)
+    for step in flow.steps[start:]:
+        what = step.what
+        if isinstance(what, Dense):
+            weight, bias = what.weight, what.bias
+        elif isinstance(what, Affine):
+            weight, bias = np.diag(what.scale), what.shift
+        else:
+            return None
+        shift = bias if matrix is None else weight @ shift + bias
+        matrix = weight if matrix is None else weight @ matrix
+    return (np.eye(flow.features), np.zeros(flow.features)) if matrix is None else (matrix, shift)
+
+
+def joined(name: str, parts: Sequence[Flow], factors: Sequence[float] | None = None) -> Flow:
+    """The sum of paths with these factors, or without factors one beside the other along the features.
+
+    The paths may differ behind a common layer by matrices and shifts only, which become one matrix. Raises ModelError.
+    """
+    rank = max(len(part.axes) for part in parts)
+    parts = [raised(part, rank, name) for part in parts]
+    first = parts[0]
+    start = 0
+    while all(len(p.steps) > start and p.steps[start] is first.steps[start : start + 1][0] for p in parts):
+        start += 1
+    places = [("T",) in p.axes for p in parts]
+    affines = [None if p.tail else _suffix(p, start) for p in parts]
+    plain = [np.zeros(0)] if any(a is None for a in affines) else []
+    same = all(_without_features(p) == _without_features(first) for p in parts) and len(set(places)) == 1
+    maps = [a for a in affines if a is not None]
+    if plain or not same or len({m.shape[1] for m, _ in maps}) != 1:
+        raise refuse(name, "combines two paths", "expected one path through the layers, no residual sum")
+    if sum(len(b) for _, b in maps) * maps[0][0].shape[1] > LARGEST:
+        raise refuse(name, "joins paths to too many features", "expected a network for a board")
+    if factors is None:
+        matrix, shift = np.concatenate([m for m, _ in maps]), np.concatenate([b for _, b in maps])
+    else:
+        width = max(len(b) for _, b in maps)
+        if any(len(b) not in (1, width) for _, b in maps):
+            raise refuse(name, "adds paths of other widths", "export it again")
+        matrix = sum(
+            (f * np.broadcast_to(m, (width, m.shape[1])) for f, (m, _) in zip(factors, maps, strict=True)),
+            np.zeros((width, maps[0][0].shape[1])),
+        )
+        shift = sum((f * np.broadcast_to(b, width) for f, (_, b) in zip(factors, maps, strict=True)), np.zeros(width))
+    widest = max(parts, key=lambda p: p.features)
+    base = replace(widest, steps=first.steps[:start], features=matrix.shape[1])
+    return base.then(Step(name, Dense(matrix, shift)), len(shift))
+
+
+def _without_features(flow: Flow) -> tuple[object, ...]:
+    """What two paths have in common that may be joined: axes, where one of length 1 may be that of one feature."""
+    axes = [() if axis == ("F",) else axis for axis in flow.axes]
+    return tuple(axes), flow.batch, flow.time, flow.last
+
+
+def bent(flow: Flow, name: str, low: float, high: float, slope: float = 0.0) -> Flow:
+    """clamp(x, low, high), or with a slope below 0 a leaky relu, as relus of shifted copies beside each other.
+
+    min(max(x, low), high) = low + relu(x - low) - relu(x - high);  relu(x) - slope * relu(-x).
+    """
+    n = flow.features
+    eye, ones = np.eye(n), np.ones(n)
+    if slope:
+        hinges, signs, shift = [(eye, 0 * ones), (-eye, 0 * ones)], [eye, -slope * eye], 0 * ones
+    elif (low, high) == (0.0, np.inf):
+        return flow.then(Step(name, Activation("relu")))
+    elif high == np.inf:
+        hinges, signs, shift = [(eye, -low * ones)], [eye], low * ones
+    elif low == -np.inf:
+        hinges, signs, shift = [(-eye, high * ones)], [-eye], high * ones
+    else:
+        hinges, signs, shift = [(eye, -low * ones), (eye, -high * ones)], [eye, -eye], low * ones
+    into = Dense(np.concatenate([m for m, _ in hinges]), np.concatenate([b for _, b in hinges]))
+    flow = flow.then(Step(name, into), n * len(hinges)).then(Step(name, Activation("relu")))
+    return flow.then(Step(name, Dense(np.concatenate(signs, axis=1), shift)), n)

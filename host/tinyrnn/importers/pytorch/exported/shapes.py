@@ -1,0 +1,226 @@
+"""Operators of a torch.export program that move, cut and name axes, on a Flow.
+
+An index or a slice of the features is a matrix of zeros and ones; of the time axis it is one step of a loop, or the last.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tinyrnn.importers.axis_tracking import Flow
+from tinyrnn.importers.source_model import Dense, Step, refuse
+
+Given = dict[str, Any]
+
+
+def take(flow: Flow, axis: int, indices: Sequence[int], keep: bool, name: str) -> Flow:
+    """These indices of an axis; keep: the axis stays even where there is one index only."""
+    axis = flow.axis(axis, name)
+    length = flow.shape[axis]
+    if any(not -length <= i < length for i in indices):
+        raise refuse(name, f"takes indices {list(indices)} of an axis of {length}", "export the model again")
+    places = [i % length for i in indices]
+    features = flow.axes[axis] == ("F",)
+    if places == list(range(length)) and (keep or length > 1):
+        return flow
+    if features and length > 1:
+        after = flow
+        if flow.tail == ("softmax",) and length == 2 and len(places) == 1:  # the probability of one class of two
+            chosen = places[0]
+            signs = np.where(np.arange(2) == chosen, 1.0, -1.0)[None]
+            after = replace(flow, tail=()).then(Step(name, Dense(signs, np.zeros(1))), 1)
+            after = replace(after, tail=("sigmoid",))
+        elif places:
+            after = flow.then(Step(name, Dense(np.eye(length)[places], np.zeros(len(places)))), len(places))
+        if len(places) == 1 and not keep:
+            after = replace(after, axes=(*after.axes[:axis], *after.axes[axis + 1 :]))
+        return after
+    if len(places) != 1:
+        return flow.cut(axis, min(places, default=0), max(places, default=-1) + 1, 1, name)
+    return flow.pick(axis, places[0], name, keep)
+
+
+def _transposed(flow: Flow, a: int, b: int, name: str) -> Flow:
+    order = list(range(len(flow.axes)))
+    a, b = flow.axis(a, name), flow.axis(b, name)
+    order[a], order[b] = order[b], order[a]
+    return flow.transpose(order, name)
+
+
+def _moved(flow: Flow, given: Given, name: str) -> Flow:
+    many = [given[k] if isinstance(given[k], list) else [given[k]] for k in ("source", "destination")]
+    source, target = ([flow.axis(d, name) for d in dims] for dims in many)
+    order = [i for i in range(len(flow.axes)) if i not in source]
+    for place, axis in sorted(zip(target, source, strict=True)):
+        order.insert(place, axis)
+    return flow.transpose(order, name)
+
+
+def span_of(flow: Flow, given: Given, name: str) -> range:
+    """The indices that slice() takes of its axis."""
+    length = flow.shape[flow.axis(given.get("dim", 0), name)]
+    stop = given.get("end")
+    return range(*slice(given.get("start") or 0, length if stop is None else stop, given.get("step", 1)).indices(length))
+
+
+def _sliced(flow: Flow, given: Given, name: str) -> Flow:
+    axis = flow.axis(given.get("dim", 0), name)
+    start, stop = given.get("start"), given.get("end")
+    span = span_of(flow, given, name)
+    if flow.axes[axis] == ("F",) or len(span) == 1:
+        return take(flow, axis, span, True, name)
+    return flow.cut(axis, start or 0, 2**31 if stop is None else stop, given.get("step", 1), name)
+
+
+def _narrowed(flow: Flow, given: Given, name: str) -> Flow:
+    start = given["start"] % flow.shape[flow.axis(given["dim"], name)]
+    return _sliced(flow, {"dim": given["dim"], "start": start, "end": start + given["length"]}, name)
+
+
+def _flattened(flow: Flow, given: Given, name: str) -> Flow:
+    first, end = (flow.axis(given.get(k, d), name) for k, d in (("start_dim", 0), ("end_dim", -1)))
+    shape = [*flow.shape[:first], -1, *flow.shape[end + 1 :]]
+    return flow.reshape(shape, name, keep_zero=False)
+
+
+def _unflattened(flow: Flow, given: Given, name: str) -> Flow:
+    axis = flow.axis(given["dim"], name)
+    return flow.reshape([*flow.shape[:axis], *given["sizes"], *flow.shape[axis + 1 :]], name, keep_zero=False)
+
+
+def _squeezed(flow: Flow, given: Given, name: str) -> Flow:
+    dim = given.get("dim")
+    if dim is None:
+        return flow.squeeze(None, name)
+    return flow.squeeze([d for d in (dim if isinstance(dim, list) else [dim]) if flow.shape[flow.axis(d, name)] == 1], name)
+
+
+def _same_shape(flow: Flow, given: Given, name: str) -> Flow:
+    """expand() and repeat() that leave the shape as it is."""
+    sizes: Any = given.get("size", given.get("repeats", given.get("other")))
+    shape = list(getattr(sizes, "shape", sizes))
+    full = [1] * (len(shape) - len(flow.axes)) + list(flow.shape)
+    ones = "repeats" in given
+    if any(n != 1 if ones else n not in (-1, old) for n, old in zip(shape, full, strict=True)):
+        raise refuse(name, f"repeats {list(flow.shape)} to {shape}", "expected one path through the layers")
+    return flow.reshape(full, name, keep_zero=False)
+
+
+def _constant(given: Given, key: str, name: str) -> np.ndarray:
+    if not isinstance(given[key], np.ndarray):
+        raise refuse(name, "takes an index that depends on the input", "expected a constant index, y[:, -1]")
+    return given[key]
+
+
+def _index_selected(flow: Flow, given: Given, name: str) -> Flow:
+    return take(flow, given["dim"], [int(i) for i in _constant(given, "index", name).reshape(-1)], True, name)
+
+
+def _gathered(flow: Flow, given: Given, name: str) -> Flow:
+    """gather() with one index everywhere, for all features."""
+    index = _constant(given, "index", name)
+    axis = flow.axis(given["dim"], name)
+    rest = [i for i in range(index.ndim) if i != axis]
+    if (
+        index.size == 0
+        or (index != index.flat[0]).any()
+        or index.shape[axis] != 1
+        or any(index.shape[i] != flow.shape[i] for i in rest)
+    ):
+        raise refuse(name, f"gathers by an index of shape {index.shape}", "expected the last step, y[:, -1]")
+    return take(flow, axis, [int(index.flat[0])], True, name)
+
+
+def _indexed(flow: Flow, given: Given, name: str) -> Flow:
+    """x[i, j], where each index takes an axis as it is, or one place of it."""
+    indices = given["indices"]
+    if any(i is not None and not isinstance(i, np.ndarray) for i in indices):
+        raise refuse(name, "takes an index that depends on the input", "expected a constant index, y[:, -1]")
+    chosen = {axis: i for axis, i in enumerate(indices) if i is not None}
+    if any(i.dtype == bool for i in chosen.values()):
+        raise refuse(name, "takes a mask as index", "expected a constant index, y[:, -1]")
+    if len(chosen) == 1:
+        ((axis, only),) = chosen.items()
+        if only.ndim > 1:
+            raise refuse(name, f"takes an index of shape {only.shape}", "expected a constant index, y[:, -1]")
+        return take(flow, axis, [int(i) for i in only.reshape(-1)], only.ndim == 1, name)
+    wide = np.broadcast_arrays(*chosen.values())
+    places = dict(zip(chosen, wide, strict=True))
+    fixed = {axis: int(i.flat[0]) for axis, i in places.items() if (i == i.flat[0]).all()}
+    whole = [axis for axis, i in places.items() if i.ndim == 1 and i.tolist() == list(range(flow.shape[axis]))]
+    whole = [axis for axis in whole if axis not in fixed or flow.shape[axis] > 1] or whole[:1]
+    axes = sorted(axis for axis in places if axis not in whole)
+    apart = list(chosen) != list(range(min(chosen), max(chosen) + 1))
+    if len(whole) != 1 or apart or any(axis not in fixed for axis in axes):
+        raise refuse(name, "takes places by several indices", "expected the last step, y[:, -1]")
+    for axis in reversed(axes):
+        flow = take(flow, axis, [fixed[axis]], False, name)
+    return flow
+
+
+SHAPES: dict[str, Callable[[Flow, Given, str], Flow]] = {
+    "transpose": lambda f, g, n: _transposed(f, g["dim0"], g["dim1"], n),
+    "swapaxes": lambda f, g, n: _transposed(f, g["axis0"], g["axis1"], n),
+    "swapdims": lambda f, g, n: _transposed(f, g["dim0"], g["dim1"], n),
+    "t": lambda f, g, n: _transposed(f, 0, 1, n) if len(f.axes) > 1 else f,
+    "permute": lambda f, g, n: f.transpose([f.axis(d, n) for d in g["dims"]], n),
+    "movedim": _moved,
+    "moveaxis": _moved,
+    "numpy_T": lambda f, g, n: f.transpose(list(range(len(f.axes)))[::-1], n),
+    "mT": lambda f, g, n: _transposed(f, -2, -1, n),
+    "view": lambda f, g, n: f if "size" not in g else f.reshape(g["size"], n, keep_zero=False),
+    "reshape": lambda f, g, n: f.reshape(g["shape"], n, keep_zero=False),
+    "_unsafe_view": lambda f, g, n: f.reshape(g["size"], n, keep_zero=False),
+    "view_as": lambda f, g, n: f.reshape(list(g["other"].shape), n, keep_zero=False),
+    "reshape_as": lambda f, g, n: f.reshape(list(g["other"].shape), n, keep_zero=False),
+    "flatten": _flattened,
+    "unflatten": _unflattened,
+    "squeeze": _squeezed,
+    "unsqueeze": lambda f, g, n: f.unsqueeze([g["dim"]], n),
+    "expand": _same_shape,
+    "expand_as": _same_shape,
+    "broadcast_to": _same_shape,
+    "repeat": _same_shape,
+    "slice": _sliced,
+    "narrow": _narrowed,
+    "index_select": _index_selected,
+    "gather": _gathered,
+    "index": _indexed,
+    "flip": lambda f, g, n: _flipped(f, g, n),
+}
+
+
+def _flipped(flow: Flow, given: Given, name: str) -> Flow:
+    for dim in given["dims"]:
+        axis = flow.axis(dim, name)
+        if flow.axes[axis] != ("F",):
+            raise refuse(name, f"flips axis {dim} of {flow.letters}", "a stream has no future: expected time in its order")
+        flow = take(flow, axis, range(flow.shape[axis])[::-1], True, name)
+    return flow
+
+
+def pieces(flow: Flow, axis: int, operator: str, given: Given, name: str) -> list[range]:
+    """The spans that split(), chunk() and their kin make of an axis."""
+    length = flow.shape[flow.axis(axis, name)]
+    sizes: Any = given.get("split_sizes", given.get("split_size", given.get("sections")))
+    if operator in ("chunk", "unsafe_chunk"):
+        sizes = max(-(-length // max(int(given["chunks"]), 1)), 1)
+    elif operator == "tensor_split":
+        count = given.get("sections")
+        if not isinstance(count, int) or not 0 < count <= length:
+            raise refuse(name, f"splits {length} into {given.get('indices', count)}", "expected torch.chunk or torch.split")
+        sizes = [length // count + (i < length % count) for i in range(count)]
+    if not isinstance(sizes, list):
+        size = int(sizes)
+        if size < 1:
+            raise refuse(name, f"splits an axis into pieces of {size}", "export the model again")
+        sizes = [min(size, length - start) for start in range(0, length, size)]
+    if sum(sizes) != length or min(sizes, default=0) < 0:
+        raise refuse(name, f"splits {length} into {sizes}", "export the model again")
+    starts = np.cumsum([0, *sizes]).tolist()
+    return [range(a, b) for a, b in itertools.pairwise(starts)]

@@ -1,0 +1,154 @@
+"""What every integer layer of a network is to the packer and to the quantizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tinyrnn.errors import ModelError
+from tinyrnn.float_model.cells import Cell as FloatCell
+from tinyrnn.float_model.layers import Layer, Weight, dense, rows
+from tinyrnn.float_model.model import Reach
+from tinyrnn.integer_model.matrices import Matrix, Part
+from tinyrnn.quantization.row_scaling import GATE_BITS, STATE_BITS, normalised, product
+
+HEADROOM = 1.25  # of a state's range above what calibration saw, before it is rounded up to a power of two
+
+
+class Cell:
+    """A layer of the integer network. Its arithmetic is the device's: device/urnn has a module of the tag's name."""
+
+    tag: ClassVar[bytes]  # of its section in the file
+
+    @property
+    def inputs(self) -> int:
+        """Length of the vector that it takes."""
+        raise NotImplementedError
+
+    @property
+    def units(self) -> int:
+        """Length of the vector that it gives to the next layer."""
+        raise NotImplementedError
+
+    @property
+    def state_size(self) -> int:
+        """Numbers that it keeps from step to step."""
+        return self.units
+
+    @property
+    def parts(self) -> tuple[tuple[str, Part], ...]:
+        """Its products by name, in the file's order."""
+        return ()
+
+    @property
+    def matrices(self) -> tuple[tuple[str, Matrix], ...]:
+        """Its matrices by name, in the file's order."""
+        return tuple((name + factor, one) for name, part in self.parts for factor, one in part.matrices)
+
+    def to_bytes(self) -> bytes:
+        """The payload of its section. Raises ModelError when a dimension has no room."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_bytes(cls, data: memoryview) -> Cell:
+        """The inverse of ``to_bytes``; the device's loader has checked the payload."""
+        raise NotImplementedError
+
+    @classmethod
+    def takes(cls, layer: Layer) -> bool:
+        """Whether quantize() is for this layer of a float model."""
+        raise NotImplementedError
+
+    @classmethod
+    def quantize(cls, layer: Any, given: Given) -> tuple[Cell, int]:
+        """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Recurrent(Cell):
+    """A cell with a product W on the layer's input, a product U on its own output, and fields of its kind."""
+
+    w: Part
+    u: Part
+
+    @property
+    def inputs(self) -> int:
+        return self.w.shape[1]
+
+    @property
+    def units(self) -> int:
+        return self.u.shape[1]
+
+    @property
+    def parts(self) -> tuple[tuple[str, Part], ...]:
+        return ("W", self.w), ("U", self.u)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the quantizer knows about a layer's place."""
+
+    where: str  # for messages: "layer 0"
+    bits: int  # fraction bits of the vector u that it takes
+    scale: np.ndarray | None = None  # (I,) the float layer's input is u * scale + shift; None: it is u
+    shift: np.ndarray | None = None
+    reach: Reach | None = None  # of a recurrent layer
+    out: int = GATE_BITS  # fraction bits of its products
+    fine: Mapping[str, Collection[int]] = field(default_factory=dict)  # product ("layer 0 U") -> rows of finer weights
+
+    def w(self, cell: FloatCell, bias: np.ndarray) -> Part:
+        """W x + bias on the layer's input, normalised before the bias is added where the cell has a norm."""
+        offset = np.zeros(len(bias))
+        weight: Weight = cell.weight_ih
+        if self.scale is not None and self.shift is not None:
+            offset = dense(weight) @ self.shift
+            weight = replace(cell, norm=None).with_input(self.scale, self.shift).weight_ih
+        return self._part("W", cell, weight, offset, bias, None if cell.norm is None else cell.norm.gain_ih, slice(None))
+
+    def u(self, cell: FloatCell, bias: np.ndarray, bits: int, part: slice = slice(None), name: str = "U") -> Part:
+        """U h + bias, or some of its rows, on the state with `bits` fraction bits."""
+        weight = rows(cell.weight_hh, part)
+        gain = None if cell.norm is None else cell.norm.gain_hh[part]
+        given = replace(self, bits=bits)
+        return given._part(name, cell, weight, np.zeros(weight.shape[0]), bias, gain, part)
+
+    def _part(
+        self,
+        name: str,
+        cell: FloatCell,
+        weight: Weight,
+        offset: np.ndarray,
+        bias: np.ndarray,
+        gain: np.ndarray | None,
+        part: slice,
+    ) -> Part:
+        what = f"{self.where} {name}"
+        if gain is None or cell.norm is None:
+            return product(what, weight, bias + offset, self.bits, self.out, fine=self.fine.get(what, ()))
+        if self.reach is None:
+            raise ModelError(f"{what}: nothing is known of its range; expected a model with calibration")
+        seen = (self.reach.ih if name == "W" else self.reach.hh)[part]
+        reach = float((seen + np.abs(offset)).max())
+        fine = self.fine.get(what, ())
+        return normalised(what, weight, offset, gain, bias, cell.norm.eps, self.bits, self.out, reach, fine)
+
+    def extra(self, part: slice, most: int) -> int:
+        """k: the states of this part of the reach get the range +-2^k, 0..most."""
+        if self.reach is None:
+            raise ModelError(f"{self.where}: nothing is known of its state's range; expected a model with calibration")
+        largest = HEADROOM * float(self.reach.state[part].max(initial=0))
+        k = max(0, math.ceil(math.log2(max(largest, 1e-9))))
+        if k > most:
+            raise ModelError(
+                f"{self.where}: its state reaches {largest / HEADROOM:g}; expected below {2**most}, "
+                "train on shorter sequences"
+            )
+        return k
+
+
+__all__ = ["HEADROOM", "STATE_BITS", "Cell", "Given", "Recurrent"]

@@ -1,0 +1,63 @@
+"""The table of symbols in front of a network: device/urnn/embedding.py; docs/numerics.md, equation 33."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tinyrnn.errors import ModelError
+from tinyrnn.float_model import layers
+from tinyrnn.float_model.layers import Layer
+from tinyrnn.integer_model.cells.base import Cell, Given
+from tinyrnn.integer_model.matrices import ACTIVATION_MAX
+from tinyrnn.quantization.row_scaling import STATE_BITS, round_half_up
+
+SYMBOLS_MOST = 32767  # the net's input has 16 bits
+
+
+@dataclass(frozen=True)
+class Embedding(Cell):
+    """A row of the table for each symbol; no matrix and no state."""
+
+    tag: ClassVar[bytes] = b"EMBEDDING"
+    table: np.ndarray  # int16 (N, D), -32767..32767
+
+    @property
+    def inputs(self) -> int:
+        return 1
+
+    @property
+    def units(self) -> int:
+        return int(self.table.shape[1])
+
+    @property
+    def state_size(self) -> int:
+        return 0
+
+    def to_bytes(self) -> bytes:
+        if max(self.table.shape) > 0xFFFF:
+            raise ModelError(f"an embedding of {self.table.shape} numbers; expected 65535 x 65535 or fewer")
+        return struct.pack("<HH", *self.table.shape) + self.table.astype("<i2").tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: memoryview) -> Embedding:
+        return cls(np.frombuffer(data[4:], "<i2").reshape(struct.unpack_from("<HH", data)))
+
+    @classmethod
+    def takes(cls, layer: Layer) -> bool:
+        return isinstance(layer, layers.Embedding)
+
+    @classmethod
+    def quantize(cls, layer: layers.Embedding, given: Given) -> tuple[Embedding, int]:
+        if layer.symbols > SYMBOLS_MOST:
+            raise ModelError(f"{given.where}: {layer.symbols} symbols; expected {SYMBOLS_MOST} or fewer")
+        largest = float(np.abs(layer.weight).max())
+        bits = min(STATE_BITS + 8, math.floor(math.log2(ACTIVATION_MAX / max(largest, 1e-9))))
+        return cls(round_half_up(layer.weight * 2.0**bits).astype(np.int16)), bits
+
+
+CELL = Embedding

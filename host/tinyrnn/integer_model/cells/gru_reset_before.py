@@ -1,0 +1,48 @@
+"""GRU with the reset before the recurrent product: device/urnn/gru_reset_before.py; docs/numerics.md, equations 18 to 21."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tinyrnn.float_model import cells
+from tinyrnn.float_model.layers import Layer
+from tinyrnn.integer_model.cells.base import Given, Recurrent
+from tinyrnn.integer_model.matrices import Part, read_part
+from tinyrnn.quantization.row_scaling import STATE_BITS
+
+
+@dataclass(frozen=True)
+class GRUBefore(Recurrent):
+    """W (3H, I) on the layer's input, rows r, z, n; U of r and z (2H, H) on the state; of n (H, H) on r * state."""
+
+    tag: ClassVar[bytes] = b"GRU_RESET_BEFORE"
+    n: Part
+
+    @property
+    def parts(self) -> tuple[tuple[str, Part], ...]:
+        return *super().parts, ("N", self.n)
+
+    def to_bytes(self) -> bytes:
+        return struct.pack("<HH", self.inputs, self.units) + b"".join(part.to_bytes() for _, part in self.parts)
+
+    @classmethod
+    def from_bytes(cls, data: memoryview) -> GRUBefore:
+        w, size = read_part(data[4:])
+        u, more = read_part(data[4 + size :])
+        return cls(w, u, read_part(data[4 + size + more :])[0])
+
+    @classmethod
+    def takes(cls, layer: Layer) -> bool:
+        return isinstance(layer, cells.GRU) and not layer.reset_after
+
+    @classmethod
+    def quantize(cls, layer: cells.GRU, given: Given) -> tuple[GRUBefore, int]:
+        early, late = slice(0, 2 * layer.units), slice(2 * layer.units, None)
+        w = given.w(layer, layer.bias_ih)
+        u = given.u(layer, layer.bias_hh[early], STATE_BITS, early)
+        return cls(w, u, given.u(layer, layer.bias_hh[late], STATE_BITS, late, "N")), STATE_BITS
+
+
+CELL = GRUBefore

@@ -1,0 +1,226 @@
+"""How far the integer network is from its float model: figures for people, and the layer that is at fault.
+
+Bit-exact says that all runtimes compute the same integers; this says whether they are the right ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyrnn.float_model import probing
+from tinyrnn.float_model.evaluation import counting, groups
+from tinyrnn.float_model.model import FloatModel, Reach
+from tinyrnn.integer_model.network import Network
+from tinyrnn.integer_model.simulator import Twin
+
+ROOM = 100_000  # padded steps of a batch: tens of megabytes
+TIE = 0.02  # of the range of a head's logits: two classes that are as near decide nothing, where nobody has recorded
+
+# Limits, chosen from measurements: docs/numerics.md, "How near the integers are"
+WARN_SHARE = 0.02  # largest difference of a regression's target, of its range
+WARN_LOGIT_SHARE = 0.05  # largest difference of a logit
+WARN_DECISIONS = 0.01  # decisions that differ
+REFUSE_MEAN_SHARE = 0.1  # mean difference, of the range
+REFUSE_DECISIONS = 0.2
+FEWEST = 20  # outputs, of which the range says something: with fewer nothing is refused
+RECORDING = "the recording"  # the source of sequences that the user has given
+BETTER = 0.5  # the quantizer looks for a nearer network above this part of a warning's limit
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Sequences to measure on, and what is known from them."""
+
+    sequences: Mapping[str, np.ndarray]  # by a name that says what they are, (T, C) in the user's unit
+    source: str  # in words
+    probing: bool  # made by probing.py: every step counts
+
+    @staticmethod
+    def of(model: FloatModel) -> tuple[Evidence, tuple[Reach, ...]]:
+        """The recording's sequences that the model holds, or probing sequences; and what the cells' values reach."""
+        seen = model.calibration
+        if seen.sequences:
+            numbered = {f"sequence {i}": x for i, x in enumerate(seen.sequences)}
+            return Evidence(numbered, RECORDING, False), seen.reach
+        if seen.reach:  # calibrated on a recording of which it holds no more than this
+            return Evidence({"the file's sample": seen.sample}, "the file's sample of the recording", True), seen.reach
+        sequences, reach = probing.settled(model)
+        return Evidence(sequences, "probing sequences", True), reach
+
+
+@dataclass(frozen=True)
+class IntegerError:
+    """The integer network against its float model on the same sequences, over the outputs that count.
+
+    Differences are in the output's unit: logits, or a regression's target. Shares are of the range of the float outputs,
+    of each target its own, of the logits of a head a common one.
+    """
+
+    source: str  # what the sequences are, in words
+    sequences: int
+    outputs: int  # vectors of outputs that were compared
+    largest: float  # difference, of the output with the largest share
+    mean: float  # difference, of the output with the largest mean share
+    largest_share: float  # 0.01: 1 % of the range
+    mean_share: float
+    equal_share: float | None  # decisions that are equal; None for a regression
+    wrong_share: float  # decisions that differ; of probing sequences those between classes further apart than TIE
+    largest_of: str  # name of the output with the largest share
+    worst: str  # name of the sequence with the largest share
+
+    def above(self, part: float = 1.0) -> bool:
+        """Whether a difference is above this part of the limits for a warning."""
+        share = WARN_SHARE if self.equal_share is None else WARN_LOGIT_SHARE
+        return self.largest_share > part * share or self.wrong_share > part * WARN_DECISIONS
+
+    @property
+    def far(self) -> bool:
+        """Whether the network is so far from its model that it is refused."""
+        far = self.mean_share > REFUSE_MEAN_SHARE or self.wrong_share > REFUSE_DECISIONS
+        return far and self.outputs >= FEWEST
+
+    @property
+    def amount(self) -> float:
+        """One number to compare networks by."""
+        return self.mean_share + 0.05 * self.largest_share + self.wrong_share
+
+    def __str__(self) -> str:
+        text = (
+            f"integers against float on {self.source}: largest difference {self.largest:.3g} "
+            f"({_percent(self.largest_share)} of the range of {self.largest_of}), mean {self.mean:.2g} "
+            f"({_percent(self.mean_share)})"
+        )
+        if self.equal_share is None:
+            return text
+        text += f", equal decisions {_percent(self.equal_share)}"
+        if self.equal_share == 1 or self.wrong_share >= 1 - self.equal_share:
+            return text
+        near = f"between classes within {_percent(TIE)} of the range"
+        clear = f"{_percent(self.wrong_share)} differ clearly, " * (self.wrong_share > 0)
+        return f"{text}, {clear}the others {near}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %" if 0.1 <= share < 1 else f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+class Judge:
+    """A float model's outputs on some sequences, with which integer networks are compared."""
+
+    def __init__(self, model: FloatModel, evidence: Evidence) -> None:
+        self.model = model
+        self.evidence = evidence
+        self.when = "every" if evidence.probing else model.when
+        names, xs = list(evidence.sequences), list(evidence.sequences.values())
+        self.batches = [([names[i] for i in numbers], x, lengths) for numbers, x, lengths in groups(xs, ROOM)]
+        self.want = [counting(model.forward(x), lengths, self.when) for _, x, lengths in self.batches]
+
+    def measure(self, network: Network) -> IntegerError:
+        """The figures of a network of this model."""
+        return self.compare(self.run(network))
+
+    def shares_of(self, network: Network, names: Collection[str]) -> np.ndarray:
+        """Differences (M, O) as shares of the range over all sequences, of some sequences."""
+        chosen = np.isin(self._names(), list(names))
+        return self.shares(self.run(network))[chosen]
+
+    def run(self, network: Network) -> list[np.ndarray]:
+        """The network's outputs that count, (M, O) of each batch."""
+        twin = Twin(network)
+        return [counting(twin.values(twin.run(network.raw(x))[0]), lengths, self.when) for _, x, lengths in self.batches]
+
+    def shares(self, got: list[np.ndarray]) -> np.ndarray:
+        """Differences (M, O) as shares of the range."""
+        want = np.concatenate(self.want)
+        span = np.empty(want.shape[1])
+        for head, part, _ in self.model.each_head():
+            span[part] = np.ptp(want[:, part], axis=None if head.task == "classification" else 0)
+        # A target that hardly moves in these sequences has the deviation that it was trained with
+        model = self.model
+        span = np.where((model.target_mean == 0) & (model.target_std == 1), span, np.maximum(span, model.target_std))
+        size = np.abs(want).max(axis=0)
+        span = np.where(span > 1e-6 * size, span, np.where(size > 0, size, 1.0))
+        share: np.ndarray = np.abs(np.concatenate(got) - want) / span
+        return share
+
+    def compare(self, found: list[np.ndarray]) -> IntegerError:
+        """The figures of outputs (M, O) of each batch."""
+        want, got = np.concatenate(self.want), np.concatenate(found)
+        difference, share = np.abs(got - want), self.shares(found)
+        equal, wrong = [], []
+        for head, part, _ in self.model.each_head():
+            if head.task == "classification":
+                logits, best, other = want[:, part], want[:, part].argmax(axis=1), got[:, part].argmax(axis=1)
+                rows = np.arange(len(logits))
+                apart = logits[rows, best] - logits[rows, other] > TIE * np.ptp(logits) * self.evidence.probing
+                equal.append(np.mean(best == other))
+                wrong.append(np.mean((best != other) & apart))
+        usual = int(share.mean(axis=0).argmax())
+        at, largest = np.unravel_index(int(share.argmax()), share.shape)
+        return IntegerError(
+            source=self.evidence.source,
+            sequences=len(self.evidence.sequences),
+            outputs=len(want),
+            largest=float(difference[at, largest]),
+            mean=float(difference[:, usual].mean()),
+            largest_share=float(share.max()),
+            mean_share=float(share[:, usual].mean()),
+            equal_share=float(min(equal)) if equal else None,
+            wrong_share=float(max(wrong, default=0.0)),
+            largest_of=self.model.labels[int(largest)],
+            worst=self._names()[int(at)],
+        )
+
+    def _names(self) -> list[str]:
+        found: list[str] = []
+        for names, _, lengths in self.batches:
+            for name, n in zip(names, lengths.tolist(), strict=True):
+                found += [name] * (1 if self.when == "last" else n)
+        return found
+
+    def hardest(self, found: list[np.ndarray], most: int) -> Judge:
+        """The same for the sequences on which outputs (M, O) of each batch are furthest off, `most` of them."""
+        share = self.shares(found).max(axis=1)
+        amount: dict[str, float] = {}
+        for name, value in zip(self._names(), share.tolist(), strict=True):
+            amount[name] = max(amount.get(name, 0.0), value)
+        chosen = sorted(amount, key=lambda name: -amount[name])[:most]
+        kept = {name: self.evidence.sequences[name] for name in chosen}
+        return Judge(self.model, Evidence(kept, self.evidence.source, self.evidence.probing))
+
+    def by_layer(self, network: Network, bits: Sequence[int]) -> list[float]:
+        """The mean share of the error with the layers from k on in float, k = 0 (all of them) .. number of layers (none).
+
+        For k = 0 only the inputs are integers. bits: the fraction bits of what each layer gives. The model has a layer for
+        each of the network's, so it is one of FloatModel.folded(). Last of all comes the network itself, whose head is in
+        integers too.
+        """
+        layers = self.model.layers
+        twin = Twin(network)
+        found: list[list[np.ndarray]] = [[] for _ in range(len(layers) + 2)]
+        for _, x, lengths in self.batches:
+            raw = network.raw(x)
+            given = [(raw * 2.0 ** -network.input_exponents.astype(np.float64) - self.model.mean) / self.model.std]
+            *layered, outputs = twin.layer_outputs(raw)
+            given += [y * 2.0**-b for y, b in zip(layered, bits, strict=True)]
+            values = []
+            for k, y in enumerate(given):
+                for layer in layers[k:]:
+                    y = layer.run(y)
+                values.append(self.model.head.apply(y) * self.model.target_std + self.model.target_mean)
+            values.append(twin.values(outputs))
+            for mixed, value in zip(found, values, strict=True):
+                mixed.append(counting(value, lengths, self.when))
+        return [float(self.shares(mixed).mean(axis=0).max()) for mixed in found]
+
+
+def at_fault(judge: Judge, network: Network, bits: Sequence[int]) -> str:
+    """The layer whose step from float to integers adds most to the error, in words; or the inputs, or the head."""
+    added = np.diff([0.0, *judge.by_layer(network, bits)])
+    k = int(added.argmax()) - 1
+    if k < 0:
+        return "the rounding of the inputs"
+    return "the head" if k == len(network.cells) else f"layer {k}, {judge.model.layers[k].kind},"

@@ -1,0 +1,205 @@
+"""Real matrices -> matrices of the model file. docs/numerics.md, equations 13, 14, 34 and 35.
+
+One power-of-two exponent for each row, the largest that 8-bit weights and a 31-bit accumulator have room for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import numpy as np
+
+from tinyrnn.errors import ModelError
+from tinyrnn.float_model.layers import Factors, Weight
+from tinyrnn.integer_model.matrices import ACTIVATION_MAX, LIMIT, Fine, Matrix, Norm, Part, Product
+
+GATE_BITS = 12  # gates are Q3.12
+STATE_BITS = 15  # states without a calibrated range are Q0.15
+SHIFT_MAX = 24
+WEIGHT_MAX = 127
+FINE_MAX = 127 * 128 + 127  # of a fine weight, 128 * high + low
+NORM_HEADROOM = 1.5  # of what a layer normalisation takes above what calibration saw
+
+
+def round_half_up(x: np.ndarray | float) -> np.ndarray:
+    """The nearest integers, halves up: the device's rounding rule for the host's floats."""
+    return np.floor(np.asarray(x, np.float64) + 0.5).astype(np.int64)
+
+
+def row(
+    what: str,
+    w: np.ndarray,
+    b: float,
+    bits: int,
+    lowest: int,
+    highest: int,
+    unit: int | None,
+    most: int = WEIGHT_MAX,
+) -> tuple[np.ndarray, int, int]:
+    """The row's integers: weights (C,) scaled by 2^e, bias scaled by 2^(e + bits), and the largest e that fits.
+
+    Fits: lowest <= e <= highest, weights within +-most, and the accumulator's bound (equation 8) below 2^30. The result
+    will be shifted right by e - unit, whose rounding half counts in the bound; None: not shifted.
+    """
+    largest = float(np.abs(w).max(initial=0))
+    exponent = highest if largest == 0 else min(highest, math.floor(math.log2((most + 0.5) / largest)))
+    while exponent >= lowest:
+        weight = round_half_up(w * 2.0**exponent)
+        offset = int(round_half_up(b * 2.0 ** (exponent + bits)))
+        half = 0 if unit is None else 1 << (exponent - unit) >> 1
+        bound = abs(offset) + half + int(np.abs(weight).sum()) * ACTIVATION_MAX
+        if np.abs(weight).max(initial=0) <= most and bound < LIMIT:
+            return weight, offset, exponent
+        exponent -= 1
+    raise ModelError(
+        f"{what}: weights up to {largest:g}, a bias of {b:g} and {len(w)} columns do not fit 8-bit weights and a 31-bit "
+        "accumulator; expected smaller weights (train with weight decay) or fewer units"
+    )
+
+
+def matrix(weights: list[np.ndarray], biases: list[int], shift: np.ndarray) -> Matrix:
+    """The matrix of some rows; the rounding half is added to the bias."""
+    half = (1 << shift.astype(np.int64)) >> 1
+    return Matrix(
+        weight=np.array(weights).astype(np.int8),
+        bias=(np.array(biases, np.int64) + half).astype(np.int32),
+        shift=shift.astype(np.uint8),
+    )
+
+
+def rescaled(what: str, weight: np.ndarray, bias: np.ndarray, bits: int, out: int = GATE_BITS) -> Matrix:
+    """A matrix on a vector with `bits` fraction bits; the result has `out`. Raises ModelError, naming the row."""
+    lowest = out - bits  # below it the rescale would be a left shift
+    parts = [
+        row(f"{what} row {r}", w, b, bits, lowest, lowest + SHIFT_MAX, lowest)
+        for r, (w, b) in enumerate(zip(weight, bias, strict=True))
+    ]
+    return matrix([w for w, _, _ in parts], [b for _, b, _ in parts], np.array([e - lowest for _, _, e in parts]))
+
+
+def refined(
+    what: str, weight: np.ndarray, bias: np.ndarray, bits: int, out: int, rows: Collection[int]
+) -> tuple[Matrix, Fine | None]:
+    """rescaled() with finer weights in some rows: the matrix with the rows of high parts, and the table (equation 36).
+
+    A row in which 8 bits hold the weights exactly, or whose sum leaves no room for more than 8 bits, stays as it is.
+    """
+    plain = rescaled(what, weight, bias, bits, out)
+    lowest = out - bits
+    weights = plain.weight.astype(np.int64)
+    shifts = plain.shift.astype(np.int64)
+    offsets = plain.bias - ((1 << shifts) >> 1)
+    found = []
+    for r in sorted(rows):
+        w, b, e = row(f"{what} row {r}", weight[r], bias[r], bits, lowest, lowest + SHIFT_MAX, lowest, FINE_MAX)
+        more = e - lowest - shifts[r]
+        if more > 0 and (w % (1 << more)).any():
+            weights[r], offsets[r], shifts[r] = w, b, e - lowest
+            found.append(r)
+    if not found:
+        return plain, None
+    whole = fine_matrix(weights, offsets, shifts, np.array(found))
+    return whole.matrix, whole.fine
+
+
+def fine_matrix(weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, rows: np.ndarray) -> Product:
+    """A matrix (R, C) of weights within +-FINE_MAX in `rows`, within +-WEIGHT_MAX in the others (equation 36).
+
+    bias: (R,) without the rounding halves. high and low have the weight's sign, so |w| = 128 |high| + |low|.
+    """
+    high = np.sign(weight[rows]) * (np.abs(weight[rows]) >> 7)
+    low, within = weight.copy(), shift.copy()
+    low[rows] -= high << 7
+    within[rows] = 0
+    none = np.zeros(len(rows), np.int64)
+    whole = Matrix(
+        weight=np.concatenate([low, high]).astype(np.int8),
+        bias=np.concatenate([bias + ((1 << shift) >> 1), none]).astype(np.int32),
+        shift=np.concatenate([within, none]).astype(np.uint8),
+    )
+    return Product(whole, fine=Fine(rows.astype(np.uint16), shift[rows].astype(np.uint16)))
+
+
+def bounded(what: str, weight: np.ndarray, bits: int) -> tuple[Matrix, np.ndarray]:
+    """A matrix without bias whose results are proven to have 16 bits; and the fraction bits of each (equation 35).
+
+    Raises ModelError, naming the row.
+    """
+    weights, shifts, got = [], [], []
+    for r, w in enumerate(weight):
+        integers, _, exponent = row(f"{what} row {r}", w, 0.0, bits, -60, SHIFT_MAX, None)
+        total = int(np.abs(integers).sum()) * ACTIVATION_MAX
+        shift = next(s for s in range(31) if total + (1 << s >> 1) <= ACTIVATION_MAX << s)
+        weights.append(integers)
+        shifts.append(shift)
+        got.append(exponent + bits - shift)
+    return matrix(weights, [0] * len(weights), np.array(shifts)), np.array(got)
+
+
+def product(
+    what: str,
+    weight: Weight,
+    bias: np.ndarray,
+    bits: int,
+    out: int = GATE_BITS,
+    norm: Norm | None = None,
+    fine: Collection[int] = (),
+) -> Part:
+    """W x + bias as a matrix, or as two factors (equation 35); a norm, if there is one, stands behind it.
+
+    fine: rows that get finer weights, of W or, of two factors, of A.
+    """
+    low = None
+    if isinstance(weight, Factors):
+        low, got = bounded(f"{what} B", weight.b, bits)
+        # Each column of A takes up its own format
+        what, weight, bits = f"{what} A", weight.a * 2.0 ** (STATE_BITS - got), STATE_BITS
+    whole, table = refined(what, weight, bias, bits, out, fine)
+    return whole if low is None and norm is None and table is None else Product(whole, low, norm, table)
+
+
+def normalised(
+    what: str,
+    weight: Weight,
+    inner: np.ndarray,
+    gain: np.ndarray,
+    bias: np.ndarray,
+    eps: float,
+    bits: int,
+    out: int,
+    reach: float,
+    fine: Collection[int] = (),
+) -> Part:
+    """gain * normalise(W x + inner) + bias with `out` fraction bits. reach: the largest |W x + inner| in calibration."""
+    inside = min(20, math.floor(math.log2(ACTIVATION_MAX / (NORM_HEADROOM * max(reach, 1e-6)))))
+    while True:
+        table = norm_table(what, gain, bias, eps, inside, out)
+        try:
+            return product(what, weight, inner, bits, inside, table, fine)
+        except ModelError:  # large weights on a coarse input: their row has no room for that fine a result
+            if inside <= -8:
+                raise
+            inside -= 1
+
+
+def norm_table(what: str, gain: np.ndarray, bias: np.ndarray, eps: float, bits: int, out: int) -> Norm:
+    """The table of scale() for a vector with `bits` fraction bits; the result has `out` (equation 34)."""
+    n = len(gain)
+    share = n / 2 ** (n - 1).bit_length()
+    largest = float(np.abs(gain).max()) * math.sqrt(share)
+    # The normalised has 12 fraction bits, so the gain has shift + out - 12
+    shift = min(15, math.floor(math.log2(ACTIVATION_MAX / max(largest, 1e-9))) - (out - 12))
+    offset = round_half_up(bias * 2.0**out)
+    if shift < 0 or (np.abs(offset) > ACTIVATION_MAX).any():
+        raise ModelError(
+            f"{what}: its layer normalisation has gains up to {np.abs(gain).max():g} and biases up to "
+            f"{np.abs(bias).max():g}; expected results within +-{ACTIVATION_MAX / 2**out:.1f}"
+        )
+    return Norm(
+        gain=round_half_up(gain * math.sqrt(share) * 2.0 ** (shift + out - 12)).astype(np.int16),
+        bias=offset.astype(np.int16),
+        # the kernel's deviations are halves
+        epsilon=int(np.clip(round_half_up(eps * 4.0 ** (bits - 1) * share), 1, 32768)),
+        shift=shift,
+    )

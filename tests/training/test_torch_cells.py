@@ -1,0 +1,133 @@
+"""The trainer's modules: each is its float cell, gives it back, and torch's own where torch has it."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
+
+from helpers.float_models import INPUTS, UNITS, VARIANTS, cell, identical, low, model_of, seed, sequences, some
+from tinyrnn.errors import ModelError
+from tinyrnn.float_model.layers import CellNorm, Embedding, Factors, Linear
+from tinyrnn.training.architecture import CELLS, Plan
+from tinyrnn.training.cells import STEPPED, Stepped, build, export
+from tinyrnn.training.initialization import initial
+from tinyrnn.training.torch_model import Network, from_floatmodel
+
+# torch tells, once, how it computes a projection
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+
+
+@pytest.fixture(autouse=True)
+def same_weights_in_any_order() -> None:
+    seed()
+
+
+@pytest.mark.parametrize(("kind", "rank", "inside"), VARIANTS)
+def test_module_is_the_cell_and_gives_it_back(kind: str, rank: bool, inside: bool) -> None:
+    layer = cell(kind, rank=rank, layernorm=inside)
+    if kind == "rnn-relu":
+        layer = replace(layer, weight_hh=low(UNITS, UNITS) if rank else layer.weight_hh * 0.3)
+    module = build(layer)
+    again = export(module)
+    x = sequences()
+    # float32 parameters: what comes back is the layer rounded, and running it is running the module
+    for part in fields(layer):
+        before, after = getattr(layer, part.name), getattr(again, part.name)
+        if isinstance(before, np.ndarray):
+            assert (after == before.astype(np.float32)).all()
+        elif isinstance(before, float):
+            assert after == pytest.approx(before, abs=1e-6)
+        elif isinstance(before, Factors):
+            assert (after.a == before.a.astype(np.float32)).all()
+        elif before is not None and not isinstance(before, CellNorm):
+            assert after == before
+    with torch.no_grad():
+        got = module(torch.from_numpy(x.astype(np.float32)))
+    got = (got[0] if isinstance(got, tuple) else got).numpy()
+    want = again.run(x.astype(np.float32).astype(np.float64))
+    limit = 1e-4 if inside else 1e-5  # a norm of a small product amplifies what float32 rounds, step after step
+    assert np.abs(got - want).max() <= limit * max(1.0, np.abs(want).max())
+    with torch.no_grad():  # and without rounding it is the very cell
+        got = module.double()(torch.from_numpy(x))
+    want = export(module).run(x)
+    assert np.abs((got[0] if isinstance(got, tuple) else got).numpy() - want).max() <= 1e-10 * max(1.0, np.abs(want).max())
+    native = not rank and not inside and kind in ("gru", "lstm", "lstm-projection", "rnn", "rnn-relu")
+    assert isinstance(module, Stepped) != native
+
+
+def test_own_loop_is_torch_s_own_and_so_are_its_gradients() -> None:
+    """The stepped twin of each cell that torch has, on the same weights."""
+    x = torch.from_numpy(sequences(steps=15).astype(np.float32))
+    for kind in ("gru", "lstm", "lstm-projection", "rnn"):
+        layer = cell(kind)
+        native, stepped = build(layer), STEPPED[type(layer)](layer)
+        results = []
+        for module in (native, stepped):
+            y = module(x)
+            y = y[0] if isinstance(y, tuple) else y
+            y.square().sum().backward()
+            results.append(y.detach())
+        assert torch.allclose(*results, atol=2e-6)
+        gradient = {name.removesuffix("_l0"): p.grad for name, p in native.named_parameters()}
+        for name, p in stepped.named_parameters():
+            assert torch.allclose(p.grad, gradient[name.removesuffix(".w")], rtol=1e-3, atol=1e-3), (kind, name)
+
+
+PLANS = [
+    *(Plan((name,), 6) for name in CELLS),
+    *(Plan((name,), 12, rank=2, layernorm=True) for name in CELLS),
+    Plan(("lstm",), 8, projection=3),
+    Plan(("lstm", "gru", "fastgrnn"), 8, projection=3, layernorm_between=True),
+    Plan(("rnn", "rnn-relu"), 8, layernorm_between=True),
+]
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: f"{plan.title}-{plan.rank}-{plan.projection}-{len(plan.cells)}")
+def test_plan_to_network_to_float_model(plan: Plan) -> None:
+    generator = torch.Generator().manual_seed(1)
+    layers, head = initial(plan, INPUTS, 3, generator, memory=20)
+    again, _ = initial(plan, INPUTS, 3, torch.Generator().manual_seed(1), memory=20)
+    assert identical(layers, again)
+    model = replace(model_of(*layers), head=head)
+    network = from_floatmodel(model).double()  # a norm of a small state amplifies what float32 rounds
+    with torch.no_grad():
+        for parameter in network.parameters():  # as a training would
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator).double())
+        cells, dense_head = network.parts()
+        trained = replace(model, layers=cells, head=dense_head, mean=np.zeros(INPUTS), std=np.ones(INPUTS))
+        x = sequences()
+        got = network(torch.from_numpy(x)).numpy()
+    want = trained.forward(x)
+    assert np.abs(got - want).max() <= 1e-10 * max(1.0, np.abs(want).max())
+    kinds = [name.split("-")[0] for name in plan.cells]
+    assert [layer.kind for layer in trained.cells] == kinds
+    assert [isinstance(layer.weight_hh, Factors) for layer in trained.cells] == [plan.rank > 0] * len(kinds)
+    assert [layer.norm is not None for layer in trained.cells] == [plan.layernorm] * len(kinds)
+    assert len(trained.layers) == len(kinds) * 2 - 1 if plan.layernorm_between else len(kinds)
+
+
+def test_what_is_not_trained_is_refused() -> None:
+    with pytest.raises(ModelError, match="a embedding layer cannot be trained"):
+        Network((Embedding(some(9, 4)), cell("gru", 4)), Linear(some(3, 7), some(3)))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"cells": ()}, "0 layers"),
+        ({"cells": ("transformer",)}, "no cell is called 'transformer'; expected one of gru, gru-reset-before, lstm"),
+        ({"units": 0}, "units is 0"),
+        ({"projection": 4}, "outputs of a gru; expected an lstm"),
+        ({"cells": ("lstm",), "projection": 32}, "a projection to 32 outputs of 32 units"),
+        ({"rank": 24}, "a rank of 24 saves nothing"),
+        ({"layernorm_between": True}, "with 1 layer; expected 2 layers or more"),
+    ],
+)
+def test_plans_that_make_no_sense(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        Plan(**options)

@@ -1,0 +1,1 @@
+"""What several tools share. The tools themselves, one folder up, are what people start by hand."""

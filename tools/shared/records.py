@@ -1,0 +1,109 @@
+"""What the tools that measure have in common: flat records in build/NAME.json, and a table on the screen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from tinyrnn import files
+from tinyrnn.errors import TinyrnnError
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+FIGURES = ROOT / "docs" / "figures"
+
+
+Value: TypeAlias = "str | int | float | None"
+Record: TypeAlias = "dict[str, Value]"
+
+# The fields of each file's records, in this order and no others.
+FIELDS: dict[str, tuple[str, ...]] = {
+    "accuracy": (
+        "dataset",
+        "cell",
+        "hidden",
+        "seed",
+        "float_accuracy_pct",
+        "int_accuracy_pct",
+        "agreement_pct",
+    ),
+    "sizes": ("part", "arch", "bytes"),
+    "bench": (
+        *("runtime", "kernels", "cell", "inputs", "hidden", "outputs", "us_step", "ratio_to_plain"),
+        *("cycles_step", "cycles_per_mac", "cycles_fixed", "bytes_allocated_step"),
+    ),
+}
+
+
+def write(name: str, records: list[Record], folder: Path = BUILD) -> Path:
+    """Write the records as folder/NAME.json, one a line; complete or not at all. Returns the path.
+
+    Raises TinyrnnError when a record has other fields than FIELDS[name], in another order, say.
+    """
+    for record in records:
+        if tuple(record) != FIELDS[name]:
+            seen, expected = ", ".join(record), ", ".join(FIELDS[name])
+            raise TinyrnnError(f"a record of {name} has {seen}; expected {expected}")
+    text = "[\n" + ",\n".join("  " + json.dumps(record) for record in records) + "\n]\n"
+    return write_text(folder / f"{name}.json", text)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file under a temporary name beside it, then rename: no reader sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, text.encode("utf-8"))
+    return path
+
+
+def read(name: str, folder: Path = BUILD) -> list[Record]:
+    """The records of folder/NAME.json. Raises TinyrnnError with the command that makes the file."""
+    path = folder / f"{name}.json"
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TinyrnnError(f"{path} is not there: make {name}") from None
+    except ValueError as error:
+        raise TinyrnnError(f"{path} is not JSON ({error}): make {name}") from None
+    if not isinstance(records, list) or any(tuple(record) != FIELDS[name] for record in records):
+        raise TinyrnnError(f"{path} has other fields than {', '.join(FIELDS[name])}: make {name}")
+    return records
+
+
+def show(title: str, records: Iterable[Record]) -> None:
+    """Print the records as a table, numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = list(records)
+    table = Table()
+    for key, value in (rows[0] if rows else {}).items():
+        table.add_column(key, justify="left" if isinstance(value, str) else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(text(value) for value in row.values()))
+    # A narrow terminal or a pipe must not cut the figures off.
+    print(title)
+    Console(width=max(Console().width, 180)).print(table)
+
+
+def text(value: Value) -> str:
+    """A value as a table shows it: floats with two digits, a dash for None."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def finish(main: object) -> None:
+    """Run main() as a program: a TinyrnnError is one line and the exit status it carries, Ctrl-C is 130."""
+    assert callable(main)
+    try:
+        status = main()
+    except TinyrnnError as error:
+        print(error, file=sys.stderr)
+        status = error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
+    raise SystemExit(status)
