@@ -53,8 +53,11 @@ check: $(READY)
 	$(BIN)/python tools/manifest.py --check
 	$(BIN)/python tools/readme.py --check
 
-accuracy sizes bench fuzz: $(READY)
+accuracy sizes fuzz: $(READY)
 	@$(BIN)/python tools/$@.py
+
+bench: $(READY)
+	@$(BIN)/python tools/benchmarks.py
 
 clean:
 	rm -rf $(VENV) build

@@ -18,8 +18,8 @@ from typing import Any
 from shared import records
 
 DATASETS = ("japanese-vowels", "basic-motions")
-# Every cell, and the options that change its arithmetic: what tinyrnn.plan.Plan takes besides the units
-PLANS: dict[str, dict[str, Any]] = {
+# Every cell, and the options that change its arithmetic: what Architecture takes besides the units
+ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gru": {"cells": ("gru",)},
     "gru-reset-before": {"cells": ("gru-reset-before",)},
     "lstm": {"cells": ("lstm",)},
@@ -36,21 +36,21 @@ PLANS: dict[str, dict[str, Any]] = {
 
 
 def measure(dataset: str, cell: str, seed: int, units: int) -> records.Record:
-    """Train, quantize and judge one model; the integers are the numpy twin's, the device's equal."""
+    """Train, quantize and judge one model; the integers are the simulator's, the device's equal."""
     import numpy as np
     from tinyrnn import data
-    from tinyrnn.integer_model.simulator import Twin
+    from tinyrnn.integer_model.simulator import Simulator
     from tinyrnn.quantization.quantizer import quantize
     from tinyrnn.training import trainer
-    from tinyrnn.training.architecture import Plan
+    from tinyrnn.training.architecture import Architecture
 
     recording = data.load(dataset)
-    model = trainer.fit(recording, plan=Plan(units=units, **PLANS[cell]), seed=seed)
+    model = trainer.fit(recording, architecture=Architecture(units=units, **ARCHITECTURES[cell]), seed=seed)
     x, lengths = recording.test.padded()
     last = np.arange(len(lengths)), lengths - 1
     by_float = model.forward(x, lengths)[last].argmax(axis=1)
     network = quantize(model)
-    outputs, _ = Twin(network).run(network.raw(x))
+    outputs, _ = Simulator(network).run(network.raw(x))
     by_int = outputs[last].argmax(axis=1)
     y = recording.test.all_y()
     return {
@@ -104,12 +104,12 @@ def wanted(cells: list[str], seeds: int, units: int) -> list[tuple[str, str, int
 def place(key: tuple[Any, ...]) -> tuple[int, ...]:
     """The order of the records: by cell, recording, units and seed."""
     dataset, cell, units, seed = key
-    return list(PLANS).index(cell), DATASETS.index(dataset), units, seed
+    return list(ARCHITECTURES).index(cell), DATASETS.index(dataset), units, seed
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Float and integer accuracy on the bundled test sets.")
-    parser.add_argument("--cells", default=",".join(PLANS), help=f"some of {','.join(PLANS)} (default all)")
+    parser.add_argument("--cells", default=",".join(ARCHITECTURES), help=f"some of {','.join(ARCHITECTURES)} (default all)")
     parser.add_argument("--seeds", type=int, default=5, help="how many: 0, 1, ... (default 5)")
     parser.add_argument("--units", type=int, default=32, help="units of a layer (default 32)")
     parser.add_argument("--again", action="store_true", help="measure what build/accuracy.json has as well")
@@ -118,8 +118,8 @@ def main() -> int:
     if args.seeds < 1:
         parser.error(f"--seeds is {args.seeds}; expected 1 or more")
     for cell in cells:
-        if cell not in PLANS:
-            parser.error(f"--cells has {cell!r}; expected some of {', '.join(PLANS)}")
+        if cell not in ARCHITECTURES:
+            parser.error(f"--cells has {cell!r}; expected some of {', '.join(ARCHITECTURES)}")
 
     from rich.console import Console
     from rich.progress import Progress

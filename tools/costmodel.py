@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING
 
 from shared import records
 from shared.records import ROOT, Record
-from tinyrnn.board.step_time import COEFFICIENTS, Law
+from tinyrnn.board.step_time import COEFFICIENTS, CycleModel
 
 if TYPE_CHECKING:
-    from tinyrnn.runtimes.comparison import Case
+    from tinyrnn.runtimes.kernel_timing import Case
 
 BOARD = ROOT / "boards" / "rpi-pico.toml"
 MARK = "\n# What a step takes: written by tools/costmodel.py\n"
@@ -64,16 +64,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A law, the MACs of the largest network that it was fitted to, and its largest error on the others."""
+    """A cycle model, the MACs of the largest network that it was fitted to, and its largest error on the others."""
 
-    law: Law
+    model: CycleModel
     largest_macs: int
     error_pct: float
 
 
 def networks(cell: str, kernels: str) -> tuple[list[Case], list[Case]]:
     """Those to fit to, and those to predict."""
-    from tinyrnn.runtimes.comparison import random_case
+    from tinyrnn.runtimes.kernel_timing import random_case
 
     most = LARGEST.get(kernels, (128, 128))
     wanted = zip((FITTED, (*UNSEEN, *SMALL_UNSEEN)), most, (len(FITTED), 10), strict=True)
@@ -96,39 +96,39 @@ def measure(uf2: Path, kernels: str, cases: list[Case]) -> list[Point]:
     return [Point(case, timed[name].cycles) for name, case in files.items()]
 
 
-def fit(points: list[Point]) -> Law:
+def fit(points: list[Point]) -> CycleModel:
     """Least squares of the relative error."""
     import numpy as np
 
     cycles = np.array([point.cycles for point in points])
     rows = np.array([(1, *point.numbers) for point in points], float)
-    return Law(*np.linalg.lstsq(rows / cycles[:, None], np.ones(len(points)), rcond=None)[0].tolist())
+    return CycleModel(*np.linalg.lstsq(rows / cycles[:, None], np.ones(len(points)), rcond=None)[0].tolist())
 
 
-def error_pct(law: Law, point: Point) -> float:
-    return 100 * (law.cycles(*point.numbers) / point.cycles - 1)
+def error_pct(model: CycleModel, point: Point) -> float:
+    return 100 * (model.cycles(*point.numbers) / point.cycles - 1)
 
 
-def toml(laws: dict[str, dict[str, dict[str, float | int | str]]]) -> str:
+def toml(models: dict[str, dict[str, dict[str, float | int | str]]]) -> str:
     """The [cost] tables: kernel set -> cell -> what was fitted."""
     lines = [MARK.strip("\n")]
-    for kernels, cells in laws.items():
+    for kernels, cells in models.items():
         for cell, table in cells.items():
             lines += [f"[cost.{kernels}.{cell}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items()), ""]
     return "\n".join(lines[:-1]) + "\n"
 
 
-def write(laws: dict[str, dict[str, Fitted]], source: str, path: Path = BOARD) -> None:
-    """Put laws into a board's file, beside those of other kernel sets and cells that are there from an earlier run.
+def write(models: dict[str, dict[str, Fitted]], source: str, path: Path = BOARD) -> None:
+    """Put models into a board's file, beside those of other kernel sets and cells that are there from an earlier run.
 
     They are the end of the file, or stand in front of [[measured]].
     """
     from tinyrnn.board import catalogue
 
     tables = {kernels: dict(cells) for kernels, cells in catalogue.load(path).cost.items()}
-    for kernels, cells in laws.items():
+    for kernels, cells in models.items():
         for cell, fitted in cells.items():
-            figures = {name: round(getattr(fitted.law, name), 2) for name in COEFFICIENTS}
+            figures = {name: round(getattr(fitted.model, name), 2) for name in COEFFICIENTS}
             facts = {"largest_macs": fitted.largest_macs, "error_pct": round(fitted.error_pct, 1), "source": source}
             tables.setdefault(kernels, {})[cell] = {**figures, **facts}
     old = path.read_text(encoding="utf-8")
@@ -153,32 +153,32 @@ def main() -> int:
 
     uf2 = firmware(args.uf2)
     sets = args.kernels or [name for names in step_cycles.kernel_sets() for name in names]
-    laws: dict[str, dict[str, Fitted]] = {}
+    models: dict[str, dict[str, Fitted]] = {}
     off = []
     for kernels in sets:
         for cell in args.cell or ["gru"]:
             fitted, unseen = networks(cell, kernels)
             points = measure(uf2, kernels, fitted) + measure(uf2, kernels, unseen)
-            law = fit(points[: len(fitted)])
+            model = fit(points[: len(fitted)])
             lines: list[Record] = [
                 {
                     "kernels": kernels,
                     "network": point.case.title,
                     "macs": point.case.macs,
                     "cycles": round(point.cycles),
-                    "law": round(law.cycles(*point.numbers)),
-                    "error_pct": error_pct(law, point),
+                    "model": round(model.cycles(*point.numbers)),
+                    "error_pct": error_pct(model, point),
                     "fitted": "yes" if number < len(fitted) else "no",
                 }
                 for number, point in enumerate(points)
             ]
-            worst = max(abs(error_pct(law, point)) for point in points[len(fitted) :])
-            mean = sum(abs(error_pct(law, point)) for point in points[len(fitted) :]) / len(unseen)
-            said = " + ".join(f"{getattr(law, name):.2f} {name}" for name in COEFFICIENTS)
+            worst = max(abs(error_pct(model, point)) for point in points[len(fitted) :])
+            mean = sum(abs(error_pct(model, point)) for point in points[len(fitted) :]) / len(unseen)
+            said = " + ".join(f"{getattr(model, name):.2f} {name}" for name in COEFFICIENTS)
             records.show(f"{kernels}, {cell}: {said}", lines)
             print(f"unseen: {len(unseen)} networks, error {mean:.1f} % on the mean, {worst:.1f} % at most\n", flush=True)
             largest = max(case.macs for case in fitted)
-            laws.setdefault(kernels, {})[cell] = Fitted(law, largest, worst)
+            models.setdefault(kernels, {})[cell] = Fitted(model, largest, worst)
             if worst > LIMIT_PCT:
                 off.append(f"{kernels}, {cell}: off by {worst:.1f} %, expected {LIMIT_PCT:g} at most")
     if off:
@@ -186,7 +186,7 @@ def main() -> int:
     if args.write:
         emulator = metadata.version("rp2040py")
         date = datetime.date.today().isoformat()
-        write(laws, f"measured {date}, emulated RP2040 (rp2040py {emulator}), {version(uf2)}, tools/costmodel.py")
+        write(models, f"measured {date}, emulated RP2040 (rp2040py {emulator}), {version(uf2)}, tools/costmodel.py")
         print(f"written: {BOARD.relative_to(ROOT)}")
     return 0
 

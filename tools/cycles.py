@@ -47,7 +47,7 @@ core: machine code only. C: the whole step. firmware: the whole net.step(), the 
 
 def row(where: str, kernels: str, size: Size, sizes: Sequence[Size], step: Callable[[Size], float]) -> Record:
     """A line of the table; step(size): cycles."""
-    law = fit(sizes, step)
+    model = fit(sizes, step)
     cycles = step(size)
     return {
         "where": where,
@@ -55,10 +55,10 @@ def row(where: str, kernels: str, size: Size, sizes: Sequence[Size], step: Calla
         "cycles_step": round(cycles),
         "us_step": cycles / CLOCK_MHZ,
         "per_mac": cycles / size.macs,
-        "slope": law.slope,
-        "mac": law.per_mac,
-        "unit": law.per_unit,
-        "fixed": round(law.fixed),
+        "slope": model.slope,
+        "mac": model.per_mac,
+        "unit": model.per_unit,
+        "fixed": round(model.fixed),
     }
 
 

@@ -39,7 +39,7 @@ class Count:
     cases: int = 0
     loaded: int = 0
     refused: int = 0
-    lawless: int = 0
+    overflowing: int = 0
     seconds: float = 0.0
 
     def __add__(self, other: Count) -> Count:
@@ -90,7 +90,7 @@ def fuzz(runtime: Runtime, folder: Path, mode: str, *args: str) -> Count:
         path=[ROOT / "device"],
         timeout=TIMEOUT_S,
     )
-    found = re.fullmatch(r"FUZZ cases (\d+) loaded (\d+) refused (\d+) lawless (\d+)\n", out)
+    found = re.fullmatch(r"FUZZ cases (\d+) loaded (\d+) refused (\d+) overflowing (\d+)\n", out)
     if not found:
         raise TinyrnnError(f"{runtime.name}: {SCRIPT.name} printed {out[-200:]!r}, expected its summary")
     return Count(*map(int, found.groups()), time.monotonic() - began)
@@ -99,7 +99,7 @@ def fuzz(runtime: Runtime, folder: Path, mode: str, *args: str) -> Count:
 def row(name: str, what: str, count: Count) -> str:
     rate = count.cases / max(count.seconds, 1e-3)
     return (
-        f"{name:<12} {what:<22} {count.cases:>8} {count.loaded:>8} {count.refused:>8} {count.lawless:>8} "
+        f"{name:<12} {what:<22} {count.cases:>8} {count.loaded:>8} {count.refused:>8} {count.overflowing:>8} "
         f"{count.seconds:>7.1f} {rate:>8.0f}"
     )
 
@@ -110,7 +110,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=CASES, help="mutated files a runtime (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the mutations (%(default)s)")
     options = parser.parse_args()
-    counts = f"{'files':>8} {'loaded':>8} {'refused':>8} {'lawless':>8}"
+    counts = f"{'files':>8} {'loaded':>8} {'refused':>8} {'overflowing':>8}"
     print(f"{'runtime':<12} {'damage':<22} {counts} {'s':>7} {'files/s':>8}", flush=True)
     try:
         for name in options.runtime or RUNTIMES:

@@ -86,15 +86,15 @@ def package() -> list[Record]:
     return rows + [{"part": "urnn_total", "arch": arch, "bytes": size} for arch, size in totals.items()]
 
 
-def model_options(plan: dict[str, Any]) -> dict[str, Any]:
-    """Options of random_float_model() for a plan of accuracy.PLANS."""
-    return {("between" if key == "layernorm_between" else key): plan[key] for key in plan if key != "cells"}
+def model_options(architecture: dict[str, Any]) -> dict[str, Any]:
+    """Options of random_float_model() for an architecture of accuracy.ARCHITECTURES."""
+    return {("between" if key == "layernorm_between" else key): architecture[key] for key in architecture if key != "cells"}
 
 
 def cells() -> list[Record]:
     """Records of the package and of the file for a model of every cell that make accuracy measures."""
     import numpy as np
-    from accuracy import PLANS
+    from accuracy import ARCHITECTURES
     from tinyrnn.board.package import needed
     from tinyrnn.float_model.random_models import random_float_model
     from tinyrnn.integer_model.network import pack
@@ -102,10 +102,10 @@ def cells() -> list[Record]:
 
     rows: list[Record] = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, plan in PLANS.items():
-            cells, units = plan["cells"], (32,) * len(plan["cells"])
+        for name, architecture in ARCHITECTURES.items():
+            cells, units = architecture["cells"], (32,) * len(architecture["cells"])
             rng = np.random.default_rng(0)
-            model = pack(quantize(random_float_model(rng, 12, units, 9, cells, **model_options(plan))))
+            model = pack(quantize(random_float_model(rng, 12, units, 9, cells, **model_options(architecture))))
             for arch in BOARD_ARCHS:
                 emitters = ("native", "viper", *(("asm_thumb",) if arch in THUMB else ()))
                 size = 0

@@ -24,7 +24,7 @@ import numpy as np
 from tinyrnn.board.link import Link
 from tinyrnn.board.protocol import Client, Refused
 from tinyrnn.integer_model import urnn_file
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.simulator import Simulator
 
 BLOCK = 500  # samples of a sequence
 AHEAD = 600  # samples written that are not answered yet
@@ -56,7 +56,7 @@ def main() -> int:
 def stream(model: str, port: str, seconds: float) -> tuple[int, dict[str, int], float]:
     """Feed `tinyrnn run` as fast as it takes: (samples answered, counts of wrong answers by kind, seconds)."""
     network = urnn_file.read(model)
-    twin = Twin(network)
+    simulator = Simulator(network)
     rng = np.random.default_rng(0)
     low, high = np.maximum(network.input.low, -32768), np.minimum(network.input.high, 32767)  # a sensor's 16 bits
     command = [sys.executable, "-m", "tinyrnn", "run", model, "--port", port, "--raw", "--json"]
@@ -70,7 +70,7 @@ def stream(model: str, port: str, seconds: float) -> tuple[int, dict[str, int], 
         line = 0
         while (first is None or time.monotonic() < first + seconds) and not stop.is_set():
             raw = rng.integers(low, high + np.int64(1), (BLOCK, network.inputs)).astype(np.int32)
-            want = twin.run(raw[None])[0][0].tolist()
+            want = simulator.run(raw[None])[0][0].tolist()
             for sample, outputs in zip(raw.tolist(), want, strict=True):
                 line += 1
                 expected.put((line, outputs))

@@ -13,7 +13,7 @@ from tinyrnn.board.link import Link
 from tinyrnn.board.protocol import Client, Refused, frame, pack_samples, unframe, unpack
 from tinyrnn.emulation.serial_ports import Port
 from tinyrnn.errors import BoardError, LinkError
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.simulator import Simulator
 
 SAMPLES = np.random.default_rng(0).integers(-1000, 1000, (40, 2))
 
@@ -63,7 +63,7 @@ def drain(client: Client) -> list[list[int]]:
 
 
 def expected() -> list[list[int]]:
-    return Twin(serving.tiny_network()).run(SAMPLES[None])[0][0].tolist()
+    return Simulator(serving.tiny_network()).run(SAMPLES[None])[0][0].tolist()
 
 
 @pytest.fixture

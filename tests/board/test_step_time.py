@@ -1,4 +1,4 @@
-"""What a step is estimated to take: the law, its fit, and that nothing is said of what was not measured."""
+"""What a step is estimated to take: the model, its fit, and that nothing is said of what was not measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tinyrnn.errors import BoardError
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model.network import Network
 from tinyrnn.quantization.quantizer import quantize
-from tinyrnn.runtimes import comparison
+from tinyrnn.runtimes import kernel_timing
 
 PICO = catalogue.get("rpi-pico")
 
@@ -35,8 +35,8 @@ def test_the_board_has_each_kernel_set_within_the_limit() -> None:
 
 
 def test_the_estimate_is_the_law() -> None:
-    law = {"fixed": 1000, "mac": 2, "unit": 30, "input": 5, "layer": 7, "largest_macs": 2000, "error_pct": 4}
-    board = replace(PICO, cost={"viper": {"gru": {**law, "source": "here"}}})
+    model = {"fixed": 1000, "mac": 2, "unit": 30, "input": 5, "layer": 7, "largest_macs": 2000, "error_pct": 4}
+    board = replace(PICO, cost={"viper": {"gru": {**model, "source": "here"}}})
     macs = 16 * (3 * 22 + 4)
     cycles = 1000 + 2 * macs + 30 * 16 + 5 * 6 + 7
     assert step_time.estimates(network(), board) == [step_time.Estimate("viper", cycles, cycles / 125, 4.0, "here")]
@@ -68,9 +68,9 @@ def test_wrong_figures_are_refused_in_one_line() -> None:
 
 
 def test_the_fit_finds_the_law() -> None:
-    law = step_time.Law(3000.0, 4.5, 200.0, 40.0, 90.0)
+    model = step_time.CycleModel(3000.0, 4.5, 200.0, 40.0, 90.0)
     cases = costmodel.networks("gru", "viper")[0]
-    points = [costmodel.Point(case, law.cycles(case.macs, case.hidden, case.inputs, case.layers)) for case in cases]
+    points = [costmodel.Point(case, model.cycles(case.macs, case.hidden, case.inputs, case.layers)) for case in cases]
     found = costmodel.fit(points)
     assert [getattr(found, name) for name in step_time.COEFFICIENTS] == pytest.approx([3000, 4.5, 200, 40, 90])
     assert costmodel.error_pct(found, replace(points[0], cycles=points[0].cycles / 2)) == pytest.approx(100)
@@ -88,7 +88,7 @@ def test_write_keeps_what_is_not_measured_anew(tmp_path: Path) -> None:
     old = costmodel.BOARD.read_text(encoding="utf-8").partition(costmodel.MARK)[0].partition("\n[[measured]]")[0]
     measured = '\n[[measured]]\nmodel = "a.urnn"\n'
     path.write_text(old.rstrip("\n") + "\n" + measured, encoding="utf-8")
-    first, second = (costmodel.Fitted(step_time.Law(fixed, 2, 3, 4, 5), 6, 7.0) for fixed in (1, 100))
+    first, second = (costmodel.Fitted(step_time.CycleModel(fixed, 2, 3, 4, 5), 6, 7.0) for fixed in (1, 100))
     costmodel.write({"viper": {"gru": first}, "plain": {"gru": first}}, "then", path)
     costmodel.write({"viper": {"gru": second, "rnn": second}}, "now", path)
     text = path.read_text(encoding="utf-8")
@@ -104,7 +104,7 @@ def test_write_keeps_what_is_not_measured_anew(tmp_path: Path) -> None:
 
 def test_info(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "model.urnn"
-    path.write_bytes(comparison.random_case(6, 16, 4).data)
+    path.write_bytes(kernel_timing.random_case(6, 16, 4).data)
     assert cli.main(["info", str(path), "--board", "rpi-pico"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"a step, estimated: \d+ us with asm_thumb \(\+-\d %\), \d+ us with viper", out)

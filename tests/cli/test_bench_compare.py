@@ -16,20 +16,20 @@ from tinyrnn.errors import Mismatch, RuntimeMissing, TinyrnnError
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model.network import pack, unpack
 from tinyrnn.quantization.quantizer import quantize
-from tinyrnn.runtimes import Runtime, comparison, verification
-from tinyrnn.runtimes.comparison import Line
+from tinyrnn.runtimes import Runtime, kernel_timing, verification
+from tinyrnn.runtimes.kernel_timing import Line
 
-SMALL = comparison.random_case(2, 4, 3)
+SMALL = kernel_timing.random_case(2, 4, 3)
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "BATCH_MS", 4)
-    monkeypatch.setattr(comparison, "BATCHES", 1)
+    monkeypatch.setattr(kernel_timing, "BATCH_MS", 4)
+    monkeypatch.setattr(kernel_timing, "BATCHES", 1)
 
 
 def test_every_kernel_set_and_the_floats(runtime: Runtime) -> None:
-    lines = comparison.on_runtime(runtime, SMALL, comparison.smallest(SMALL))
+    lines = kernel_timing.on_runtime(runtime, SMALL, kernel_timing.smallest(SMALL))
     sets = [line.kernels for line in lines]
     assert sets == [*verification.kernel_sets(runtime), "float"]
     for line in lines:
@@ -48,25 +48,25 @@ def test_wrong_integers_are_not_timed(runtime: Runtime) -> None:
         return "model plain 1.0 0 " + other.crc
 
     with pytest.raises(Mismatch, match="computes other integers for GRU 2-4-3: expected CRC"):
-        comparison.timed(runtime.name, run, SMALL)
+        kernel_timing.timed(runtime.name, run, SMALL)
 
 
 def test_floats_that_do_not_fit_are_no_figure() -> None:
     answer = f"model plain 8.0 0 {SMALL.crc}\nmodel float - - memory\n"
-    lines = comparison.timed("somewhere", lambda *arguments, files: answer, SMALL)
+    lines = kernel_timing.timed("somewhere", lambda *arguments, files: answer, SMALL)
     assert [(line.kernels, line.us) for line in lines] == [("plain", 8.0), ("float", None)]
-    assert comparison.ratios(lines) == [1.0, None]
+    assert kernel_timing.ratios(lines) == [1.0, None]
 
 
 def test_floats_of_a_file_have_its_shape(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
-    gru = comparison.file_case(quantize(random_float_model(rng, 3, (5,), 2)))
+    gru = kernel_timing.file_case(quantize(random_float_model(rng, 3, (5,), 2)))
     assert (gru.title, gru.macs, gru.hidden) == ("GRU 3-5-2", 5 * (3 * 8 + 2), 5)
     assert gru.floats is not None
     assert gru.floats.forward(np.zeros((1, 1, 3))).shape[-1] == 2
-    two = comparison.file_case(quantize(random_float_model(rng, 3, (5, 4), 2, ("lstm", "gru"))))
+    two = kernel_timing.file_case(quantize(random_float_model(rng, 3, (5, 4), 2, ("lstm", "gru"))))
     assert (two.title, two.floats, two.hidden) == ("LSTM+GRU 3-5-4-2", None, 9)
-    assert comparison.smallest(two).title == "LSTM 1-1-1"
+    assert kernel_timing.smallest(two).title == "LSTM 1-1-1"
 
 
 def test_command(tmp_path: Path, runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +94,7 @@ def test_table_shows_all_figures(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_core_alone() -> None:
     try:
-        lines = rp2040_timing.core_only(SMALL, comparison.smallest(SMALL))
+        lines = rp2040_timing.core_only(SMALL, kernel_timing.smallest(SMALL))
     except TinyrnnError as error:
         if "is not here" not in str(error):
             raise
@@ -110,7 +110,7 @@ def test_the_core_alone() -> None:
 
 
 def test_what_the_chip_lacks_is_said_and_the_rest_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(case: comparison.Case, small: comparison.Case) -> list[Line]:
+    def none(case: kernel_timing.Case, small: kernel_timing.Case) -> list[Line]:
         raise RuntimeMissing("no compiler")
 
     line = Line(rp2040_timing.CORE, "viper", 1.0, 1.0, 125.0, 125.0)
@@ -122,7 +122,7 @@ def test_what_the_chip_lacks_is_said_and_the_rest_measured(monkeypatch: pytest.M
 
 
 def test_c_has_no_other_cells() -> None:
-    lstm = comparison.random_case(2, 4, 3, "lstm")
+    lstm = kernel_timing.random_case(2, 4, 3, "lstm")
     with pytest.raises(TinyrnnError, match="expected GRU: the C baseline"):
         rp2040_timing.in_c(lstm, lstm)
 

@@ -19,7 +19,7 @@ from helpers import serving
 from tinyrnn.board.link import Link
 from tinyrnn.cli.run import Stream, _interrupts
 from tinyrnn.emulation.serial_ports import Port
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.simulator import Simulator
 
 TIMEOUT_S = 300.0  # guards against a hang
 SAMPLES = np.random.default_rng(0).integers(-1000, 1000, (150, 2))
@@ -45,7 +45,7 @@ def rows(samples: np.ndarray) -> str:
 
 
 def expected(samples: np.ndarray) -> list[list[int]]:
-    return Twin(serving.tiny_network()).run(samples[None])[0][0].tolist()
+    return Simulator(serving.tiny_network()).run(samples[None])[0][0].tolist()
 
 
 @pytest.fixture

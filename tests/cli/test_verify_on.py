@@ -13,7 +13,7 @@ from tinyrnn.board.protocol import Client
 from tinyrnn.board.replay import replay_on
 from tinyrnn.emulation.serial_ports import Port
 from tinyrnn.integer_model.network import Network
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.simulator import Simulator
 
 RNG = np.random.default_rng(0)
 SEQUENCES = [RNG.integers(-1200, 1200, (length, 2)) for length in (1, 2, 90, 200, 91)]  # 90 samples fill a line
@@ -59,10 +59,10 @@ def test_each_kernel_set(port: Port, model: Path, capsys: pytest.CaptureFixture[
 def test_a_difference_is_located(port: Port, model: Path, step: int) -> None:
     """The host expects one output that is 1 too large, at one step of one sequence: that is found, and nothing else."""
     network = serving.tiny_network()
-    twin = Twin(network)
-    want = twin.run(SEQUENCES[3][None])[0][0]
+    simulator = Simulator(network)
+    want = simulator.run(SEQUENCES[3][None])[0][0]
 
-    class Wrong(Twin):
+    class Wrong(Simulator):
         def run(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             output, state = super().run(raw)
             if raw.shape[1] == 200:
@@ -70,7 +70,7 @@ def test_a_difference_is_located(port: Port, model: Path, step: int) -> None:
             return output, state
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinyrnn.board.replay.Twin", Wrong)
+        patch.setattr("tinyrnn.board.replay.Simulator", Wrong)
         result, _ = replay(port, model, network, SEQUENCES)
     value = want[step, 2]
     assert not result.exact
@@ -84,8 +84,8 @@ def test_a_wrong_state_is_located(port: Port, model: Path, tmp_path: Path, capsy
     network.cells[0].u.weight[5, 1] += 1
     result, _ = replay(port, model, network, SEQUENCES)
     assert result.first[0].startswith("sequence 1 step 1 ")
-    twin, wrong = (Twin(n).run(SEQUENCES[1][None]) for n in (serving.tiny_network(), network))
-    differ = [sum(int((a != b).sum()) for a, b in zip(twin, wrong, strict=True))]
+    simulator, wrong = (Simulator(n).run(SEQUENCES[1][None]) for n in (serving.tiny_network(), network))
+    differ = [sum(int((a != b).sum()) for a, b in zip(simulator, wrong, strict=True))]
     assert result.differences == differ[0] > 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tinyrnn.integer_model.urnn_file.read", lambda path: network)

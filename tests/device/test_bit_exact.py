@@ -12,8 +12,8 @@ from helpers.integer_models import random_samples, ready
 from tinyrnn import data
 from tinyrnn.errors import RuntimeMissing
 from tinyrnn.integer_model.network import pack, unpack
-from tinyrnn.integer_model.simulator import Twin
-from tinyrnn.quantization.evaluation import raw_sequences
+from tinyrnn.integer_model.simulator import Simulator
+from tinyrnn.quantization.accuracy import raw_sequences
 from tinyrnn.quantization.quantizer import quantize
 from tinyrnn.runtimes import NAMES, Runtime, verification
 
@@ -104,10 +104,10 @@ def test_a_difference_is_found_and_named(need_runtime, monkeypatch):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_twin_equals_the_definition(seed):
-    """The numpy twin against urnn itself, step by step."""
+    """The simulator against urnn itself, step by step."""
     network = ready(1000 + seed)
     samples = random_samples(network, seed, 5)
-    outputs, states = Twin(network).run(samples[None])
+    outputs, states = Simulator(network).run(samples[None])
     net = urnn.load(pack(network), kernels="plain")
     for t, sample in enumerate(samples.tolist()):
         net.step(sample)
@@ -141,4 +141,4 @@ def test_padding_does_not_matter():
     short, long = random_samples(network, 1, 3), random_samples(network, 2, 7)
     batch = np.zeros((2, 7, network.inputs), np.int64)
     batch[0, :3], batch[1] = short, long
-    assert (Twin(network).run(batch)[0][0, :3] == Twin(network).run(short[None])[0][0]).all()
+    assert (Simulator(network).run(batch)[0][0, :3] == Simulator(network).run(short[None])[0][0]).all()

@@ -16,9 +16,9 @@ from tinyrnn.errors import ModelError
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model import cells, simulator
 from tinyrnn.integer_model.cells.embedding import Embedding
-from tinyrnn.integer_model.matrices import LIMIT, Matrix, Norm, Product
-from tinyrnn.integer_model.network import Head, Network, pack, prove, unpack
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.matrices import LIMIT, ExtendedProduct, Matrix, Norm
+from tinyrnn.integer_model.network import IntegerHead, Network, pack, prove, unpack
+from tinyrnn.integer_model.simulator import Simulator
 from tinyrnn.quantization.quantizer import quantize
 from tinyrnn.runtimes import Runtime, verification
 from urnn import gates_plain
@@ -94,11 +94,11 @@ def check(reports: list[verification.Report]) -> None:
 
 @pytest.mark.parametrize("cell", NAMES)
 def test_twin_equals_the_definition(cell: str) -> None:
-    """The numpy twin against urnn itself, step by step; every number of every vector keeps the law."""
+    """The simulator against urnn itself, step by step; every number of every vector stays in the 31-bit range."""
     for seed in range(1000, 1012):
         network = ready(seed, cell, plain=False)
         samples = random_samples(network, seed, 5)
-        outputs, states = Twin(network).run(samples[None])
+        outputs, states = Simulator(network).run(samples[None])
         net = urnn.load(pack(network), kernels="plain")
         for t, sample in enumerate(samples.tolist()):
             net.step(sample)
@@ -120,8 +120,8 @@ def test_the_suite_has_every_section() -> None:
     """No cell is left out of the random networks, and none of the products' forms."""
     networks = [random_network(seed, cell, plain=False) for cell in NAMES for seed in range(MODELS)]
     assert {cell.tag for network in networks for cell in network.cells} == set(cells.known())
-    parts = [part for network in networks for cell in network.cells for _, part in cell.parts]
-    forms = {(bool(part.low), bool(part.norm), bool(part.fine)) for part in parts if isinstance(part, Product)}
+    products = [product for network in networks for cell in network.cells for _, product in cell.products]
+    forms = {(bool(p.low), bool(p.norm), bool(p.fine)) for p in products if isinstance(p, ExtendedProduct)}
     assert forms == {(True, False, False), (False, True, False), (True, True, False), (False, False, True)}
 
 
@@ -171,7 +171,7 @@ def test_worked_examples() -> None:
 
 
 def test_reciprocal_root() -> None:
-    """Equation 30 over all reduced arguments: its error, its range and the law within."""
+    """Equation 30 over all reduced arguments: its error, its range and the 31-bit range within."""
     w = np.arange(1 << 14, 1 << 16, dtype=np.int64)
     y = 19400 - (w * 3200 >> 14)
     for _ in range(3):
@@ -218,20 +218,20 @@ def test_unbounded_states_saturate() -> None:
     for w, want in ((ones, 32767), (down, -32767)):
         cell = cells.known()[b"LSTM"](w, none, None, 2)
         lstm = replace(network, input=one, cells=(cell,), head=head, exponents=np.zeros(1), input_exponents=np.zeros(1))
-        _, states = Twin(lstm).run(np.zeros((1, 3000, 1), np.int64))
+        _, states = Simulator(lstm).run(np.zeros((1, 3000, 1), np.int64))
         assert states[0, -1, 1] == want
         assert (np.abs(states) <= 32767).all()
     grow = Matrix(np.array([[127]], np.int8), np.array([900], np.int32), np.zeros(1, np.uint8))
     first = Matrix(np.array([[0]], np.int8), np.array([1], np.int32), np.zeros(1, np.uint8))
     relu = replace(lstm, cells=(cells.known()[b"RNN"](first, grow, True),))
-    _, states = Twin(relu).run(np.zeros((1, 50, 1), np.int64))
+    _, states = Simulator(relu).run(np.zeros((1, 50, 1), np.int64))
     assert states[0, -1, 0] == 32767
 
 
 def test_symbols_outside_the_table_are_limited() -> None:
     network = next(n for n in (ready(5 * i, "gru", plain=False) for i in range(9)) if isinstance(n.cells[0], Embedding))
     last = len(network.cells[0].table) - 1
-    twin_ = Twin(network)
+    twin_ = Simulator(network)
 
     def after(symbol: int) -> list[int]:
         return twin_.run(np.array([[[symbol]]]))[0][0, 0].tolist()
@@ -248,7 +248,7 @@ def test_heads() -> None:
     network = quantize(model)
     net = urnn.load(pack(network))
     assert net.heads == (("head0", 0, 2), ("head1", 2, 7))
-    assert unpack(pack(network)).heads == (Head("head0", 2, False), Head("head1", 5, False))
+    assert unpack(pack(network)).heads == (IntegerHead("head0", 2, False), IntegerHead("head1", 5, False))
     x = np.random.default_rng(4).integers(-2000, 2000, (1, 9, 4))
     want = model.forward(x)[0]
     for t, sample in enumerate(x[0].tolist()):
@@ -260,12 +260,12 @@ def test_heads() -> None:
 @pytest.mark.parametrize("sizes", [[2, 6], [2, 4], [7, 0], [0, 7]])
 def test_heads_that_do_not_fit_are_refused(sizes: list[int]) -> None:
     network = quantize(random_float_model(np.random.default_rng(3), 4, (8,), 7))
-    heads = tuple(Head(f"h{i}", size, False) for i, size in enumerate(sizes))
+    heads = tuple(IntegerHead(f"h{i}", size, False) for i, size in enumerate(sizes))
     with pytest.raises(ModelError, match="HEAD: out of range"):
         pack(replace(network, heads=heads))
 
 
-# The law
+# The 31-bit range
 
 
 def test_factors_are_proven_to_have_16_bits() -> None:
@@ -273,7 +273,7 @@ def test_factors_are_proven_to_have_16_bits() -> None:
     rng = np.random.default_rng(2)
     for cell in ("gru", "rnn", "lstm"):
         network = quantize(random_float_model(rng, 9, (24, 24), 3, cell, rank=4))
-        lows = [part.low for each in network.cells for _, part in each.parts if isinstance(part, Product)]
+        lows = [part.low for each in network.cells for _, part in each.parts if isinstance(part, ExtendedProduct)]
         assert len(lows) == 4
         for low in lows:
             assert (low.bounds() <= 32767 << low.shift.astype(np.int64)).all()

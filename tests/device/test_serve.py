@@ -20,7 +20,7 @@ from helpers.serving import PipeLine, SerialLine
 from tinyrnn.board import protocol
 from tinyrnn.board.protocol import frame, pack_samples, unframe
 from tinyrnn.emulation.serial_ports import Port
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.simulator import Simulator
 from tinyrnn.runtimes import Runtime, verification
 
 DOCUMENT = DOCS / "protocol.md"
@@ -140,7 +140,7 @@ def expect_numbers(talk: Talk) -> None:
     for number in (talk.number + 2, talk.number - 1, 0xFFFF):
         assert talk.send(frame(f"{number:04x} {body}")) == [f"{talk.number + 1:04x}", "err", "order", f"{number:04x}"]
     second = talk.ask(body)
-    outputs = Twin(serving.tiny_network()).run(np.array([[[100, -200]] * 2]))[0][0]
+    outputs = Simulator(serving.tiny_network()).run(np.array([[[100, -200]] * 2]))[0][0]
     for answer, want in zip((first, second), outputs, strict=True):
         assert list(protocol.unpack(answer[2], "<i4")) == list(want)
     talk.number = 0xFFFE
@@ -189,7 +189,7 @@ def expect_state(talk: Talk) -> None:
     assert list(protocol.unpack(talk.ask("state")[1], "<i2")) == [0, 0]
     assert talk.ask(f"state {saved}") == ["ok", saved]
     assert talk.ask(f"check {pack_samples(samples[5:])}") == want
-    outputs, states = Twin(serving.tiny_network()).run(samples[None])
+    outputs, states = Simulator(serving.tiny_network()).run(samples[None])
     crc = 0
     for output, state in zip(outputs[0, 5:], states[0, 5:], strict=True):
         crc = zlib.crc32(state.astype("<i2").tobytes(), zlib.crc32(output.astype("<i4").tobytes(), crc))

@@ -228,8 +228,8 @@ def test_reach_is_what_the_cells_reach() -> None:
         if kind == "rnn-relu":
             layer = replace(layer, weight_hh=dense(layer.weight_hh) * 0.3)
         model = model_of(LayerNorm(some(INPUTS), some(INPUTS)), layer)
-        (reach,) = model.reach(x, lengths)
-        want = {part.name: 0.0 for part in fields(reach)}
+        (value_ranges,) = model.value_ranges(x, lengths)
+        want = {part.name: 0.0 for part in fields(value_ranges)}
         inputs = model.layers[0].run((x - model.mean) / model.std)
         for sequence, length in zip(inputs, lengths, strict=True):
             state = np.zeros((1, layer.state_size))
@@ -244,7 +244,7 @@ def test_reach_is_what_the_cells_reach() -> None:
                 want = {name: np.maximum(want[name], np.abs(seen[name][0])) for name in want}
                 state = after
         for name, value in want.items():
-            assert np.allclose(getattr(reach, name), value, rtol=1e-12, atol=1e-12), (kind, name)
+            assert np.allclose(getattr(value_ranges, name), value, rtol=1e-12, atol=1e-12), (kind, name)
 
 
 def gate_r(layer: GRU, x: np.ndarray, h: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ def same_weights_in_any_order() -> None:
 @pytest.mark.parametrize(("kind", "rank", "inside"), VARIANTS)
 def test_round_trip_of_a_cell(tmp_path: Path, kind: str, rank: bool, inside: bool) -> None:
     model = model_of(cell(kind, rank=rank, layernorm=inside), info={"seed": 3, "note": ["a", {"b": 1.5}]})
-    model = replace(model, calibration=replace(model.calibration, reach=model.reach(sequences())))
+    model = replace(model, calibration=replace(model.calibration, value_ranges=model.value_ranges(sequences())))
     model_file.save(model, tmp_path / "model.pt")
     again = model_file.load(tmp_path / "model.pt")
     assert identical(model, again)
@@ -51,13 +51,25 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_files_of_the_first_format_are_read(tmp_path: Path) -> None:
-    """As tinyrnn 0.1 wrote them: layers without kind, no heads, no reach."""
+    """As tinyrnn 0.1 wrote them: layers without kind, no heads, no value_ranges."""
     model = model_of(cell("gru"), cell("gru", UNITS))
     model_file.save(model, tmp_path / "model.pt")
     raw = torch.load(tmp_path / "model.pt", weights_only=True)
     raw["format"] = "tinyrnn-float-1"
     raw["model"]["layers"] = [{name: layer[name] for name in FOUR} for layer in raw["model"]["layers"]]
-    del raw["model"]["heads"], raw["model"]["calibration"]["reach"]
+    del raw["model"]["heads"], raw["model"]["calibration"]["value_ranges"]
+    torch.save(raw, tmp_path / "old.pt")
+    assert identical(model, model_file.load(tmp_path / "old.pt"))
+
+
+def test_files_of_the_second_format_are_read(tmp_path: Path) -> None:
+    """They have the value ranges under another name."""
+    model = model_of(cell("gru"))
+    model = replace(model, calibration=replace(model.calibration, value_ranges=model.value_ranges(sequences())))
+    model_file.save(model, tmp_path / "model.pt")
+    raw = torch.load(tmp_path / "model.pt", weights_only=True)
+    raw["format"] = "tinyrnn-float-2"
+    raw["model"]["calibration"]["reach"] = raw["model"]["calibration"].pop("value_ranges")
     torch.save(raw, tmp_path / "old.pt")
     assert identical(model, model_file.load(tmp_path / "old.pt"))
 
@@ -125,7 +137,10 @@ DAMAGE = {
     "heads": (put("heads", [{"name": "a", "outputs": 2, "task": "classification"}]), "heads have 2 outputs; expected 3"),
     "heads a text": (put("heads", "abc"), "wrong type"),
     "calibration": (put("calibration", "sample", torch.ones(8, 4)), "calibration sample"),
-    "reach": (put("calibration", "reach", [{"state": torch.ones(3), "ih": NAN, "hh": NAN}]), "calibration of cell 0"),
+    "value_ranges": (
+        put("calibration", "value_ranges", [{"state": torch.ones(3), "ih": NAN, "hh": NAN}]),
+        "calibration of cell 0",
+    ),
     "info": (put("info", 7), "wrong type"),
     "extra": (put("surprise", 7), "wrong type"),
 }

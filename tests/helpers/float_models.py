@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tinyrnn.float_model.cells import GRU, LSTM, RNN, FastGRNN, FastRNN
 from tinyrnn.float_model.layers import BatchNorm, CellNorm, Embedding, Factors, Layer, LayerNorm, Linear
-from tinyrnn.float_model.model import Calibration, FloatModel, Head
+from tinyrnn.float_model.model import Calibration, FloatHead, FloatModel
 
 INPUTS, UNITS = 5, 7
 
@@ -96,7 +96,7 @@ def every_kind() -> FloatModel:
         following = VARIANTS[(number + 1) % len(VARIANTS)]
         if number % 3 == 1 and not following[2]:  # a cell that normalises W x cannot take one up
             layers.append(BatchNorm(some(width), some(width), some(width), some(width) ** 2))
-    heads = (Head("gesture", 2, "classification"), Head("strength", 1, "regression"))
+    heads = (FloatHead("gesture", 2, "classification"), FloatHead("strength", 1, "regression"))
     return model_of(*layers, heads=heads)
 
 

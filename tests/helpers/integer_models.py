@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from tinyrnn.integer_model.cells.base import Cell
+from tinyrnn.integer_model.cells.base import IntegerCell
 from tinyrnn.integer_model.cells.embedding import Embedding
 from tinyrnn.integer_model.cells.fastgrnn import FastGRNN
 from tinyrnn.integer_model.cells.fastrnn import FastRNN
@@ -12,7 +12,7 @@ from tinyrnn.integer_model.cells.gru_reset_before import GRUBefore
 from tinyrnn.integer_model.cells.layer_norm import Normalisation
 from tinyrnn.integer_model.cells.lstm import LSTM
 from tinyrnn.integer_model.cells.rnn import RNN
-from tinyrnn.integer_model.matrices import LIMIT, Matrix, Norm, Part, Product
+from tinyrnn.integer_model.matrices import LIMIT, ExtendedProduct, Matrix, Norm, Product
 from tinyrnn.integer_model.network import Channels, Network, pack
 from tinyrnn.quantization.row_scaling import FINE_MAX, fine_matrix
 
@@ -22,7 +22,7 @@ CELLS = ("gru", "gru-reset-before", "lstm", "lstm-projection", "rnn", "rnn-relu"
 
 
 def random_matrix(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Matrix:
-    """Any matrix that the law allows; `kind` says how wild."""
+    """Any matrix that the 31-bit range allows; `kind` says how wild."""
     if kind == "extreme":
         weight = rng.choice([-127, 127], (rows, cols))
     elif kind == "sparse":
@@ -35,7 +35,7 @@ def random_matrix(rng: np.random.Generator, rows: int, cols: int, kind: str) -> 
     bias = (rng.uniform(-1, 1, rows) * size).astype(np.int64)
     if kind == "extreme":  # right at the bound, on both sides
         bias = rng.choice([-1, 1], rows) * room
-        # The sum of a gate's two parts must stay within the law as well
+        # The sum of a gate's two parts must stay within the 31-bit range as well
         shift = np.maximum(shift, 2)
     else:
         shift = np.maximum(shift, 1 if cols < 120 else 2)
@@ -60,7 +60,7 @@ def random_norm(rng: np.random.Generator, n: int, kind: str) -> Norm:
     return Norm(gain.astype(np.int16), (bias >> 3).astype(np.int16), int(rng.integers(1, 3000)), int(rng.integers(10, 16)))
 
 
-def random_fine(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Product:
+def random_fine(rng: np.random.Generator, rows: int, cols: int, kind: str) -> ExtendedProduct:
     """A matrix of which some rows have weights of 15 bits, their sums right at the bound where it is extreme."""
     wild = random_matrix(rng, rows, cols, kind)
     chosen = np.flatnonzero(rng.random(rows) < 0.5) if rows > 1 else np.zeros(1, np.int64)
@@ -70,13 +70,13 @@ def random_fine(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Pr
     size = len(chosen), cols
     weight[chosen] = rng.choice([-most, most], size) if kind == "extreme" else rng.integers(-most, most + 1, size)
     shift = wild.shift.astype(np.int64)
-    shift[chosen] = rng.integers(2, 14, len(chosen))  # so that the sum of a gate's two parts stays within the law
+    shift[chosen] = rng.integers(2, 14, len(chosen))  # so that the sum of a gate's two parts stays within the 31-bit range
     bias = wild.bias.astype(np.int64) - ((1 << shift) >> 1)
     room = LIMIT - 1 - np.abs(weight).sum(axis=1) * 32767 - (1 << shift)
     return fine_matrix(weight, np.clip(bias, -room, room), shift, chosen)
 
 
-def random_part(rng: np.random.Generator, rows: int, cols: int, kind: str, plain: bool) -> Part:
+def random_part(rng: np.random.Generator, rows: int, cols: int, kind: str, plain: bool) -> Product:
     """A matrix; or, unless it is to be plain, two times in three of low rank, normalised, both, or with finer rows."""
     low = norm = None
     choice = 0 if plain else int(rng.integers(0, 6))
@@ -89,13 +89,13 @@ def random_part(rng: np.random.Generator, rows: int, cols: int, kind: str, plain
     if choice in (2, 3):
         norm = random_norm(rng, rows, kind)
     matrix = random_matrix(rng, rows, inner, kind)
-    return Product(matrix, low, norm) if choice in (1, 2, 3) else matrix
+    return ExtendedProduct(matrix, low, norm) if choice in (1, 2, 3) else matrix
 
 
-def random_cell(rng: np.random.Generator, name: str, inputs: int, n: int, kind: str, plain: bool = False) -> Cell:
+def random_cell(rng: np.random.Generator, name: str, inputs: int, n: int, kind: str, plain: bool = False) -> IntegerCell:
     """A cell of CELLS with n units. plain: without low rank and norms."""
 
-    def part(rows: int, cols: int) -> Part:
+    def part(rows: int, cols: int) -> Product:
         return random_part(rng, rows, cols, kind, plain)
 
     if name == "gru":
@@ -131,7 +131,7 @@ def random_network(seed: int, cell: str = "gru", plain: bool = True) -> Network:
     layers = int(rng.integers(1, 4))
     # Half of them small: the plain kernels under emulation are slow
     units = [int(rng.integers(1, 65 if seed % 2 else 13)) for _ in range(layers)]
-    cells: list[Cell] = []
+    cells: list[IntegerCell] = []
     width = inputs
     if not plain and seed % 5 == 0:
         width, inputs = inputs, 1

@@ -19,8 +19,8 @@ from tinyrnn.errors import ModelError
 from tinyrnn.float_model import model_file
 from tinyrnn.float_model.cells import GRU
 from tinyrnn.float_model.layers import BatchNorm, LayerNorm
-from tinyrnn.importers import comparison, float_conversion
-from tinyrnn.importers.source_model import Affine, Dense, Source, Step
+from tinyrnn.importers import float_conversion, framework_check
+from tinyrnn.importers.source_model import Affine, Dense, Source, SourceStep
 from tinyrnn.integer_model import urnn_file
 from tinyrnn.text import counted
 from torch import nn
@@ -202,7 +202,7 @@ def test_mistakes(
 def test_missing_frameworks(
     module: str, suffix: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Said with the command that installs it; an import without its comparison does not pass."""
+    """Said with the command that installs it; an import without its framework_check does not pass."""
     path = folder / f"net{suffix}"
     if suffix == ".onnx":
         pytest.importorskip("onnx")
@@ -227,7 +227,7 @@ def test_missing_frameworks(
 
 def source(*steps: Any, inputs: int = 2) -> Source:
     """A source whose framework is not asked."""
-    named = tuple(Step(f"step {i}", what) for i, what in enumerate(steps))
+    named = tuple(SourceStep(f"step {i}", what) for i, what in enumerate(steps))
     return Source("nobody", named, inputs, "every", run=lambda x: x)
 
 
@@ -264,9 +264,9 @@ def test_a_new_normalisation_changes_nothing(first: str) -> None:
     model = float_conversion.build(made, float_conversion.Settings(), data)
     x = np.stack(data.test.x)
     np.testing.assert_allclose(model.forward(x), plain.forward(x), atol=1e-9)
-    reach = np.abs((x - model.mean) / model.std).max()
-    assert reach < float_conversion.WIDE + 1e-9
-    assert len(model.calibration.reach) == 1
+    furthest = np.abs((x - model.mean) / model.std).max()
+    assert furthest < float_conversion.WIDE + 1e-9
+    assert len(model.calibration.value_ranges) == 1
     assert model.calibration.integer == data.integer
 
 
@@ -292,11 +292,11 @@ def test_comparison_of_decisions() -> None:
     def classes(x: np.ndarray) -> np.ndarray:
         return model.forward(x).argmax(-1)[..., None].astype(np.float64)
 
-    assert comparison.compare(replace(made, run=classes), model)[0] == 0
+    assert framework_check.compare(replace(made, run=classes), model)[0] == 0
     with pytest.raises(ModelError, match="differs from nobody"):
-        comparison.compare(replace(made, run=lambda x: (classes(x) + 1) % 4), model)
+        framework_check.compare(replace(made, run=lambda x: (classes(x) + 1) % 4), model)
     with pytest.raises(ModelError, match="no finite number"):
-        comparison.compare(replace(source(gru(rng)), run=lambda x: np.full((*x.shape[:2], 4), np.nan)), model)
+        framework_check.compare(replace(source(gru(rng)), run=lambda x: np.full((*x.shape[:2], 4), np.nan)), model)
 
 
 class Ending(nn.Module):

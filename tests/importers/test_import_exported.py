@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyr
 from tinyrnn import importers
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.model import FloatModel
-from tinyrnn.importers import comparison, float_conversion
+from tinyrnn.importers import float_conversion, framework_check
 from tinyrnn.importers.source_model import Options, Source
 from torch import nn
 from torch.nn import functional as F
@@ -36,7 +36,7 @@ def export(net: nn.Module, given: Any, path: Path, decomposed: bool = False, **m
 def imported(path: Path, options: Options | None = None) -> tuple[Source, FloatModel]:
     source = importers.read(path, options)
     model = float_conversion.build(source, float_conversion.Settings(ranges=((-2, 2),)), None)
-    assert comparison.compare(source, model)[0] <= comparison.LIMIT
+    assert framework_check.compare(source, model)[0] <= framework_check.LIMIT
     return source, model
 
 
@@ -171,7 +171,7 @@ def test_other_cells_are_refused(tmp_path: Path) -> None:
         imported(tmp_path / "m.pt2")
 
 
-class Parts(nn.Module):
+class FoldedLayers(nn.Module):
     """Layers for a function to use as forward()."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -191,39 +191,39 @@ class Parts(nn.Module):
         return self.function(self, *given)
 
 
-def returned(m: Parts, y: Any, *states: Any) -> Any:
+def returned(m: FoldedLayers, y: Any, *states: Any) -> Any:
     return (m.head(y), *states)
 
 
-def stepped(m: Parts, x: Any, h: Any, back: Callable[[Any, Any], Any] = lambda new, old: new) -> Any:
+def stepped(m: FoldedLayers, x: Any, h: Any, back: Callable[[Any, Any], Any] = lambda new, old: new) -> Any:
     y, new = m.gru(x, h)
     return returned(m, y, back(new, h))
 
 
-def lstm_cell(m: Parts, x: Any, h: Any, c: Any) -> Any:
+def lstm_cell(m: FoldedLayers, x: Any, h: Any, c: Any) -> Any:
     h, c = m.lstm_cell(x, (h, c))
     return returned(m, torch.relu(h), h, c)
 
 
-def cell(m: Parts, x: Any, h: Any) -> Any:
+def cell(m: FoldedLayers, x: Any, h: Any) -> Any:
     h = m.cell(x, h)
     return returned(m, h, h)
 
 
-def gru_by_hand(m: Parts, x: Any, h: Any) -> Any:
+def gru_by_hand(m: FoldedLayers, x: Any, h: Any) -> Any:
     of_x, of_h = m.rows(x).chunk(3, -1), m.columns(h).chunk(3, -1)
     r, z = torch.sigmoid(of_x[0] + of_h[0]), torch.sigmoid(of_x[1] + of_h[1])
     h = (1 - z) * torch.tanh(of_x[2] + r * of_h[2]) + z * h
     return returned(m, h, h)
 
 
-def two(m: Parts, x: Any, a: Any, b: Any) -> Any:
+def two(m: FoldedLayers, x: Any, a: Any, b: Any) -> Any:
     y, a = m.gru(x, a)
     y, b = m.deep(y, b)
     return returned(m, y, b, a)
 
 
-def packed(m: Parts, x: Any, s: Any) -> Any:
+def packed(m: FoldedLayers, x: Any, s: Any) -> Any:
     y, s = m.lstm(x, (s[0], s[1]))
     return returned(m, y, torch.stack(s))
 
@@ -280,7 +280,7 @@ def test_streams(name: str, decomposed: bool, tmp_path: Path) -> None:
     """A program that takes and gives back its states, fed with them for many steps, is the model that runs on."""
     torch.manual_seed(5)
     function, given = STREAMS[name]
-    export(Parts(function), given, tmp_path / "m.pt2", decomposed)
+    export(FoldedLayers(function), given, tmp_path / "m.pt2", decomposed)
     source, model = imported(tmp_path / "m.pt2")
     assert source.stream is not None
     rng = np.random.default_rng(1)
@@ -297,7 +297,7 @@ def test_streams(name: str, decomposed: bool, tmp_path: Path) -> None:
 def test_one_tensor_for_h_and_c(tmp_path: Path) -> None:
     """Exported with the same zeros as h and c, the program has one input for both: they are two again, and it is said."""
     z = zeros(1, 1, 6)
-    net = Parts(lambda m, x, hc: (lambda y: returned(m, y[0], *y[1]))(m.lstm(x, hc)))
+    net = FoldedLayers(lambda m, x, hc: (lambda y: returned(m, y[0], *y[1]))(m.lstm(x, hc)))
     export(net, (zeros(1, 1, 3), (z, z)), tmp_path / "m.pt2")
     source, model = imported(tmp_path / "m.pt2")
     assert source.notes[0].startswith("h and c were one tensor when lstm was exported: ")
@@ -328,12 +328,12 @@ CHANGED: dict[str, Callable[[Any, Any], Any]] = {
 def test_states_handed_back_changed(name: str, steps: int, decomposed: bool, tmp_path: Path) -> None:
     """The first piece is right, and the second is not: refused."""
     torch.manual_seed(6)
-    net = Parts(lambda m, x, h: stepped(m, x, h, CHANGED[name]))
+    net = FoldedLayers(lambda m, x, h: stepped(m, x, h, CHANGED[name]))
     export(net, (zeros(1, steps, 3), zeros(1, 1, 6)), tmp_path / "m.pt2", decomposed)
     source = importers.read(tmp_path / "m.pt2")
     model = float_conversion.build(source, float_conversion.Settings(ranges=((-2, 2),)), None)
     with pytest.raises(ModelError, match="fed with its own states the file differs"):
-        comparison.compare(source, model)
+        framework_check.compare(source, model)
     assert source.stream is not None
     x = np.random.default_rng(1).uniform(-2, 2, (1, 40, 3))
     assert np.abs(source.stream(x) - model.forward(x)).max() > 0.01
@@ -342,13 +342,13 @@ def test_states_handed_back_changed(name: str, steps: int, decomposed: bool, tmp
 def test_states_that_cannot_stream(tmp_path: Path) -> None:
     """No state among the outputs, or one that is changed on its way in: a line, whose cure works."""
     given = (zeros(1, 4, 3), zeros(1, 1, 6))
-    export(Parts(lambda m, x, h: m.head(m.gru(x, h)[0])), given, tmp_path / "m.pt2")
+    export(FoldedLayers(lambda m, x, h: m.head(m.gru(x, h)[0])), given, tmp_path / "m.pt2")
     with pytest.raises(ModelError, match=r"takes the state .* gives back none of its shape; .*: return y, h_n"):
         imported(tmp_path / "m.pt2")
-    export(Parts(lambda m, x, h: stepped(m, x, h * 0.5)), given, tmp_path / "m.pt2")
+    export(FoldedLayers(lambda m, x, h: stepped(m, x, h * 0.5)), given, tmp_path / "m.pt2")
     with pytest.raises(ModelError, match=r"changes the initial state .*; expected the state as it is given back"):
         imported(tmp_path / "m.pt2")
-    export(Parts(stepped), given, tmp_path / "m.pt2")
+    export(FoldedLayers(stepped), given, tmp_path / "m.pt2")
     imported(tmp_path / "m.pt2")
 
 
@@ -367,7 +367,7 @@ def test_spellings(decomposed: bool, tmp_path: Path) -> None:
     ]
     for function, given, more in cases:
         torch.manual_seed(7)
-        net = Parts(function)
+        net = FoldedLayers(function)
         export(net, given, tmp_path / "m.pt2", decomposed, **more)
         symbols = "long" in str(function.__code__.co_names)
         source, model = imported(tmp_path / "m.pt2")
@@ -380,7 +380,7 @@ def test_spellings(decomposed: bool, tmp_path: Path) -> None:
 
 def test_free_batch(tmp_path: Path) -> None:
     """Sizes that are symbols, and arithmetic with them."""
-    net = Parts(lambda m, x: m.head(m.gru(x, zeros(1, x.shape[0] * 2 // 2, 6))[0][torch.arange(x.size(0)), -1]))
+    net = FoldedLayers(lambda m, x: m.head(m.gru(x, zeros(1, x.shape[0] * 2 // 2, 6))[0][torch.arange(x.size(0)), -1]))
     batch = torch.export.Dim("batch", min=2, max=64)
     export(net, torch.randn(4, 5, 3), tmp_path / "m.pt2", dynamic_shapes={"given": ({0: batch},)})
     agree(net, tmp_path / "m.pt2", torch.randn(7, 5, 3))
@@ -451,15 +451,15 @@ def test_messages_name_the_source(tmp_path: Path) -> None:
 def test_cures(function: Any, message: str, cure: Any, tmp_path: Path) -> None:
     """A refusal's line, and the same network with what the line says."""
     x = torch.randn(2, 5, 3)
-    export(Parts(function), x, tmp_path / "m.pt2")
+    export(FoldedLayers(function), x, tmp_path / "m.pt2")
     with pytest.raises(ModelError, match=message) as caught:
         imported(tmp_path / "m.pt2")
     assert "\n" not in str(caught.value)
-    export(Parts(cure), x, tmp_path / "m.pt2")
+    export(FoldedLayers(cure), x, tmp_path / "m.pt2")
     imported(tmp_path / "m.pt2")
 
 
-def doubled_in_place(m: Parts, x: Any) -> Any:
+def doubled_in_place(m: FoldedLayers, x: Any) -> Any:
     x = x.clone()
     x[:, :, 0] *= 2
     return m.head(m.gru(x)[0])

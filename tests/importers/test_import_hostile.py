@@ -32,7 +32,7 @@ h5py = pytest.importorskip("h5py", reason="install it with: pip install 'tinyrnn
 from onnx import TensorProto, helper, numpy_helper
 from tinyrnn import importers
 from tinyrnn.errors import ModelError
-from tinyrnn.importers import comparison, float_conversion
+from tinyrnn.importers import float_conversion, framework_check
 from torch import nn
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux: RLIMIT_AS and inotify")
@@ -55,7 +55,7 @@ def bounded() -> Iterator[None]:
 def take(path: Path) -> None:
     """The whole import."""
     source = importers.read(path)
-    comparison.compare(source, float_conversion.build(source, float_conversion.Settings(), None))
+    framework_check.compare(source, float_conversion.build(source, float_conversion.Settings(), None))
 
 
 def refused(path: Path, message: str) -> None:
@@ -758,7 +758,8 @@ def test_keras_descriptions(suffix: str, keras_files: Path, tmp_path: Path, cana
     described(keras_files, path, option(1, kernel_initializer=run, kernel_regularizer=call, dtype=run))
     source = importers.read(path)
     assert (
-        comparison.compare(source, float_conversion.build(source, float_conversion.Settings(), None))[0] <= comparison.LIMIT
+        framework_check.compare(source, float_conversion.build(source, float_conversion.Settings(), None))[0]
+        <= framework_check.LIMIT
     )
 
 

@@ -22,7 +22,7 @@ pytest.importorskip("onnxruntime", reason="install it with: pip install 'tinyrnn
 from helpers.import_idioms import IDIOMS, Net
 from tinyrnn import importers
 from tinyrnn.errors import TinyrnnError
-from tinyrnn.importers import comparison, float_conversion
+from tinyrnn.importers import float_conversion, framework_check
 
 TABLE_PAGE = DOCS / "import.md"
 HEAD = "| idiom | .pt2 | .onnx, `dynamo=False` |"
@@ -50,7 +50,7 @@ def outcome(path: Path) -> str:
     """ "imported", or what was seen of it."""
     try:
         source = importers.read(path)
-        comparison.compare(source, float_conversion.build(source, float_conversion.Settings(ranges=((-1, 1),)), None))
+        framework_check.compare(source, float_conversion.build(source, float_conversion.Settings(ranges=((-1, 1),)), None))
     except TinyrnnError as error:
         seen = str(error).replace(f"{path}: ", "").split(";")[0]
         return "refused: " + (seen.split("): ", 1)[1] if "): " in seen else seen.split(": ", 1)[-1]).replace("|", "/")

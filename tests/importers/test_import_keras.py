@@ -22,7 +22,7 @@ from tinyrnn import importers
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import Embedding
 from tinyrnn.float_model.model import FloatModel
-from tinyrnn.importers import comparison, float_conversion
+from tinyrnn.importers import float_conversion, framework_check
 from tinyrnn.importers.source_model import Options
 
 L = keras.layers
@@ -46,10 +46,10 @@ def shaken(model: Any, seed: int = 0) -> Any:
 
 
 def imported(path: Path, options: Options | None = None, **settings: Any) -> FloatModel:
-    """The model, once the import's own comparison has passed."""
+    """The model, once the import's own framework_check has passed."""
     source = importers.read(path, options)
     model = float_conversion.build(source, float_conversion.Settings(**settings), None)
-    assert comparison.compare(source, model)[0] <= comparison.LIMIT
+    assert framework_check.compare(source, model)[0] <= framework_check.LIMIT
     return model
 
 
@@ -184,7 +184,7 @@ def test_embedding_and_masking(tmp_path: Path) -> None:
 
 
 def test_stateful(tmp_path: Path) -> None:
-    """A stateful layer is what a board is; the comparison starts from zero."""
+    """A stateful layer is what a board is; the framework_check starts from zero."""
     net = shaken(keras.Sequential([L.Input(batch_shape=(1, 5, 2)), L.GRU(4, stateful=True), L.Dense(2)]))
     net.save(tmp_path / "m.keras")
     source = importers.read(tmp_path / "m.keras")

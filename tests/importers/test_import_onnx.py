@@ -22,7 +22,7 @@ from tinyrnn.errors import ModelError
 from tinyrnn.float_model.cells import GRU
 from tinyrnn.float_model.layers import BatchNorm, Embedding, LayerNorm
 from tinyrnn.float_model.model import FloatModel
-from tinyrnn.importers import comparison, float_conversion
+from tinyrnn.importers import float_conversion, framework_check
 from tinyrnn.importers.onnx import graph_file
 from tinyrnn.importers.source_model import Options
 
@@ -72,10 +72,10 @@ class Graph:
 
 
 def imported(path: Path, options: Options | None = None, **settings: Any) -> FloatModel:
-    """The model, once the import's own comparison has passed."""
+    """The model, once the import's own framework_check has passed."""
     source = importers.read(path, options)
     model = float_conversion.build(source, float_conversion.Settings(**settings), None)
-    assert comparison.compare(source, model)[0] <= comparison.LIMIT
+    assert framework_check.compare(source, model)[0] <= framework_check.LIMIT
     return model
 
 
@@ -592,7 +592,7 @@ def test_large_offsets_in_float32(tmp_path: Path) -> None:
     path = g.save(tmp_path / "m.onnx", g.add("Squeeze", y_h, g.constant(np.array([0]))))
     source = importers.read(path)
     model = float_conversion.build(source, float_conversion.Settings(ranges=((101_324.0, 101_334.0),)), None)
-    assert comparison.LIMIT < comparison.compare(source, model)[0] < 1e-2
+    assert framework_check.LIMIT < framework_check.compare(source, model)[0] < 1e-2
 
 
 def test_a_difference_names_its_layer(tmp_path: Path) -> None:
@@ -609,4 +609,4 @@ def test_a_difference_names_its_layer(tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=f"differs from ONNX Runtime by .*: they differ from {second.name} on; save the same"
     ):
-        comparison.compare(source, float_conversion.build(source, float_conversion.Settings(), None))
+        framework_check.compare(source, float_conversion.build(source, float_conversion.Settings(), None))

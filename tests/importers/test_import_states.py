@@ -19,7 +19,7 @@ pytest.importorskip("onnxruntime", reason="install it with: pip install 'tinyrnn
 from tinyrnn import importers
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.model import FloatModel
-from tinyrnn.importers import comparison, float_conversion
+from tinyrnn.importers import float_conversion, framework_check
 from torch import nn
 
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -100,7 +100,7 @@ def export(net: Policy, path: Path, time: int = 1, names: Sequence[str] = ("y", 
 def imported(path: Path) -> FloatModel:
     source = importers.read(path)
     model = float_conversion.build(source, float_conversion.Settings(), None)
-    assert comparison.compare(source, model)[0] <= comparison.LIMIT
+    assert framework_check.compare(source, model)[0] <= framework_check.LIMIT
     return model
 
 
@@ -152,7 +152,7 @@ def test_free_batch_and_longer_pieces(tmp_path: Path) -> None:
     assert source.stream is not None
     assert source.when == "last"
     np.testing.assert_allclose(source.stream(x), want_of(source, x)[:, 5::6], atol=1e-5)
-    comparison.compare(source, float_conversion.build(source, float_conversion.Settings(), None))
+    framework_check.compare(source, float_conversion.build(source, float_conversion.Settings(), None))
 
 
 def want_of(source: Any, x: np.ndarray) -> np.ndarray:
@@ -290,10 +290,10 @@ def test_the_stream_itself_is_compared(tmp_path: Path) -> None:
     """A stream that forgets between its pieces is found by running it, whatever the file's structure says."""
     source = importers.read(export(Policy(), tmp_path / "m.onnx"))
     model = float_conversion.build(source, float_conversion.Settings(), None)
-    comparison.compare(source, model)
+    framework_check.compare(source, model)
 
     def forgetful(x: np.ndarray) -> np.ndarray:
         return np.concatenate([source.run(x[:, t : t + 1]) for t in range(x.shape[1])], axis=1)
 
     with pytest.raises(ModelError, match=r"fed with its own states the file differs by .* on 400 steps of held inputs"):
-        comparison.compare(replace(source, stream=forgetful), model)
+        framework_check.compare(replace(source, stream=forgetful), model)

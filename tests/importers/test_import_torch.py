@@ -21,7 +21,7 @@ from tinyrnn.float_model.layers import (
     Factors,
 )
 from tinyrnn.float_model.model import FloatModel
-from tinyrnn.importers import comparison, float_conversion
+from tinyrnn.importers import float_conversion, framework_check
 from tinyrnn.importers.source_model import Options
 from torch import nn
 
@@ -44,7 +44,7 @@ class Net(nn.Module):
         super().__init__()
         make, more = KINDS[kind]
         inputs, units = 3, int(more.get("proj_size", 5))
-        self.parts, self.take, self.first = parts, take, first
+        self.products, self.take, self.first = parts, take, first
         if "embedding" in parts:
             self.table = nn.Embedding(7, inputs)
         if "batchnorm" in parts:
@@ -65,9 +65,9 @@ class Net(nn.Module):
         self.eval()
 
     def forward(self, x: Any) -> Any:
-        if "embedding" in self.parts:
+        if "embedding" in self.products:
             x = self.table(x)
-        if "batchnorm" in self.parts:
+        if "batchnorm" in self.products:
             x = self.bn(x.transpose(1, 2)).transpose(1, 2)
         y, h = self.rnn(x if self.first else x.transpose(0, 1))
         y = y if self.first else y.transpose(0, 1)
@@ -75,8 +75,8 @@ class Net(nn.Module):
             y = y[:, -1]
         elif self.take == "h_n":
             y = (h[0] if isinstance(h, tuple) else h)[-1]
-        y = self.norm(y) if "layernorm" in self.parts else y
-        y = torch.relu(self.hidden(y)) if "hidden" in self.parts else y
+        y = self.norm(y) if "layernorm" in self.products else y
+        y = torch.relu(self.hidden(y)) if "hidden" in self.products else y
         return self.head(y)
 
 
@@ -91,7 +91,7 @@ def imported(path: Path, options: Options | None = None, **settings: Any) -> tup
     """The model and the difference that the import itself finds."""
     source = importers.read(path, options)
     model = float_conversion.build(source, float_conversion.Settings(**settings), None)
-    return model, comparison.compare(source, model)[0]
+    return model, framework_check.compare(source, model)[0]
 
 
 def inputs(net: Net, batch: int = 2, time: int = 6) -> Any:
@@ -119,7 +119,7 @@ def test_state_dict(kind: str, tmp_path: Path) -> None:
         net = Net(kind, layers, bias, parts, take="every")
         torch.save(net.state_dict(), tmp_path / "m.pt")
         model, difference = imported(tmp_path / "m.pt", options_of(kind, parts))
-        assert difference <= comparison.LIMIT
+        assert difference <= framework_check.LIMIT
         agree(net, model, inputs(net))
         assert model.when == "last"
         kinds = [layer.kind for layer in model.layers]
@@ -141,7 +141,7 @@ def test_exported(kind: str, tmp_path: Path) -> None:
         x = inputs(net)
         export(net, x, tmp_path / "m.pt2")
         model, difference = imported(tmp_path / "m.pt2")
-        assert difference <= comparison.LIMIT
+        assert difference <= framework_check.LIMIT
         agree(net, model, x)
         assert model.when == ("every" if take == "every" else "last")
 
@@ -192,11 +192,11 @@ def test_cells(make: Any, more: dict[str, Any], take: str, tmp_path: Path) -> No
     x = torch.randn(2, 4, 3)
     torch.save(net.state_dict(), tmp_path / "m.pt")
     model, difference = imported(tmp_path / "m.pt", Options(nonlinearity=more.get("nonlinearity", "tanh")))
-    assert difference <= comparison.LIMIT
+    assert difference <= framework_check.LIMIT
     agree(net, model, x)
     export(net, x, tmp_path / "m.pt2")
     model, difference = imported(tmp_path / "m.pt2")
-    assert difference <= comparison.LIMIT
+    assert difference <= framework_check.LIMIT
     assert [layer.units for layer in model.layers] == [5, 4]
     agree(net, model, x)
 
@@ -216,7 +216,7 @@ def test_tails(tail: str, tmp_path: Path) -> None:
     net = Tailed().eval()
     export(net, torch.zeros(2, 5, 3), tmp_path / "m.pt2")
     model, difference = imported(tmp_path / "m.pt2")
-    assert difference <= comparison.LIMIT
+    assert difference <= framework_check.LIMIT
     assert model.task == "classification"
     assert len(model.labels) == (2 if tail == "sigmoid" else 3)
     x = torch.randn(2, 5, 3)
@@ -246,7 +246,7 @@ def test_a_state_as_input(tmp_path: Path) -> None:
     source = importers.read(tmp_path / "m.pt2")
     assert [note.split()[3] for note in source.notes] == ["c", "h"]
     model = float_conversion.build(source, float_conversion.Settings(), None)
-    assert comparison.compare(source, model)[0] <= comparison.LIMIT
+    assert framework_check.compare(source, model)[0] <= framework_check.LIMIT
     with torch.no_grad():
         np.testing.assert_allclose(model.forward(x.numpy()), net(x, zero, zero2)[0].numpy(), atol=1e-5)
 
@@ -376,7 +376,7 @@ def test_refused_programs(function: Any, message: str, tmp_path: Path) -> None:
 
 
 def test_a_wrong_reading_is_refused(tmp_path: Path) -> None:
-    """The comparison is no decoration: gates in another order are found, and nothing passes."""
+    """The framework_check is no decoration: gates in another order are found, and nothing passes."""
     torch.manual_seed(1)  # answers below 1: the difference is told as it is, not in parts of the largest
     net = Net("gru")
     export(net, torch.randn(2, 6, 3), tmp_path / "m.pt2")
@@ -386,10 +386,10 @@ def test_a_wrong_reading_is_refused(tmp_path: Path) -> None:
     order = [*range(5, 10), *range(5), *range(10, 15)]
     wrong = replace(model, layers=(replace(gru, weight_ih=gru.weight_ih[order]),))
     with pytest.raises(ModelError, match=r"differs from PyTorch by .*; expected at most 1e-05, nothing is written"):
-        comparison.compare(source, wrong)
+        framework_check.compare(source, wrong)
     slight = replace(model, head=replace(model.head, bias=model.head.bias + 2e-5))
     with pytest.raises(ModelError, match="differs from PyTorch by 2e-05"):
-        comparison.compare(source, slight)
+        framework_check.compare(source, slight)
 
 
 def test_what_stands_where(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_errors_of_the_table() -> None:
 
 
 def test_worst_cases_of_the_law() -> None:
-    """The numbers that docs/numerics.md derives from the ranges, and that they lie within the law."""
+    """The numbers that docs/numerics.md derives from the ranges, and that they lie within the 31-bit range."""
     text = doc("numerics.md").replace(" ", "")
     top = 32767
     worst = [1024 * 127 + 64, 1024 * 255 + 128, 32757 * top + 16384, 32768 * top + 16384, 258 * 127 * top]
@@ -212,11 +212,11 @@ def test_device_api() -> None:
 
 
 def test_the_cell_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example of docs/adding-a-cell.md: packed, proven, close to its float form, and the twin equals the device."""
+    """The example of docs/adding-a-cell.md: packed, proven, close to its float form, and the simulator equals the device."""
     device, host = re.findall(r"^```python\n(.*?)^```", doc("adding-a-cell.md"), re.M | re.S)
 
     @dataclass(frozen=True)
-    class UGRNN(float_cells.Cell):
+    class UGRNN(float_cells.FloatCell):
         kind = "ugrnn"
         gates = 2
         bias_ih: np.ndarray
@@ -243,8 +243,8 @@ def test_the_cell_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = pack(quantize(model))
     assert pack(network.unpack(packed)) == packed
     x = rng.integers(-2500, 2500, (1, 40, 3))
-    outputs, _ = simulator.Twin(network.unpack(packed)).run(x)
-    assert np.abs(simulator.Twin(network.unpack(packed)).values(outputs) - model.forward(x)).max() < 0.02
+    outputs, _ = simulator.Simulator(network.unpack(packed)).run(x)
+    assert np.abs(simulator.Simulator(network.unpack(packed)).values(outputs) - model.forward(x)).max() < 0.02
     net = urnn.load(packed, kernels="plain")
     for t, sample in enumerate(x[0].tolist()):
         net.step(sample)

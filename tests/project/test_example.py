@@ -12,7 +12,7 @@ from helpers.paths import EXAMPLES
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model import urnn_file
 from tinyrnn.integer_model.network import Network, pack
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.simulator import Simulator
 from tinyrnn.quantization.quantizer import quantize
 from tinyrnn.runtimes import Runtime, verification
 
@@ -66,7 +66,7 @@ def test_the_example_model_as_it_is(bounded32: Runtime, tmp_path: Path) -> None:
 
 def lines(network: Network, windows: np.ndarray) -> list[str]:
     """What show() prints at the end of each of these windows, each from the zero state. windows: (N, T, C)"""
-    last = Twin(network).run(windows)[0][:, -1]
+    last = Simulator(network).run(windows)[0][:, -1]
     return [f"{network.labels[best]} {output[best]}" for output in last for best in [int(output.argmax())]]
 
 
@@ -85,7 +85,7 @@ def test_a_stream_says_something_at_each_step(bounded32: Runtime, tmp_path: Path
     (tmp_path / "gesture.urnn").write_bytes(pack(network))
     values = np.random.default_rng(1).integers(0, 2000, (9, 2))
     said = run(bounded32, tmp_path, values.ravel().tolist())
-    outputs = Twin(network).run(values[None])[0][0]
+    outputs = Simulator(network).run(values[None])[0][0]
     assert said[1:-1] == [f"{network.labels[int(y.argmax())]} {y.max()}" for y in outputs]
 
 
@@ -93,8 +93,8 @@ def test_a_regression_says_its_targets(bounded32: Runtime, tmp_path: Path) -> No
     network = random(2, task="regression")
     (tmp_path / "gesture.urnn").write_bytes(pack(network))
     said = run(bounded32, tmp_path, [5] * 6)
-    twin = Twin(network)
-    want = twin.values(twin.run(np.full((1, 3, 2), 5))[0])[0]
+    simulator = Simulator(network)
+    want = simulator.values(simulator.run(np.full((1, 3, 2), 5))[0])[0]
     assert [[float(word) for word in line.split()] for line in said[1:-1]] == [pytest.approx(y, rel=1e-3) for y in want]
 
 

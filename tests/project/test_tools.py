@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import accuracy
-import bench
+import benchmarks
 import pytest
 import readme
 import sizes
 from helpers.paths import ROOT
 from shared import records
 from tinyrnn.errors import TinyrnnError
-from tinyrnn.runtimes import Runtime, comparison, verification
+from tinyrnn.runtimes import Runtime, kernel_timing, verification
 from tinyrnn.training.architecture import CELLS
 
 FIELDS = {
@@ -142,7 +142,7 @@ def test_accuracy_summary() -> None:
 
 def test_bench_is_as_promised() -> None:
     rows = committed("bench")
-    assert bench.broken_limits(rows) == []
+    assert benchmarks.broken_limits(rows) == []
     judged = {
         (row["kernels"], row["inputs"])
         for row in rows
@@ -154,10 +154,10 @@ def test_bench_is_as_promised() -> None:
 
 def test_bench_has_every_cell_and_the_cycles() -> None:
     rows = committed("bench")
-    for runtime in bench.WITH_ALL_CELLS:
-        assert {row["cell"] for row in rows if row["runtime"] == runtime} == set(accuracy.PLANS)
+    for runtime in benchmarks.WITH_ALL_CELLS:
+        assert {row["cell"] for row in rows if row["runtime"] == runtime} == set(accuracy.ARCHITECTURES)
     for row in rows:
-        chip = row["runtime"] == bench.CHIP
+        chip = row["runtime"] == benchmarks.CHIP
         counted = [row[field] is not None for field in ("cycles_step", "cycles_per_mac", "cycles_fixed")]
         assert counted == [chip, chip, chip and row["cell"] in CELLS]
         if row["kernels"] != "float" and row["runtime"] != "cpython":
@@ -170,12 +170,12 @@ def test_bench_says_which_ratio_is_broken() -> None:
         {**row, "kernels": "viper", "ratio_to_plain": 14.9},
         {**row, "kernels": "float", "ratio_to_plain": 1.0},
     ]
-    assert len(bench.broken_limits(slow)) == 2
+    assert len(benchmarks.broken_limits(slow)) == 2
 
 
 def test_bench_runs_and_checks_its_answers(micropython: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "BATCH_MS", 20)  # webassembly's clock ticks in milliseconds
-    rows = bench.measure(micropython, comparison.random_case(2, 4, 3))
+    monkeypatch.setattr(kernel_timing, "BATCH_MS", 20)  # webassembly's clock ticks in milliseconds
+    rows = benchmarks.measure(micropython, kernel_timing.random_case(2, 4, 3))
     kernels = [*verification.kernel_sets(micropython), "float"]
     assert [row["kernels"] for row in rows] == kernels
     assert next(row for row in rows if row["kernels"] == "plain")["ratio_to_plain"] == 1

@@ -12,21 +12,21 @@ import urnn
 from tinyrnn import cli
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model import model_file, probing
-from tinyrnn.float_model.cells import GRU, LSTM, RNN, Cell
-from tinyrnn.float_model.evaluation import reach_over
+from tinyrnn.float_model.cells import GRU, LSTM, RNN, FloatCell
+from tinyrnn.float_model.evaluation import value_ranges_over
 from tinyrnn.float_model.layers import Linear
 from tinyrnn.float_model.model import Calibration, FloatModel
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model import urnn_file
-from tinyrnn.integer_model.matrices import Product
+from tinyrnn.integer_model.matrices import ExtendedProduct
 from tinyrnn.integer_model.network import Nearness, Network, pack, unpack
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.simulator import Simulator
 from tinyrnn.quantization.integer_error import RECORDING, Evidence, Judge, at_fault
 from tinyrnn.quantization.precision_search import measured
 from tinyrnn.quantization.quantizer import quantize, quantized
 
 
-def regression(layer: Cell, head: list[float], low: float = -1.0, high: float = 1.0) -> FloatModel:
+def regression(layer: FloatCell, head: list[float], low: float = -1.0, high: float = 1.0) -> FloatModel:
     """One cell, one target, every input in the same range."""
     inputs = layer.inputs
     calibration = Calibration(np.full(inputs, low), np.full(inputs, high), False, np.full((4, inputs), high))
@@ -73,7 +73,9 @@ def test_weights_close_to_1(unity: float) -> None:
     assert found.finer == {"layer 0 U": (0,)}
     assert last_value(found.network, held) == pytest.approx(0.8, abs=0.008)
     assert found.warning() is None
-    coarse = quantized(replace(model, calibration=replace(model.calibration, reach=found.quantized.model.calibration.reach)))
+    coarse = quantized(
+        replace(model, calibration=replace(model.calibration, value_ranges=found.quantized.model.calibration.value_ranges))
+    )
     assert abs(last_value(coarse.network, held) - 0.8) > 0.008, "8 bits would have done"
 
 
@@ -105,7 +107,7 @@ def test_a_recording_is_measured_in_the_place_of_probing_sequences() -> None:
     """What the warning advises: inputs that do not drive c that far."""
     model = slow_lstm()
     x = 0.2 * np.sin(np.arange(60) / 4)[:, None]
-    seen = replace(model.calibration, sequences=(x,), reach=reach_over(model, [x]))
+    seen = replace(model.calibration, sequences=(x,), value_ranges=value_ranges_over(model, [x]))
     found = measured(replace(model, calibration=seen))
     assert found.error.source == RECORDING
     assert found.warning() is None
@@ -118,8 +120,8 @@ def test_networks_that_8_bits_serve_stay_as_they_are() -> None:
         found = measured(model)
         assert not found.finer
         assert found.error.largest_share < 0.02
-        reach = found.quantized.model.calibration.reach
-        same = quantize(replace(model, calibration=replace(model.calibration, reach=reach)))
+        value_ranges = found.quantized.model.calibration.value_ranges
+        same = quantize(replace(model, calibration=replace(model.calibration, value_ranges=value_ranges)))
         assert pack(replace(found.network, nearness=None)) == pack(same)
 
 
@@ -131,8 +133,8 @@ def test_the_layer_at_fault() -> None:
     model = replace(
         model, task="regression", when="every", layers=(*model.layers, slow), head=Linear(np.ones((1, 1)), np.zeros(1))
     )
-    evidence, reach = Evidence.of(model)
-    found = quantized(replace(model, calibration=replace(model.calibration, reach=reach)))
+    evidence, value_ranges = Evidence.of(model)
+    found = quantized(replace(model, calibration=replace(model.calibration, value_ranges=value_ranges)))
     assert at_fault(Judge(model, evidence), found.network, found.bits) == "layer 1, rnn,"
     assert "layer 1 U" in measured(model).finer
 
@@ -143,9 +145,9 @@ def test_figures_are_those_of_a_direct_comparison() -> None:
     evidence = Evidence(xs, "these", False)
     network = quantize(model)
     error = Judge(model, evidence).measure(network)
-    twin = Twin(network)
+    simulator = Simulator(network)
     want = np.concatenate([model.forward(x[None])[0] for x in xs.values()])
-    got = np.concatenate([twin.values(twin.run(network.raw(x)[None])[0])[0] for x in xs.values()])
+    got = np.concatenate([simulator.values(simulator.run(network.raw(x)[None])[0])[0] for x in xs.values()])
     share = np.abs(got - want) / np.ptp(want)
     assert error.outputs == len(want) == 86
     assert error.largest_share == pytest.approx(share.max())
@@ -173,10 +175,10 @@ def test_probing_sequences_stay_in_their_range_and_cover_it() -> None:
 
 def test_probing_sequences_last_until_the_states_have_settled() -> None:
     short, _ = probing.settled(leaky(0.5))
-    long, reach = probing.settled(slow_lstm())
+    long, value_ranges = probing.settled(slow_lstm())
     assert len(short["held high"]) == 250
     assert len(long["held high"]) == probing.LAST_STEPS
-    assert reach[0].state[1] > 1000
+    assert value_ranges[0].state[1] > 1000
 
 
 def test_the_file_says_how_near_it_is() -> None:
@@ -303,7 +305,7 @@ def test_finer_rows_cost_a_row_each() -> None:
     before, after = plain.network.cells[0], fine.network.cells[0]
     assert isinstance(before, type(after))
     u = dict(after.parts)["U"]
-    assert isinstance(u, Product)
+    assert isinstance(u, ExtendedProduct)
     assert u.fine is not None
     assert u.fine.rows.tolist() == [1, 2, 5, 20]
     coarse = dict(before.parts)["U"].real()

@@ -1,4 +1,4 @@
-"""The quantizer: integer models stay close to their float models, the law is proven, bad models are refused."""
+"""The quantizer: integer models stay close to their float models, the 31-bit range is proven, bad models are refused."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model.cells.gru import GRU
 from tinyrnn.integer_model.matrices import Matrix
 from tinyrnn.integer_model.network import pack, prove
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.simulator import Simulator
 from tinyrnn.quantization.quantizer import quantize
 from tinyrnn.training.architecture import CELLS
 
 
 def largest_difference(model, x) -> float:
     network = quantize(model)
-    twin = Twin(network)
-    return float(np.abs(twin.values(twin.run(network.raw(x))[0]) - model.forward(x)).max())
+    simulator = Simulator(network)
+    return float(np.abs(simulator.values(simulator.run(network.raw(x))[0]) - model.forward(x)).max())
 
 
 @pytest.mark.parametrize("units", [(1,), (8,), (32,), (16, 16), (8, 64, 8)], ids=str)
@@ -53,7 +53,7 @@ def test_every_cell_is_close_to_its_float_model(cell, option):
     rng = np.random.default_rng(1)
     model = random_float_model(rng, 6, units, 5, cell, **options)
     x = rng.integers(0, 9, (8, 100, 1)) if option == "symbols" else rng.integers(-3000, 3001, (8, 100, 6))
-    model = replace(model, calibration=replace(model.calibration, reach=model.reach(x)))
+    model = replace(model, calibration=replace(model.calibration, value_ranges=model.value_ranges(x)))
     assert largest_difference(model, x.astype(float)) < ROOM[option]
 
 
@@ -62,7 +62,7 @@ def test_projection_and_mixture():
     for cells, units, projection in (("lstm", (16, 12), 7), (("lstm", "gru", "rnn-relu", "fastgrnn"), (9, 8, 7, 6), 0)):
         model = random_float_model(rng, 6, units, 5, cells, projection=projection)
         x = rng.integers(-3000, 3001, (8, 100, 6)).astype(float)
-        model = replace(model, calibration=replace(model.calibration, reach=model.reach(x)))
+        model = replace(model, calibration=replace(model.calibration, value_ranges=model.value_ranges(x)))
         assert largest_difference(model, x) < 0.03
 
 
@@ -76,7 +76,7 @@ def test_batch_normalisation_is_folded_away():
 
     model = replace(model, layers=(batchnorm(6), first, batchnorm(12), second, batchnorm(8)))
     x = rng.integers(-3000, 3001, (4, 60, 6)).astype(float)
-    model = replace(model, calibration=replace(model.calibration, reach=model.reach(x)))
+    model = replace(model, calibration=replace(model.calibration, value_ranges=model.value_ranges(x)))
     assert largest_difference(model, x) < 0.05
     assert [cell.tag for cell in quantize(model).cells] == [b"LSTM", b"GRU"]
 
@@ -86,11 +86,11 @@ def test_calibrated_ranges():
     rng = np.random.default_rng(4)
     for cell, place in (("lstm", 16), ("rnn-relu", 0), ("fastrnn", 0)):
         model = random_float_model(rng, 4, (16,), 3, cell)
-        (reach,) = model.reach(model.calibration.sample[None])
+        (value_ranges,) = model.value_ranges(model.calibration.sample[None])
         for largest, k in ((0.5, 0), (0.8, 0), (0.81, 1), (1.5, 1), (1.61, 2), (100.0, 7)):
-            state = np.full(len(reach.state), 0.1)
+            state = np.full(len(value_ranges.state), 0.1)
             state[place] = largest
-            seen = replace(model.calibration, reach=(replace(reach, state=state),))
+            seen = replace(model.calibration, value_ranges=(replace(value_ranges, state=state),))
             (made,) = quantize(replace(model, calibration=seen)).cells
             if cell == "rnn-relu":
                 assert largest_format(made, model) == 15 - k
@@ -107,8 +107,8 @@ def largest_format(cell, model) -> int:
 
 def test_a_state_without_end_is_refused():
     model = random_float_model(np.random.default_rng(5), 4, (6,), 3, "rnn-relu")
-    (reach,) = model.reach(model.calibration.sample[None])
-    seen = replace(model.calibration, reach=(replace(reach, state=np.full(6, 1e6)),))
+    (value_ranges,) = model.value_ranges(model.calibration.sample[None])
+    seen = replace(model.calibration, value_ranges=(replace(value_ranges, state=np.full(6, 1e6)),))
     with pytest.raises(ModelError, match="layer 0: its state reaches 1e\\+06; expected below 32768"):
         quantize(replace(model, calibration=seen))
 
@@ -142,10 +142,10 @@ def test_values_far_outside_what_was_seen_saturate():
     rng = np.random.default_rng(6)
     model = random_float_model(rng, 2, (8,), 2)
     network = quantize(model)
-    twin = Twin(network)
+    simulator = Simulator(network)
     far = np.full((1, 5, 2), 2**30 - 1)
     edge = np.tile(network.input.high.astype(np.int64), (1, 5, 1))
-    assert (twin.run(far)[0] == twin.run(edge)[0]).all()
+    assert (simulator.run(far)[0] == simulator.run(edge)[0]).all()
 
 
 def test_rows_use_their_eight_bits():

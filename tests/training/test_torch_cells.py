@@ -13,10 +13,10 @@ torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyr
 from helpers.float_models import INPUTS, UNITS, VARIANTS, cell, identical, low, model_of, seed, sequences, some
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import CellNorm, Embedding, Factors, Linear
-from tinyrnn.training.architecture import CELLS, Plan
+from tinyrnn.training.architecture import CELLS, Architecture
 from tinyrnn.training.cells import STEPPED, Stepped, build, export
 from tinyrnn.training.initialization import initial
-from tinyrnn.training.torch_model import Network, from_floatmodel
+from tinyrnn.training.torch_model import TorchNetwork, from_floatmodel
 
 # torch tells, once, how it computes a projection
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
@@ -61,7 +61,7 @@ def test_module_is_the_cell_and_gives_it_back(kind: str, rank: bool, inside: boo
 
 
 def test_own_loop_is_torch_s_own_and_so_are_its_gradients() -> None:
-    """The stepped twin of each cell that torch has, on the same weights."""
+    """The stepped form of each cell that torch has, on the same weights."""
     x = torch.from_numpy(sequences(steps=15).astype(np.float32))
     for kind in ("gru", "lstm", "lstm-projection", "rnn"):
         layer = cell(kind)
@@ -78,20 +78,24 @@ def test_own_loop_is_torch_s_own_and_so_are_its_gradients() -> None:
             assert torch.allclose(p.grad, gradient[name.removesuffix(".w")], rtol=1e-3, atol=1e-3), (kind, name)
 
 
-PLANS = [
-    *(Plan((name,), 6) for name in CELLS),
-    *(Plan((name,), 12, rank=2, layernorm=True) for name in CELLS),
-    Plan(("lstm",), 8, projection=3),
-    Plan(("lstm", "gru", "fastgrnn"), 8, projection=3, layernorm_between=True),
-    Plan(("rnn", "rnn-relu"), 8, layernorm_between=True),
+ARCHITECTURES = [
+    *(Architecture((name,), 6) for name in CELLS),
+    *(Architecture((name,), 12, rank=2, layernorm=True) for name in CELLS),
+    Architecture(("lstm",), 8, projection=3),
+    Architecture(("lstm", "gru", "fastgrnn"), 8, projection=3, layernorm_between=True),
+    Architecture(("rnn", "rnn-relu"), 8, layernorm_between=True),
 ]
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: f"{plan.title}-{plan.rank}-{plan.projection}-{len(plan.cells)}")
-def test_plan_to_network_to_float_model(plan: Plan) -> None:
+@pytest.mark.parametrize(
+    "architecture",
+    ARCHITECTURES,
+    ids=lambda architecture: f"{architecture.title}-{architecture.rank}-{architecture.projection}-{len(architecture.cells)}",
+)
+def test_plan_to_network_to_float_model(architecture: Architecture) -> None:
     generator = torch.Generator().manual_seed(1)
-    layers, head = initial(plan, INPUTS, 3, generator, memory=20)
-    again, _ = initial(plan, INPUTS, 3, torch.Generator().manual_seed(1), memory=20)
+    layers, head = initial(architecture, INPUTS, 3, generator, memory=20)
+    again, _ = initial(architecture, INPUTS, 3, torch.Generator().manual_seed(1), memory=20)
     assert identical(layers, again)
     model = replace(model_of(*layers), head=head)
     network = from_floatmodel(model).double()  # a norm of a small state amplifies what float32 rounds
@@ -104,16 +108,16 @@ def test_plan_to_network_to_float_model(plan: Plan) -> None:
         got = network(torch.from_numpy(x)).numpy()
     want = trained.forward(x)
     assert np.abs(got - want).max() <= 1e-10 * max(1.0, np.abs(want).max())
-    kinds = [name.split("-")[0] for name in plan.cells]
+    kinds = [name.split("-")[0] for name in architecture.cells]
     assert [layer.kind for layer in trained.cells] == kinds
-    assert [isinstance(layer.weight_hh, Factors) for layer in trained.cells] == [plan.rank > 0] * len(kinds)
-    assert [layer.norm is not None for layer in trained.cells] == [plan.layernorm] * len(kinds)
-    assert len(trained.layers) == len(kinds) * 2 - 1 if plan.layernorm_between else len(kinds)
+    assert [isinstance(layer.weight_hh, Factors) for layer in trained.cells] == [architecture.rank > 0] * len(kinds)
+    assert [layer.norm is not None for layer in trained.cells] == [architecture.layernorm] * len(kinds)
+    assert len(trained.layers) == len(kinds) * 2 - 1 if architecture.layernorm_between else len(kinds)
 
 
 def test_what_is_not_trained_is_refused() -> None:
     with pytest.raises(ModelError, match="a embedding layer cannot be trained"):
-        Network((Embedding(some(9, 4)), cell("gru", 4)), Linear(some(3, 7), some(3)))
+        TorchNetwork((Embedding(some(9, 4)), cell("gru", 4)), Linear(some(3, 7), some(3)))
 
 
 @pytest.mark.parametrize(
@@ -130,4 +134,4 @@ def test_what_is_not_trained_is_refused() -> None:
 )
 def test_plans_that_make_no_sense(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ModelError, match=words):
-        Plan(**options)
+        Architecture(**options)

@@ -26,8 +26,8 @@ from tinyrnn.float_model import (
 )
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.training import trainer
-from tinyrnn.training.architecture import CELLS, Plan
-from tinyrnn.training.hyperparameters import PIECE, Batches, default_recipe, loss, rate, spread
+from tinyrnn.training.architecture import CELLS, Architecture
+from tinyrnn.training.hyperparameters import PIECE, Batches, default_hyperparameters, loss, rate, spread
 from tinyrnn.training.torch_model import from_floatmodel
 
 QUICK = {"units": 6, "epochs": 3}
@@ -191,13 +191,13 @@ def test_weights_of_steps_and_loss() -> None:
 
 
 def test_learning_rate_rises_and_falls_to_zero() -> None:
-    recipe = default_recipe(tones())
-    rates = [rate(update, 100, recipe) for update in range(100)]
+    hyperparameters = default_hyperparameters(tones())
+    rates = [rate(update, 100, hyperparameters) for update in range(100)]
     top = int(np.argmax(rates))
-    assert rates[top] == pytest.approx(recipe.lr)
+    assert rates[top] == pytest.approx(hyperparameters.lr)
     assert sorted(rates[: top + 1]) == rates[: top + 1]
     assert sorted(rates[top:], reverse=True) == rates[top:]
-    assert rates[-1] < 0.01 * recipe.lr
+    assert rates[-1] < 0.01 * hyperparameters.lr
 
 
 class Stop(Exception):
@@ -250,7 +250,7 @@ def test_checkpoint_of_another_training_is_not_used(tmp_path: Path) -> None:
     trainer.fit(tones(sequences=22), units=5, **settings, lr=0.001)
     assert [note.split("with ")[1] for note in notes] == [
         "units 6 instead of 5; not used, starting anew",
-        f"lr {default_recipe(tones()).lr} instead of 0.001; not used, starting anew",
+        f"lr {default_hyperparameters(tones()).lr} instead of 0.001; not used, starting anew",
         "other training data; not used, starting anew",
     ]
 
@@ -278,8 +278,8 @@ VARIANTS: list[dict[str, object]] = [
 
 @pytest.mark.parametrize("options", VARIANTS, ids=lambda options: "-".join(map(str, options.values())))
 def test_every_cell_resumes(tmp_path: Path, options: dict[str, object]) -> None:
-    """To the same weights as without the interruption; the model's reach is that of its training sequences."""
-    plan = Plan(units=6, **options)
+    """To the same weights as without the interruption; the model's value ranges are those of its training sequences."""
+    architecture = Architecture(units=6, **options)
     part = tmp_path / "model.pt.part"
 
     def stop(state: trainer.Progress) -> None:
@@ -288,22 +288,22 @@ def test_every_cell_resumes(tmp_path: Path, options: dict[str, object]) -> None:
 
     recording = tones()
     with pytest.raises(Stop):
-        trainer.fit(recording, plan=plan, epochs=3, checkpoint=part, checkpoint_every_s=0, progress=stop)
+        trainer.fit(recording, architecture=architecture, epochs=3, checkpoint=part, checkpoint_every_s=0, progress=stop)
     notes: list[str] = []
-    model = trainer.fit(recording, plan=plan, epochs=3, checkpoint=part, notice=notes.append)
+    model = trainer.fit(recording, architecture=architecture, epochs=3, checkpoint=part, notice=notes.append)
     assert "after epoch" in notes[0]
-    whole = trainer.fit(recording, plan=plan, epochs=3)
+    whole = trainer.fit(recording, architecture=architecture, epochs=3)
     assert np.array_equal(model.forward(recording.test.x[0][None]), whole.forward(recording.test.x[0][None]))
-    assert model.info["cell"] == plan.title
+    assert model.info["cell"] == architecture.title
     x, lengths = recording.train.padded()
-    for got, want in zip(model.calibration.reach, model.reach(x, lengths), strict=True):
+    for got, want in zip(model.calibration.value_ranges, model.value_ranges(x, lengths), strict=True):
         assert np.allclose(got.state, want.state, rtol=1e-12)
         assert np.allclose(got.hh, want.hh, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_every_cell_learns(name: str) -> None:
-    model = trainer.fit(tones(sequences=48), plan=Plan((name,), 8), epochs=100)
+    model = trainer.fit(tones(sequences=48), architecture=Architecture((name,), 8), epochs=100)
     assert model.info["float_accuracy_pct"] >= 90
     assert model.info["training_loss"] < 0.55  # the fastrnn's; ln 2 is to know nothing
 
@@ -312,7 +312,7 @@ def test_checkpoint_of_another_cell_is_not_used(tmp_path: Path) -> None:
     part = tmp_path / "model.pt.part"
     notes: list[str] = []
     for name in ("gru", "lstm"):
-        trainer.fit(tones(), plan=Plan((name,), 6), epochs=2, checkpoint=part, notice=notes.append)
+        trainer.fit(tones(), architecture=Architecture((name,), 6), epochs=2, checkpoint=part, notice=notes.append)
     assert notes == [f"{part}: left by a run with cell gru instead of lstm; not used, starting anew"]
 
 
@@ -376,7 +376,7 @@ def test_command_trains_other_cells(
     assert capsys.readouterr().err == ""
     model = model_file.load(output)
     assert [layer.kind for layer in model.layers] == kinds
-    assert len(model.calibration.reach) == len(model.cells)
+    assert len(model.calibration.value_ranges) == len(model.cells)
 
 
 @pytest.mark.parametrize(

@@ -216,9 +216,9 @@ class _Deploy:
         for path, data in want.items():
             if self._holds(path, data):
                 continue
-            twin = next((other for other, said in self.found.items() if _same(said, data) and other not in want), None)
-            if twin:
-                copies[path] = twin
+            duplicate = next((other for other, said in self.found.items() if _same(said, data) and other not in want), None)
+            if duplicate:
+                copies[path] = duplicate
             else:
                 sends[path] = data
         return copies, sends
@@ -228,7 +228,7 @@ class _Deploy:
         block = self.identity.block_bytes
         if block <= 0:
             return
-        sizes = [len(data) for data in sends.values()] + [self.found[twin][0] for twin in copies.values()]
+        sizes = [len(data) for data in sends.values()] + [self.found[duplicate][0] for duplicate in copies.values()]
         need = flash_blocks(sizes, block)
         free = self.identity.flash_blocks_free
         if need > free:

@@ -53,7 +53,7 @@ class Link(RawRepl):
 
     def __init__(self, port: str, timeout_s: float | None = None) -> None:
         self._first = script("watchdog.py").encode() + b"\x04"  # which would reset the board before the next exchange
-        self._guarded = False  # scripts/guard.py is on the board
+        self._guarded = False  # scripts/transfer_check.py is on the board
         self._sent = ""  # name of the script that the board has
         self._identity: Identity | None = None
         super().__init__(port, patience_s() if timeout_s is None else timeout_s)
@@ -150,12 +150,12 @@ class Link(RawRepl):
             self._follow(1.0)
 
     def _guard(self) -> None:
-        """Send scripts/guard.py, and see that it does its work before it is trusted."""
+        """Send scripts/transfer_check.py, and see that it does its work before it is trusted."""
         with self._line():
-            self._send(script("guard.py"))
+            self._send(script("transfer_check.py"))
             if self._follow(self.timeout_s) != (b"", b""):
                 raise self._noise()
-        if self._run("guard.py", "main = str\n", ("ready",), None) != "ready":
+        if self._run("transfer_check.py", "main = str\n", ("ready",), None) != "ready":
             raise self._noise()
         self._guarded = True
 

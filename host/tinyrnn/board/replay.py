@@ -1,4 +1,4 @@
-"""Bit-exact or not, on a board: every output and every state of every step, against the numpy twin.
+"""Bit-exact or not, on a board: every output and every state of every step, against the simulator.
 
 The board answers a line of samples with a CRC-32 over the outputs and states of all its steps, so that a test set takes
 minutes and not hours. Where it differs, the steps are gone through one by one, and the integers compared with ``==``.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinyrnn.board.protocol import Client, Loaded, pack_samples, unpack
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.simulator import Simulator
 
 if TYPE_CHECKING:
     from tinyrnn.integer_model.network import Network
@@ -52,7 +52,7 @@ def replay_on(
 
     progress: called with the number of steps after each line. Stops at the first sequence with a difference.
     """
-    twin = Twin(network)
+    simulator = Simulator(network)
     room = client.steps_a_line(loaded)
     began = time.monotonic()
     steps = 0
@@ -70,7 +70,7 @@ def replay_on(
             progress(count)
 
     for number, sequence in enumerate(raw):
-        outputs, states = _expected(twin, sequence)
+        outputs, states = _expected(simulator, sequence)
         jobs = [(0, 0, "reset", "")]
         for at in range(0, len(sequence), room):
             part = slice(at, at + room)
@@ -94,14 +94,14 @@ def replay_on(
     if wrong is not None:
         while client.pending:
             client.receive()
-        first, differences = _locate(client, twin, raw[wrong[0]], *wrong)
+        first, differences = _locate(client, simulator, raw[wrong[0]], *wrong)
     done = len(raw) if wrong is None else wrong[0] + 1
     return Replayed(loaded.kernels, done, steps, time.monotonic() - began, first, differences)
 
 
-def _expected(twin: Twin, sequence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _expected(simulator: Simulator, sequence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Outputs (T, O) as little-endian int32 and states (T, S) as int16."""
-    output, state = twin.run(sequence[None])
+    output, state = simulator.run(sequence[None])
     return output[0].astype("<i4"), state[0].astype("<i2")
 
 
@@ -112,9 +112,11 @@ def _crc(outputs: np.ndarray, states: np.ndarray) -> str:
     return f"{crc:08x}"
 
 
-def _locate(client: Client, twin: Twin, sequence: np.ndarray, number: int, first: int) -> tuple[tuple[str, ...], int]:
+def _locate(
+    client: Client, simulator: Simulator, sequence: np.ndarray, number: int, first: int
+) -> tuple[tuple[str, ...], int]:
     """Go through a sequence from step ``first``, before which all was equal: (first differences in words, count)."""
-    outputs, states = _expected(twin, sequence)
+    outputs, states = _expected(simulator, sequence)
     client.ask("reset")
     if first:
         client.ask(f"state {base64.b64encode(states[first - 1].tobytes()).decode()}")

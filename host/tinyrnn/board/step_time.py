@@ -12,7 +12,7 @@ from typing import Any
 from tinyrnn.board import catalogue
 from tinyrnn.board.catalogue import Board
 from tinyrnn.errors import BoardError
-from tinyrnn.integer_model.cells.base import Cell
+from tinyrnn.integer_model.cells.base import IntegerCell
 from tinyrnn.integer_model.cells.gru_reset_before import GRUBefore
 from tinyrnn.integer_model.cells.rnn import RNN
 from tinyrnn.integer_model.matrices import Matrix
@@ -24,7 +24,7 @@ BEYOND = 1.25  # times the multiplications of the largest network that was measu
 
 
 @dataclass(frozen=True)
-class Law:
+class CycleModel:
     """Cycles of a step with one kernel set and one kind of cell."""
 
     fixed: float
@@ -44,12 +44,12 @@ class Estimate:
     kernels: str
     cycles: float
     us: float
-    error_pct: float  # the largest error on models that the law was not fitted to
+    error_pct: float  # the largest error on models that the model was not fitted to
     source: str
 
 
-def name_of(cell: Cell) -> str:
-    """The name of a cell's kind, as plan.CELLS has it."""
+def name_of(cell: IntegerCell) -> str:
+    """The name of a cell's kind, as architecture.CELLS has it."""
     if isinstance(cell, RNN):
         return f"rnn{'-relu' if cell.relu else ''}"
     return "gru-reset-before" if isinstance(cell, GRUBefore) else type(cell).__name__.lower()
@@ -62,7 +62,9 @@ def cell_of(network: Network) -> str | None:
     normalisation inside a cell; a projection.
     """
     kinds = {name_of(cell) for cell in network.cells}
-    whole = all(len(cell.parts) <= 2 and isinstance(part, Matrix) for cell in network.cells for _, part in cell.parts)
+    whole = all(
+        len(cell.products) <= 2 and isinstance(product, Matrix) for cell in network.cells for _, product in cell.products
+    )
     return kinds.pop() if len(kinds) == 1 and whole else None
 
 
@@ -82,11 +84,11 @@ def estimates(network: Network, board: Board) -> list[Estimate] | str:
     for kernels, table in cost.items():
         if cell not in table:
             continue
-        law, largest, error, source = _law(board, kernels, table[cell])
+        model, largest, error, source = _cycle_model(board, kernels, table[cell])
         if macs(network) > BEYOND * largest:
             large = True
             continue
-        cycles = law.cycles(macs(network), units, network.inputs, len(network.cells))
+        cycles = model.cycles(macs(network), units, network.inputs, len(network.cells))
         found.append(Estimate(kernels, cycles, cycles / clock * 1e6, error, source))
     if found:
         return sorted(found, key=lambda each: each.cycles)
@@ -103,12 +105,12 @@ def _measured(board: Board) -> dict[str, dict[str, Any]]:
     return {name: table for name, table in cost.items() if isinstance(table, dict)}
 
 
-def _law(board: Board, kernels: str, table: dict[str, Any]) -> tuple[Law, float, float, str]:
-    """The law, the MACs of the largest network measured, the error, and how it was measured."""
+def _cycle_model(board: Board, kernels: str, table: dict[str, Any]) -> tuple[CycleModel, float, float, str]:
+    """The model, the MACs of the largest network measured, the error, and how it was measured."""
     try:
-        law = Law(*(float(table[name]) for name in COEFFICIENTS))
+        model = CycleModel(*(float(table[name]) for name in COEFFICIENTS))
         other = f"same chip as {board.cost['cost_of']}: " if "cost_of" in board.cost else ""
-        return law, float(table["largest_macs"]), float(table["error_pct"]), other + str(table["source"])
+        return model, float(table["largest_macs"]), float(table["error_pct"]), other + str(table["source"])
     except (KeyError, TypeError, ValueError):
         what = f"{board.key}: [cost.{kernels}] is {table}"
         raise BoardError(

@@ -1,4 +1,4 @@
-"""What a model costs on a board: scripts/bench.py, run there, its answer checked and read."""
+"""What a model costs on a board: scripts/measure_step.py, run there, its answer checked and read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tinyrnn.board.link import Link
 from tinyrnn.errors import BoardError, Mismatch
 from tinyrnn.integer_model import urnn_file
 from tinyrnn.integer_model.network import Network
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.simulator import Simulator
 
 SAMPLES = 8  # different ones, fed in turn
 SET_US = 5_000_000  # for the steps of one kernel set, within LEAST and MOST, unless their number is given
@@ -75,18 +75,20 @@ def measure(
     with Link(port) as link:
         identity = link.identity
         _same(link, model)
-        has = link.run_script("kernels.py").split()
+        has = link.run_script("kernel_sets.py").split()
         for name in kernels or has:
             if name not in has:
                 raise BoardError(f"{port}: has no kernels {name!r}; expected one of {', '.join(has)}")
-            answer = link.run_script("bench.py", "load", Path(model).name, name, samples, timeout_s=LOAD_S)
+            answer = link.run_script("measure_step.py", "load", Path(model).name, name, samples, timeout_s=LOAD_S)
             us, before, after = (int(word) for word in answer.split())
             count = steps or max(LEAST, min(MOST, SET_US // max(us, 1)))
             progress(name, 0, count, us)
             times, whole_us, crc = _rounds(link, name, count, us, progress)
             if crc != _want(network, samples, count):
                 raise Mismatch(f"{port} with kernels {name} computes other integers: `tinyrnn verify {model} --on {port}`")
-            allocated = int(link.run_script("bench.py", "allocated", COUNTED, timeout_s=_limit_s(COUNTED, max(times) / 1e6)))
+            allocated = int(
+                link.run_script("measure_step.py", "allocated", COUNTED, timeout_s=_limit_s(COUNTED, max(times) / 1e6))
+            )
             times.sort()
             coarse = all(us % COARSE_US == 0 for us in times)
             yield Measured(
@@ -116,7 +118,7 @@ def _rounds(link: Link, kernels: str, steps: int, us: int, progress: Progress) -
     while len(times) < steps:
         count = min(steps - len(times), ROUND_STEPS, max(1, ROUND_US // max(us, 1)))
         began = time.monotonic()
-        words = link.run_script("bench.py", "steps", count, timeout_s=_limit_s(count, step_s)).split()
+        words = link.run_script("measure_step.py", "steps", count, timeout_s=_limit_s(count, step_s)).split()
         step_s = max(us / 1e6, (time.monotonic() - began) / count)
         whole_us += int(words[0])
         crc = words[1]
@@ -149,9 +151,9 @@ def _samples(network: Network) -> list[tuple[int, ...]]:
 
 
 def _want(network: Network, samples: list[tuple[int, ...]], steps: int) -> str:
-    """The CRC-32 of output and state after the last step, as scripts/bench.py answers it."""
+    """The CRC-32 of output and state after the last step, as scripts/measure_step.py answers it."""
     raw = np.array(samples)[np.arange(steps) % len(samples)]
-    output, state = Twin(network).run(raw[None])
+    output, state = Simulator(network).run(raw[None])
     return f"{zlib.crc32(state[0, -1].astype('<i2').tobytes(), zlib.crc32(output[0, -1].astype('<i4').tobytes())):08x}"
 
 

@@ -8,14 +8,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyrnn.runtimes.comparison import Case, Line
+    from tinyrnn.runtimes.kernel_timing import Case, Line
 
 DEFAULT = (6, 32, 4)  # inputs, units, outputs
 HEADINGS = ("runtime", "kernels", "us/step", "x plain", "ns/MAC", "fixed us", "cycles", "/MAC", "fixed", "bytes")
 EXPLAINED = """\
 us/step, cycles: a step. x plain: times as fast as the plain kernels of that runtime; compare within one runtime only.
 fixed: a step of the same cell with 1 input, 1 unit, 1 output. bytes: heap that a step takes. float: lists of floats
-in plain Python. numpy: the host's twin of the integers, time for one sequence. rp2040: an emulated one at 125 MHz."""
+in plain Python. numpy: the host's simulator, time for one sequence. rp2040: an emulated one at 125 MHz."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,10 +25,10 @@ def run(args: argparse.Namespace) -> int:
     from tinyrnn import runtimes
     from tinyrnn.cli import screen
     from tinyrnn.integer_model import urnn_file
-    from tinyrnn.runtimes import comparison
+    from tinyrnn.runtimes import kernel_timing
 
-    case = comparison.file_case(urnn_file.read(args.model)) if args.model else comparison.random_case(*DEFAULT)
-    small = comparison.smallest(case)
+    case = kernel_timing.file_case(urnn_file.read(args.model)) if args.model else kernel_timing.random_case(*DEFAULT)
+    small = kernel_timing.smallest(case)
     lines: list[Line] = []
     missing: list[str] = [] if args.runtime else list(runtimes.missing().values())
     chosen = [runtimes.get(name) for name in args.runtime if name != "rp2040"] if args.runtime else runtimes.find()
@@ -37,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
         task = progress.add_task("", total=len(chosen) + chip + 1)
         for runtime in chosen:
             progress.update(task, description=runtime.name)
-            lines += comparison.on_runtime(runtime, case, small)
+            lines += kernel_timing.on_runtime(runtime, case, small)
             progress.advance(task)
         progress.update(task, description="numpy")
-        lines += comparison.in_numpy(case, small)
+        lines += kernel_timing.in_numpy(case, small)
         if chip:
             progress.update(task, description="rp2040", completed=len(chosen) + 1)
             found, absent = _chip(case, small, args.uf2)
@@ -86,7 +86,7 @@ def show(case: Case, lines: list[Line], given: bool) -> None:
     from rich.table import Table
 
     from tinyrnn.cli import screen
-    from tinyrnn.runtimes.comparison import ratios
+    from tinyrnn.runtimes.kernel_timing import ratios
 
     print(f"{case.title}, {case.macs} MACs a step{'' if given else ', random weights'}")
     table = Table(box=SIMPLE_HEAD, pad_edge=False)

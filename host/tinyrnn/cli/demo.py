@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from tinyrnn.errors import Mismatch, ModelError
     from tinyrnn.float_model import model_file
     from tinyrnn.integer_model import urnn_file
-    from tinyrnn.quantization.evaluation import compare, raw_sequences
+    from tinyrnn.quantization.accuracy import compare, raw_sequences
     from tinyrnn.training import trainer
 
     output = Path(args.output)

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from tinyrnn import __version__, files, importers
-    from tinyrnn.importers import comparison, float_conversion, untrusted_files
+    from tinyrnn.importers import float_conversion, framework_check, untrusted_files
     from tinyrnn.importers.source_model import Options
 
     path, output = Path(args.file), Path(args.output)
@@ -110,11 +110,11 @@ def run(args: argparse.Namespace) -> int:
         cure = "give a recording with --data, or the values that a sensor can give with --range LOW HIGH"
         raise ModelError(f"{path}: says nothing of the range of its inputs, which a .urnn file needs; {cure}")
     print(_described(model), flush=True)
-    difference, count = comparison.compare(source, model, recording)
+    difference, count = framework_check.compare(source, model, recording)
     print(
-        f"largest difference from {source.framework} on {count} sequences: {difference:.2g} (allowed: {comparison.LIMIT:g})"
+        f"largest difference from {source.framework} on {count} sequences: {difference:.2g} (allowed: {framework_check.LIMIT:g})"
     )
-    if difference > comparison.LIMIT:
+    if difference > framework_check.LIMIT:
         print(f"that is what the last bit of the inputs moves in {source.framework} itself, which computes in float32")
     info = {"imported": path.name, "framework": source.framework, "difference": difference, "tinyrnn": __version__}
     model = replace(model, info=info | _figures(model, recording))

@@ -13,7 +13,7 @@ from tinyrnn.cli import screen
 from tinyrnn.cli.recording_options import add_arguments, from_args, natural, positive
 from tinyrnn.errors import ModelError, TinyrnnError
 from tinyrnn.text import counted
-from tinyrnn.training.architecture import CELLS, MOST_LAYERS, Plan
+from tinyrnn.training.architecture import CELLS, MOST_LAYERS, Architecture
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     seeds = range(args.seed, args.seed + args.seeds)
     for seed in seeds[:100]:
         _check_part(output, seed, args.data)
-    plan = plan_of(args)
+    architecture = architecture_of(args)
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError:
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{'seed':>4}  {'epochs':>6}  {'training loss':>13}  {headings(recording)}", flush=True)
     for seed in seeds:
         _check_part(output, seed, args.data)
-        model = _fit(recording, plan, seed, output, args)
+        model = _fit(recording, architecture, seed, output, args)
         models.append(model)
         info = model.info
         print(f"{seed:4}  {info['epochs']:6}  {info['training_loss']:13.5f}  {figures(model)}", flush=True)
@@ -93,14 +93,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def plan_of(args: argparse.Namespace) -> Plan:
+def architecture_of(args: argparse.Namespace) -> Architecture:
     """The network that the options ask for. Raises ModelError when they contradict each other."""
     if args.cells and (args.cell or args.layers):
         other = "--cell" if args.cell else "--layers"
         raise ModelError(f"--cells names every layer, and {other} as well; expected one of them")
     if (args.layers or 1) > MOST_LAYERS:  # before there is a name for each
         raise ModelError(f"--layers {args.layers}; expected at most {MOST_LAYERS}: no board holds more")
-    return Plan(
+    return Architecture(
         cells=args.cells or (args.cell or "gru",) * (args.layers or 1),
         units=args.units,
         projection=args.projection or 0,
@@ -169,7 +169,7 @@ def summary(models: list[FloatModel]) -> str:
     )
 
 
-def _fit(recording: Recording, plan: Plan, seed: int, output: Path, args: argparse.Namespace) -> FloatModel:
+def _fit(recording: Recording, architecture: Architecture, seed: int, output: Path, args: argparse.Namespace) -> FloatModel:
     """One training with its progress bar, on a terminal only."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -190,7 +190,7 @@ def _fit(recording: Recording, plan: Plan, seed: int, output: Path, args: argpar
 
         return trainer.fit(
             recording,
-            plan=plan,
+            architecture=architecture,
             epochs=args.epochs,
             seed=seed,
             lr=args.lr,

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from tinyrnn import runtimes
     from tinyrnn.errors import Mismatch
     from tinyrnn.integer_model import urnn_file
-    from tinyrnn.quantization.evaluation import raw_sequences
+    from tinyrnn.quantization.accuracy import raw_sequences
 
     network = urnn_file.read(args.model)
     recording = _recording(network, args)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from tinyrnn.errors import RuntimeMissing, TinyrnnError
-from tinyrnn.runtimes.comparison import FLOAT_NET, SCRIPT, Case, Line, timed
+from tinyrnn.runtimes.kernel_timing import FLOAT_NET, SCRIPT, Case, Line, timed
 
 CLOCK_MHZ = 125
 NAME, CORE, C = "rp2040", "rp2040 core alone", "rp2040 core, C -O2"

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 
 from tinyrnn.data.recording import Recording, Sequences
-from tinyrnn.float_model.model import Calibration, FloatModel, Reach
+from tinyrnn.float_model.model import Calibration, FloatModel, ValueRanges
 
 KEPT = 100_000  # numbers of the test recording that go into the model to measure the integers on
 SAMPLE_STEPS = 12  # steps of training data that go into the model for the vectors of selftest()
@@ -47,17 +47,19 @@ def predict(model: FloatModel, sequences: Sequences) -> np.ndarray:
     return np.concatenate(outputs)
 
 
-def measure_reach(model: FloatModel, sequences: Sequences) -> tuple[Reach, ...]:
-    """FloatModel.reach() over all sequences; of a very long one each piece starts from the zero state."""
-    return reach_over(model, sequences.x)
+def measure_value_ranges(model: FloatModel, sequences: Sequences) -> tuple[ValueRanges, ...]:
+    """FloatModel.value_ranges() over all sequences; of a very long one each piece starts from the zero state."""
+    return value_ranges_over(model, sequences.x)
 
 
-def reach_over(model: FloatModel, xs: Sequence[np.ndarray]) -> tuple[Reach, ...]:
-    """measure_reach() over sequences (T, C) in the user's unit."""
+def value_ranges_over(model: FloatModel, xs: Sequence[np.ndarray]) -> tuple[ValueRanges, ...]:
+    """measure_value_ranges() over sequences (T, C) in the user's unit."""
     pieces = [x[start : start + 10_000] for x in xs for start in range(0, len(x), 10_000)]
-    found = [model.reach(x, lengths) for _, x, lengths in groups(pieces, 20_000)]
+    found = [model.value_ranges(x, lengths) for _, x, lengths in groups(pieces, 20_000)]
     return tuple(
-        Reach(*(np.max([getattr(reach, part.name) for reach in cell], axis=0) for part in fields(Reach)))
+        ValueRanges(
+            *(np.max([getattr(value_ranges, part.name) for value_ranges in cell], axis=0) for part in fields(ValueRanges))
+        )
         for cell in zip(*found, strict=True)
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.cells import GRU, KINDS, LSTM, RNN, Cell, FastGRNN, FastRNN
+from tinyrnn.float_model.cells import GRU, KINDS, LSTM, RNN, FastGRNN, FastRNN, FloatCell
 from tinyrnn.float_model.layers import BatchNorm, CellNorm, Embedding, Factors, Layer, LayerNorm, Linear, check_array, rows
 from tinyrnn.float_model.model_file import from_dict, load, load_raw, save
 
@@ -22,18 +22,18 @@ __all__ = [
     "RNN",
     "BatchNorm",
     "Calibration",
-    "Cell",
     "CellNorm",
     "Embedding",
     "Factors",
     "FastGRNN",
     "FastRNN",
+    "FloatCell",
+    "FloatHead",
     "FloatModel",
-    "Head",
     "Layer",
     "LayerNorm",
     "Linear",
-    "Reach",
+    "ValueRanges",
     "from_dict",
     "load",
     "load_raw",
@@ -49,7 +49,7 @@ WINDOW_MAX = 0xFFFF  # as the model file has room for
 
 
 @dataclass(frozen=True)
-class Head:
+class FloatHead:
     """One of several heads: a name for some consecutive outputs of the model."""
 
     name: str
@@ -58,7 +58,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Reach:
+class ValueRanges:
     """The largest magnitudes of one recurrent layer's values over some sequences, for values without a bound."""
 
     state: np.ndarray  # (S,) LSTM: h, then c
@@ -74,7 +74,9 @@ class Calibration:
     maximum: np.ndarray  # (C,) largest
     integer: bool  # every value is a whole number: the sensor's own integers
     sample: np.ndarray  # (T, C) a short piece of the recording, for the vectors of selftest()
-    reach: tuple[Reach, ...] = ()  # of each recurrent cell in order; () where nobody has measured: FloatModel.reach()
+    value_ranges: tuple[
+        ValueRanges, ...
+    ] = ()  # of each recurrent cell in order; () where nobody has measured: FloatModel.value_ranges()
     sequences: tuple[np.ndarray, ...] = ()  # (T, C) of the test recording, on which the integers are measured
 
 
@@ -99,7 +101,7 @@ class FloatModel:
     calibration: Calibration
     name: str = "model"
     info: dict[str, Any] = field(default_factory=dict)  # where it comes from: data set, seed, accuracy, ...
-    heads: tuple[Head, ...] = ()
+    heads: tuple[FloatHead, ...] = ()
     window: int = 0  # steps of the longest sequence it was trained on, at most 65535; 0: not known, or a stream
 
     def __post_init__(self) -> None:
@@ -159,23 +161,23 @@ class FloatModel:
             )
         for sequence in seen.sequences:
             check_array("calibration sequence", sequence, (None, inputs))
-        if seen.reach and len(seen.reach) != len(self.cells):
-            raise ModelError(f"model's calibration has {len(seen.reach)} layers; expected {len(self.cells)}")
-        for number, (cell, reach) in enumerate(zip(self.cells, seen.reach, strict=bool(seen.reach))):
+        if seen.value_ranges and len(seen.value_ranges) != len(self.cells):
+            raise ModelError(f"model's calibration has {len(seen.value_ranges)} layers; expected {len(self.cells)}")
+        for number, (cell, value_ranges) in enumerate(zip(self.cells, seen.value_ranges, strict=bool(seen.value_ranges))):
             count = int(cell.weight_ih.shape[0])
             for what, length in (("state", cell.state_size), ("ih", count), ("hh", count)):
-                check_array(f"calibration of cell {number} {what}", getattr(reach, what), (length,))
+                check_array(f"calibration of cell {number} {what}", getattr(value_ranges, what), (length,))
 
     @property
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self) -> tuple[FloatCell, ...]:
         """The recurrent layers, in order."""
-        return tuple(layer for layer in self.layers if isinstance(layer, Cell))
+        return tuple(layer for layer in self.layers if isinstance(layer, FloatCell))
 
-    def each_head(self) -> tuple[tuple[Head, slice, Linear], ...]:
+    def each_head(self) -> tuple[tuple[FloatHead, slice, Linear], ...]:
         """Every head with the outputs it has and its own matrix; a model without names has one, called "output"."""
         found = []
         start = 0
-        for head in self.heads or (Head("output", len(self.labels), self.task),):
+        for head in self.heads or (FloatHead("output", len(self.labels), self.task),):
             part = slice(start, start + head.outputs)
             found.append((head, part, Linear(rows(self.head.weight, part), self.head.bias[part])))
             start = part.stop
@@ -193,20 +195,20 @@ class FloatModel:
             y = layer.run(y)
         return self.head.apply(y) * self.target_std + self.target_mean
 
-    def reach(self, x: np.ndarray, lengths: np.ndarray | None = None) -> tuple[Reach, ...]:
+    def value_ranges(self, x: np.ndarray, lengths: np.ndarray | None = None) -> tuple[ValueRanges, ...]:
         """What each recurrent cell's values reach over a batch of sequences, as forward() takes it."""
         y = (np.asarray(x, np.float64) - self.mean) / self.std
         real = np.arange(y.shape[1]) < (np.full(len(y), y.shape[1]) if lengths is None else np.asarray(lengths))[:, None]
         found = []
         for layer in self.layers:
-            if not isinstance(layer, Cell):
+            if not isinstance(layer, FloatCell):
                 y = layer.run(y)
                 continue
             states = layer.states(y)
             before = np.concatenate([np.zeros_like(states[:, :1]), states[:, :-1]], axis=1)
             # one long batch of single steps, of the real steps only
             ih, hh = layer.products(y[real], before[real])
-            found.append(Reach(*(np.abs(values).max(axis=0) for values in (states[real], ih, hh))))
+            found.append(ValueRanges(*(np.abs(values).max(axis=0) for values in (states[real], ih, hh))))
             y = states[..., : layer.units]
         return tuple(found)
 
@@ -214,7 +216,7 @@ class FloatModel:
         """The same function without BatchNorm layers: each goes into the layer behind it, or into the head.
 
         Exact up to the rounding of float64. Behind an embedding it goes into the table. Raises ModelError in front
-        of a layer that normalises what it gets, which cannot take up an offset. calibration.reach stays as it is,
+        of a layer that normalises what it gets, which cannot take up an offset. calibration.value_ranges stays as it is,
         so its ``ih`` still holds the offset of W x that has become a part of the bias.
         """
         layers: list[Layer] = []

@@ -23,8 +23,8 @@ from tinyrnn.float_model.layers import CellNorm, Factors, Layer, Linear
 if TYPE_CHECKING:
     from tinyrnn.float_model.model import FloatModel
 
-FORMAT = "tinyrnn-float-2"
-FORMATS = ("tinyrnn-float-1", FORMAT)
+FORMAT = "tinyrnn-float-3"
+FORMATS = ("tinyrnn-float-1", "tinyrnn-float-2", FORMAT)
 RATIO = 16  # bytes of float64 for a byte of the file: float16 takes 4, and each tensor is there once
 LARGEST_BYTES = 256 << 20  # a board holds a thousandth of it
 
@@ -85,7 +85,7 @@ def load_raw(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def from_dict(raw: Any, path: str | os.PathLike[str] = "model") -> FloatModel:
     """The inverse of what ``save`` did to the model. Raises ModelError, naming what is missing."""
-    from tinyrnn.float_model.model import Calibration, FloatModel, Head, Reach
+    from tinyrnn.float_model.model import Calibration, FloatHead, FloatModel, ValueRanges
 
     try:
         given = dict(raw)
@@ -96,13 +96,16 @@ def from_dict(raw: Any, path: str | os.PathLike[str] = "model") -> FloatModel:
         for name in ("labels", "channels"):
             given[name] = tuple(_text(item) for item in given[name])
         seen = dict(given["calibration"])
+        ranges = seen.get("value_ranges", seen.get("reach", ()))  # "reach": its name in format 2
         given["calibration"] = Calibration(
             **{name: _array(seen[name]) for name in ("minimum", "maximum", "sample")},
             integer=bool(seen["integer"]),
-            reach=tuple(_build(Reach, reach) for reach in seen.get("reach", ())),
+            value_ranges=tuple(_build(ValueRanges, each) for each in ranges),
             sequences=tuple(_array(sequence) for sequence in seen.get("sequences", ())),
         )
-        given["heads"] = tuple(Head(_text(h["name"]), int(h["outputs"]), _text(h["task"])) for h in given.get("heads", ()))
+        given["heads"] = tuple(
+            FloatHead(_text(h["name"]), int(h["outputs"]), _text(h["task"])) for h in given.get("heads", ())
+        )
         given["name"], given["info"] = _text(given["name"]), dict(given["info"])
         return FloatModel(**given)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyrnn.float_model.evaluation import reach_over
+from tinyrnn.float_model.evaluation import value_ranges_over
 from tinyrnn.float_model.layers import Embedding
-from tinyrnn.float_model.model import FloatModel, Reach
+from tinyrnn.float_model.model import FloatModel, ValueRanges
 
 FIRST_STEPS = 125  # the length that is tried first; it is doubled while a state still grows
 LAST_STEPS = 2000
@@ -98,16 +98,16 @@ def sequences(model: FloatModel, steps: int) -> dict[str, np.ndarray]:
     return in_range(model.calibration.minimum, model.calibration.maximum, steps)
 
 
-def settled(model: FloatModel) -> tuple[dict[str, np.ndarray], tuple[Reach, ...]]:
+def settled(model: FloatModel) -> tuple[dict[str, np.ndarray], tuple[ValueRanges, ...]]:
     """The probing sequences, long enough for the states to settle, LAST_STEPS at most; and what the cells' values reach."""
     steps = FIRST_STEPS
     found = sequences(model, steps)
-    reach = reach_over(model, list(found.values()))
+    value_ranges = value_ranges_over(model, list(found.values()))
     while steps < LAST_STEPS:
         steps = min(2 * steps, LAST_STEPS)
         found = sequences(model, steps)
-        before, reach = reach, reach_over(model, list(found.values()))
-        states = [(old.state, new.state) for old, new in zip(before, reach, strict=True)]
+        before, value_ranges = value_ranges, value_ranges_over(model, list(found.values()))
+        states = [(old.state, new.state) for old, new in zip(before, value_ranges, strict=True)]
         if all((new <= GROWTH * old + SETTLED * new.max()).all() for old, new in states):
             break
-    return found, reach
+    return found, value_ranges

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyrnn.float_model.cells import GRU, LSTM, RNN, Cell, FastGRNN, FastRNN
+from tinyrnn.float_model.cells import GRU, LSTM, RNN, FastGRNN, FastRNN, FloatCell
 from tinyrnn.float_model.layers import CellNorm, Embedding, Factors, Layer, LayerNorm, Linear, Weight
-from tinyrnn.float_model.model import Calibration, FloatModel, Head
-from tinyrnn.training.architecture import CELLS, Plan
+from tinyrnn.float_model.model import Calibration, FloatHead, FloatModel
+from tinyrnn.training.architecture import CELLS, Architecture
 
 
 def random_float_model(
@@ -26,7 +26,7 @@ def random_float_model(
 ) -> FloatModel:
     """An untrained classifier with PyTorch's initialisation.
 
-    cells: a name of plan.CELLS for all layers, or one for each. rank, projection, layernorm: as Plan has them.
+    cells: a name of architecture.CELLS for all layers, or one for each. rank, projection, layernorm: as in Architecture.
     between: layer normalisation between the layers and in front of the head. symbols: an embedding of that many in
     front, to `inputs` numbers. heads: outputs of each head, in all `outputs`.
     """
@@ -36,10 +36,12 @@ def random_float_model(
     if symbols:
         layers.append(Embedding(rng.normal(0, 1, (symbols, inputs))))
     for name, n in zip(names, units, strict=True):
-        if between and any(isinstance(layer, Cell) for layer in layers):
+        if between and any(isinstance(layer, FloatCell) for layer in layers):
             layers.append(_norm(rng, width))
-        plan = Plan((name,), n, projection if name == "lstm" and projection < n else 0, rank=0, layernorm=layernorm)
-        layers.append(_cell(rng, plan, width, rank))
+        architecture = Architecture(
+            (name,), n, projection if name == "lstm" and projection < n else 0, rank=0, layernorm=layernorm
+        )
+        layers.append(_cell(rng, architecture, width, rank))
         width = layers[-1].units
     if between:
         layers.append(_norm(rng, width))
@@ -66,14 +68,14 @@ def random_float_model(
             sample,
         ),
         name=f"random-{inputs}-" + "-".join(map(str, units)),
-        heads=tuple(Head(f"head{i}", n, "classification") for i, n in enumerate(heads)),
+        heads=tuple(FloatHead(f"head{i}", n, "classification") for i, n in enumerate(heads)),
     )
 
 
-def _cell(rng: np.random.Generator, plan: Plan, inputs: int, rank: int) -> Cell:
-    name, n = plan.cells[0], plan.units
+def _cell(rng: np.random.Generator, architecture: Architecture, inputs: int, rank: int) -> FloatCell:
+    name, n = architecture.cells[0], architecture.units
     rows, bound = CELLS[name] * n, n**-0.5
-    outputs = plan.outputs(name)
+    outputs = architecture.outputs(name)
 
     def matrix(cols: int) -> Weight:
         if 0 < rank * (rows + cols) < rows * cols:
@@ -84,11 +86,11 @@ def _cell(rng: np.random.Generator, plan: Plan, inputs: int, rank: int) -> Cell:
 
     w, u = matrix(inputs), matrix(outputs)
     b, c = rng.uniform(-bound, bound, rows), rng.uniform(-bound, bound, rows)
-    norm = CellNorm(rng.uniform(0.3, 1, rows), rng.uniform(0.3, 1, rows)) if plan.layernorm else None
+    norm = CellNorm(rng.uniform(0.3, 1, rows), rng.uniform(0.3, 1, rows)) if architecture.layernorm else None
     if name.startswith("gru"):
         return GRU(w, u, b, c, reset_after=name == "gru", norm=norm)
     if name == "lstm":
-        hr = rng.uniform(-bound, bound, (outputs, n)) if plan.projection else None
+        hr = rng.uniform(-bound, bound, (outputs, n)) if architecture.projection else None
         return LSTM(w, u, b, c, hr, norm=norm)
     if name == "fastrnn":
         return FastRNN(w, u, b, alpha=0.1, beta=0.92, norm=norm)

@@ -1,7 +1,7 @@
 """The data on its way through a graph: which axis is batch, which time, which features, and the steps so far.
 
-Exporters transpose, squeeze and reshape around every layer. A Flow follows this with named axes and concrete sizes, so
-that a layer is only accepted where it works on the axis it is meant for.
+Exporters transpose, squeeze and reshape around every layer. A TrackedArray follows this with named axes and concrete sizes,
+so that a layer is only accepted where it works on the axis it is meant for.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.importers.source_model import Step, refuse
+from tinyrnn.importers.source_model import SourceStep, refuse
 
 ANY_BATCH = 2  # sizes that stand for "any" while a graph is read; the comparison afterwards uses several
 ANY_TIME = 19
@@ -29,14 +29,14 @@ class LayoutError(ModelError):
 
 
 @dataclass(frozen=True)
-class Flow:
+class TrackedArray:
     """A tensor that depends on the input."""
 
     axes: tuple[Axis, ...]
     batch: int
     time: int
     features: int
-    steps: tuple[Step, ...] = ()
+    steps: tuple[SourceStep, ...] = ()
     tail: tuple[str, ...] = ()
     last: bool = False  # the last step of the sequence has been taken
 
@@ -53,12 +53,12 @@ class Flow:
             raise refuse(name, f"axis {number} of a tensor with {len(self.axes)}", "export the model again")
         return number % len(self.axes)
 
-    def transpose(self, order: Sequence[int], name: str) -> Flow:
+    def transpose(self, order: Sequence[int], name: str) -> TrackedArray:
         if sorted(order) != list(range(len(self.axes))):
             raise refuse(name, f"transposes {list(order)} of {len(self.axes)} axes", "export the model again")
         return replace(self, axes=tuple(self.axes[i] for i in order))
 
-    def reshape(self, shape: Sequence[int], name: str, keep_zero: bool = True) -> Flow:
+    def reshape(self, shape: Sequence[int], name: str, keep_zero: bool = True) -> TrackedArray:
         """Axes merged, divided and of length 1 added or dropped; never a number moved to another meaning."""
         wanted = [self.shape[i] if n == 0 and keep_zero and i < len(self.axes) else int(n) for i, n in enumerate(shape)]
         total = int(np.prod(self.shape, dtype=np.int64))
@@ -81,14 +81,14 @@ class Flow:
             raise refuse(name, f"reshapes {list(self.shape)} to {[int(n) for n in shape]}", cure)
         return replace(self, axes=tuple(found))
 
-    def squeeze(self, axes: Sequence[int] | None, name: str) -> Flow:
+    def squeeze(self, axes: Sequence[int] | None, name: str) -> TrackedArray:
         shape = self.shape
         chosen = [i for i, n in enumerate(shape) if n == 1] if axes is None else [self.axis(i, name) for i in axes]
         if any(shape[i] != 1 for i in chosen):
             raise refuse(name, f"squeezes axes {chosen} of {list(shape)}", "export the model again")
         return replace(self, axes=tuple(axis for i, axis in enumerate(self.axes) if i not in chosen))
 
-    def unsqueeze(self, axes: Sequence[int], name: str) -> Flow:
+    def unsqueeze(self, axes: Sequence[int], name: str) -> TrackedArray:
         rank = len(self.axes) + len(axes)
         chosen = {i % rank for i in axes}
         rest = iter(self.axes)
@@ -96,7 +96,7 @@ class Flow:
             raise refuse(name, f"inserts axes {list(axes)}", "export the model again")
         return replace(self, axes=tuple(() if i in chosen else next(rest) for i in range(rank)))
 
-    def pick(self, axis: int, index: int, name: str, keep: bool = False) -> Flow:
+    def pick(self, axis: int, index: int, name: str, keep: bool = False) -> TrackedArray:
         """One index of an axis: the last step of the time axis, or the only one of another."""
         axis = self.axis(axis, name)
         length = self.shape[axis]
@@ -113,7 +113,7 @@ class Flow:
         last = self.last or (kind == ("T",) and length > 1)  # the only step of a file of one step ends no sequence
         return replace(self, axes=self.axes[:axis] + left + self.axes[axis + 1 :], last=last)
 
-    def cut(self, axis: int, start: int, stop: int, stride: int, name: str) -> Flow:
+    def cut(self, axis: int, start: int, stop: int, stride: int, name: str) -> TrackedArray:
         """A slice of an axis: all of it, or its last step."""
         axis = self.axis(axis, name)
         length = self.shape[axis]
@@ -157,19 +157,19 @@ class Flow:
                 "(B batch, T time, F features), export the model with sequences in this order"
             )
 
-    def then(self, step: Step, features: int | None = None) -> Flow:
+    def then(self, step: SourceStep, features: int | None = None) -> TrackedArray:
         """Behind one more layer. Nothing but reshaping may follow the tail."""
         if self.tail:
             raise refuse(step.name, f"stands behind {self.tail[-1]}", "expected softmax, argmax or sigmoid at the very end")
         return replace(self, steps=(*self.steps, step), features=self.features if features is None else features)
 
-    def end(self, kind: str, axis: int, name: str) -> Flow:
+    def end(self, kind: str, axis: int, name: str) -> TrackedArray:
         """Behind one more function of TAILS over an axis, which must be that of features."""
         if self.axis(axis, name) != self.feature_axis(name):
             raise LayoutError(f"{name}: {kind} over axis {axis} of {self.letters}; expected it over the features (F)")
         return replace(self, tail=(*self.tail, kind))
 
-    def cell(self, step: Step, layout: str, features: int) -> Flow:
+    def cell(self, step: SourceStep, layout: str, features: int) -> TrackedArray:
         """Behind a recurrent layer that takes ``layout``."""
         if self.last:
             raise refuse(
@@ -180,7 +180,7 @@ class Flow:
         return replace(after, axes=tuple((atom,) for atom in layout))
 
     def arrange(self, output: np.ndarray, batch: int, time: int, name: str) -> np.ndarray:
-        """What the framework computed, whose axes are this flow's, as (B, T, O) or, once last, (B, O)."""
+        """What the framework computed, whose axes are this array's, as (B, T, O) or, once last, (B, O)."""
         sizes = {"B": batch, "T": time}
         atoms = [atom for axis in self.axes for atom in axis]
         known = int(np.prod([sizes[atom] for atom in atoms if atom != "F"], dtype=np.int64))
@@ -205,19 +205,19 @@ class Flow:
 class Stack:
     """Last states of several layers one upon the other along axis 0, as torch's h_n (layers, B, H)."""
 
-    flows: tuple[Flow, ...]  # each (B, F), last
+    arrays: tuple[TrackedArray, ...]  # each (B, F), last
 
-    def pick(self, index: int, name: str) -> Flow:
-        if not -len(self.flows) <= index < len(self.flows):
-            raise refuse(name, f"takes layer {index} of {len(self.flows)}", "export the model again")
-        return self.flows[index]
+    def pick(self, index: int, name: str) -> TrackedArray:
+        if not -len(self.arrays) <= index < len(self.arrays):
+            raise refuse(name, f"takes layer {index} of {len(self.arrays)}", "export the model again")
+        return self.arrays[index]
 
-    def as_flow(self, name: str) -> Flow:
+    def as_tracked(self, name: str) -> TrackedArray:
         """Of one layer: its last state with an axis of length 1 in front."""
-        if len(self.flows) != 1:
+        if len(self.arrays) != 1:
             cure = "expected the last layer's state, h_n[-1]"
-            raise refuse(name, f"works on the states of {len(self.flows)} layers at once", cure)
-        return self.flows[0].unsqueeze([0], name)
+            raise refuse(name, f"works on the states of {len(self.arrays)} layers at once", cure)
+        return self.arrays[0].unsqueeze([0], name)
 
 
 @dataclass(frozen=True)
@@ -246,21 +246,21 @@ def first_reading(readings: Iterable[str], attempt: Callable[[str], T], otherwis
     raise error or otherwise
 
 
-def choose(outputs: dict[str, object], wanted: str | None, where: str) -> tuple[str, Flow]:
+def choose(outputs: dict[str, object], wanted: str | None, where: str) -> tuple[str, TrackedArray]:
     """The output that is the model's answer, among the states that a graph may give as well. Raises ModelError."""
-    flows = {
-        name: value.as_flow(name) if isinstance(value, Stack) and len(value.flows) == 1 else value
+    arrays = {
+        name: value.as_tracked(name) if isinstance(value, Stack) and len(value.arrays) == 1 else value
         for name, value in outputs.items()
     }
-    found = {name: value for name, value in flows.items() if isinstance(value, Flow)}
+    found = {name: value for name, value in arrays.items() if isinstance(value, TrackedArray)}
     if wanted is not None:
         if wanted not in found:
             raise ModelError(f"{where}: has no output {wanted!r}; expected one of {', '.join(found) or '(none)'}")
         return wanted, found[wanted]
-    most = max((len(flow.steps) for flow in found.values()), default=0)
-    best = {name: flow for name, flow in found.items() if len(flow.steps) == most}
+    most = max((len(tracked.steps) for tracked in found.values()), default=0)
+    best = {name: tracked for name, tracked in found.items() if len(tracked.steps) == most}
     if len(best) > 1:  # a classifier's label beside its probabilities
-        best = {name: flow for name, flow in best.items() if "argmax" not in flow.tail} or best
+        best = {name: tracked for name, tracked in best.items() if "argmax" not in tracked.tail} or best
     if len(best) != 1:
         seen = f"the outputs {', '.join(best)} to choose from" if best else "no output that depends on its input"
         raise ModelError(f"{where}: has {seen}; name one with --output-name")

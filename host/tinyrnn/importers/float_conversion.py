@@ -11,8 +11,8 @@ import numpy as np
 from tinyrnn.errors import DataError, ModelError
 from tinyrnn.float_model.layers import BatchNorm, Embedding, LayerNorm, Linear
 from tinyrnn.float_model.model import Calibration, FloatModel
-from tinyrnn.importers.layer_folding import Parts, assemble
-from tinyrnn.importers.source_model import Activation, Affine, Source, Step
+from tinyrnn.importers.layer_folding import FoldedLayers, fold_layers
+from tinyrnn.importers.source_model import Activation, Affine, Source, SourceStep
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -41,7 +41,7 @@ def build(
 
     notice: told, in one line, what was taken for granted of the range of the inputs.
     """
-    parts = assemble(source.steps, source.inputs)
+    parts = fold_layers(source.steps, source.inputs)
     task = settings.task or (recording.task if recording else None) or _guess(source, settings, len(parts.head.bias))
     parts = _ending(source, parts, task)
     outputs = len(parts.head.bias)
@@ -68,9 +68,9 @@ def build(
     )
     if recording is None:  # the quantizer probes the range itself
         return model
-    from tinyrnn.float_model.evaluation import measure_reach
+    from tinyrnn.float_model.evaluation import measure_value_ranges
 
-    return replace(model, calibration=replace(calibration, reach=measure_reach(model, recording.train)))
+    return replace(model, calibration=replace(calibration, value_ranges=measure_value_ranges(model, recording.train)))
 
 
 def _names(inputs: int, symbols: int) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ def _guess(source: Source, settings: Settings, outputs: int) -> str:
     return "classification" if source.tail or settings.labels or outputs > 1 else "regression"
 
 
-def _ending(source: Source, parts: Parts, task: str) -> Parts:
+def _ending(source: Source, parts: FoldedLayers, task: str) -> FoldedLayers:
     """The parts with what the source's tail means for the task. Raises ModelError where the board cannot compute that.
 
     A classification needs no tail: the largest logit decides. Of one sigmoid it has two classes.
@@ -92,14 +92,14 @@ def _ending(source: Source, parts: Parts, task: str) -> Parts:
     if task == "classification":
         return _two_classes(parts) if source.tail == ("sigmoid",) and len(parts.head.bias) == 1 else parts
     if source.tail == ("sigmoid",):
-        return assemble((*source.steps, Step("sigmoid", Activation("sigmoid"))), source.inputs)
+        return fold_layers((*source.steps, SourceStep("sigmoid", Activation("sigmoid"))), source.inputs)
     if source.tail:
         seen = f"the model ends in {source.tail[-1]}, which a regression would leave out"
         raise ModelError(f"{seen}; expected --task classification, or the model exported without it")
     return parts
 
 
-def _two_classes(parts: Parts) -> Parts:
+def _two_classes(parts: FoldedLayers) -> FoldedLayers:
     """One logit z under a sigmoid as the two logits 0 and z, whose softmax is the same pair of probabilities."""
     weight = np.asarray(parts.head.weight)
     return replace(parts, head=Linear(np.concatenate([0 * weight, weight]), np.array([0.0, parts.head.bias[0]])))
@@ -133,7 +133,7 @@ def normalised(source: Source, recording: Recording) -> Source:
     if len(mean) != source.inputs:
         raise _other_channels(source, recording)
     run = source.run
-    first = Step("--normalise", Affine(1 / std, -mean / std))
+    first = SourceStep("--normalise", Affine(1 / std, -mean / std))
     return replace(source, steps=(first, *source.steps), run=lambda x: run((x - mean) / std))
 
 
@@ -143,7 +143,7 @@ def _other_channels(source: Source, recording: Recording) -> DataError:
 
 
 def _calibration(
-    parts: Parts, symbols: int, settings: Settings, recording: Recording | None, notice: Callable[[str], None]
+    parts: FoldedLayers, symbols: int, settings: Settings, recording: Recording | None, notice: Callable[[str], None]
 ) -> Calibration:
     """Of the recording; or the range that is given or assumed, with random samples in it."""
     if recording is not None:
@@ -160,7 +160,7 @@ def _calibration(
     return Calibration(low, high, False, sample)
 
 
-def _range(parts: Parts, settings: Settings, notice: Callable[[str], None]) -> tuple[np.ndarray, np.ndarray]:
+def _range(parts: FoldedLayers, settings: Settings, notice: Callable[[str], None]) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and the highest value of each channel (C,).
 
     One range for channels of different units is far too wide for some: there the network's own normalisation tells
@@ -191,18 +191,18 @@ def _range(parts: Parts, settings: Settings, notice: Callable[[str], None]) -> t
     return np.where(use, narrow_low, low), np.where(use, narrow_high, high)
 
 
-def _plain(parts: Parts) -> bool:
+def _plain(parts: FoldedLayers) -> bool:
     """Whether the network has no normalisation of its own."""
     return bool(not parts.mean.any() and (parts.std == 1).all())
 
 
-def _reach(parts: Parts, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def _reach(parts: FoldedLayers, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """How many deviations of the network's own normalisation the values of each channel reach, (C,)."""
     far: np.ndarray = np.maximum(np.abs(low - parts.mean), np.abs(high - parts.mean)) / parts.std
     return far
 
 
-def _recentred(parts: Parts, seen: Calibration, recording: Recording | None) -> Parts:
+def _recentred(parts: FoldedLayers, seen: Calibration, recording: Recording | None) -> FoldedLayers:
     """The same function with a normalisation that suits the inputs, where the file has none or another scale.
 
     The device's input format has room for some tens of standard deviations; raw sensor values may be thousands. What
@@ -226,5 +226,5 @@ def _recentred(parts: Parts, seen: Calibration, recording: Recording | None) -> 
         own, offset = first.affine()
         count = len(own)
         moved = BatchNorm(own * scale, offset + own * shift, np.zeros(count), np.ones(count), 0.0)
-        return Parts(mean, std, (moved, *parts.layers[1:]), parts.head)
-    return Parts(mean, std, (first.with_input(scale, shift), *parts.layers[1:]), parts.head)
+        return FoldedLayers(mean, std, (moved, *parts.layers[1:]), parts.head)
+    return FoldedLayers(mean, std, (first.with_input(scale, shift), *parts.layers[1:]), parts.head)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.cells import RNN, Cell
+from tinyrnn.float_model.cells import RNN, FloatCell
 from tinyrnn.float_model.layers import BatchNorm, Embedding, Factors, Layer, Linear, Weight, dense, product
-from tinyrnn.importers.source_model import Activation, Affine, Dense, Step, refuse
+from tinyrnn.importers.source_model import Activation, Affine, Dense, SourceStep, refuse
 
 
 @dataclass(frozen=True)
-class Parts:
+class FoldedLayers:
     """The trunk of a FloatModel."""
 
     mean: np.ndarray  # (C,)
@@ -37,7 +37,7 @@ class _Assembly:
         self.pending: Dense | None = None
         self.width = inputs
 
-    def add(self, step: Step) -> None:
+    def add(self, step: SourceStep) -> None:
         what = step.what
         takes = {Dense: lambda: what.weight.shape[1], Affine: lambda: len(what.scale)}.get(type(what))  # type: ignore[union-attr]
         if isinstance(what, Layer):
@@ -53,7 +53,7 @@ class _Assembly:
             self._activation(step.name, what.kind)
         elif isinstance(what, BatchNorm) and self.pending is not None:
             self._affine(Affine(*what.affine()))
-        elif isinstance(what, Cell) and self.pending is not None:
+        elif isinstance(what, FloatCell) and self.pending is not None:
             self._layer(_behind(what, self.pending))
         elif self.pending is not None:
             cure = "put an activation between them, or train the network without one of the two"
@@ -102,17 +102,17 @@ class _Assembly:
         return Linear(last.weight, last.bias)
 
 
-def assemble(steps: Sequence[Step], inputs: int) -> Parts:
+def fold_layers(steps: Sequence[SourceStep], inputs: int) -> FoldedLayers:
     """The parts that compute the steps. Raises ModelError, naming the step, for what cannot be expressed."""
     assembly = _Assembly(inputs)
     for step in steps:
         assembly.add(step)
-    if not any(isinstance(step.what, Cell) for step in steps):
+    if not any(isinstance(step.what, FloatCell) for step in steps):
         raise ModelError("the file has no recurrent layer; expected an RNN, LSTM or GRU in it")
-    return Parts(assembly.mean, assembly.std, tuple(assembly.layers), assembly.head())
+    return FoldedLayers(assembly.mean, assembly.std, tuple(assembly.layers), assembly.head())
 
 
-def _behind(cell: Cell, before: Dense) -> Cell:
+def _behind(cell: FloatCell, before: Dense) -> FloatCell:
     """The cell that does on x what this one does on before(x); the two matrices stay apart where that is smaller."""
     weight = dense(cell.weight_ih)
     shift = product(before.bias, weight)

@@ -35,7 +35,7 @@ class Activation:
 
 
 @dataclass(frozen=True)
-class Step:
+class SourceStep:
     """One step of a network under the name that its file gives it, for messages."""
 
     name: str
@@ -64,7 +64,7 @@ class Source:
     """A network read from a file."""
 
     framework: str  # what runs it: "PyTorch", "ONNX Runtime", "Keras on torch"
-    steps: tuple[Step, ...]
+    steps: tuple[SourceStep, ...]
     inputs: int  # C
     when: str  # "last" or "every": what the file gives out
     run: Callable[[np.ndarray], np.ndarray]  # x (B, T, C) float64 -> (B, T, O), or (B, O) where when is "last"

@@ -1,7 +1,7 @@
 """The program of a .urnn file, as the device's own loader writes it, with its vectors and tables found again.
 
-Everything the host derives from it: the proof of the law (law.py), the batched twin (twin.py), the buffers' size. So a
-cell says what it computes in one place, its device module.
+Everything the host derives from it: the proof of the 31-bit range (overflow_proof.py), the simulator, the buffers' size. So
+a cell says what it computes in one place, its device module.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Operand = Span | memoryview | None  # a table or a matrix is a view of the file;
 
 
 @dataclass(frozen=True)
-class Step:
+class Instruction:
     """One kernel: a step of urnn.program, and the section of the file whose cell wrote it."""
 
     code: int
@@ -38,7 +38,7 @@ class Step:
     section: int
 
 
-class Steps:
+class DeviceProgram:
     """The program of a file's bytes. Raises ValueError where urnn.load() does."""
 
     def __init__(self, data: bytes) -> None:
@@ -51,7 +51,7 @@ class Steps:
             self._starts.append(start)
         self._file = np.frombuffer(data, np.uint8)
         self._vectors: dict[int, tuple[int, int]] = {}  # id of the array -> its number, address
-        self.steps: list[Step] = []
+        self.steps: list[Instruction] = []
         section = 0
         for code, *operands, n in self.net.program.instructions:
             found = [self._operand(operand) for operand in operands]
@@ -59,7 +59,7 @@ class Steps:
                 if isinstance(operand, memoryview):
                     section = self._section(operand)
             a, b, c = found
-            self.steps.append(Step(code, a, b, c, n, section))
+            self.steps.append(Instruction(code, a, b, c, n, section))
         self.states = [self._span(state) for state in self.net.program.states]
         self.output = self._span(self.net.output)
 

@@ -129,7 +129,7 @@ class Fine:
 
 
 @dataclass(frozen=True)
-class Product:
+class ExtendedProduct:
     """More than a matrix: ``matrix @ (low @ x)`` where there are two factors, and normalised where there is a norm."""
 
     matrix: Matrix  # (R + F, C), or (R + F, K) behind low
@@ -167,10 +167,10 @@ class Product:
         return struct.pack("<4H", 0, bool(self.norm), rank, self.extra) + b"".join(part.to_bytes() for part in parts if part)
 
 
-Part = Matrix | Product
+Product = Matrix | ExtendedProduct
 
 
-def read_part(data: memoryview) -> tuple[Part, int]:
+def read_product(data: memoryview) -> tuple[Product, int]:
     """A matrix or a product at the start of data, as their ``to_bytes`` wrote them; and its length in bytes."""
     rows, norm, rank, extra = struct.unpack_from("<4H", data)
     if rows:
@@ -188,4 +188,4 @@ def read_part(data: memoryview) -> tuple[Part, int]:
     if norm:
         table, size = Norm.from_bytes(data[at:], matrix.shape[0] - extra)
         at += size
-    return Product(matrix, low, table, fine), at
+    return ExtendedProduct(matrix, low, table, fine), at

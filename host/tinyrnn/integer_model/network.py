@@ -1,6 +1,6 @@
 """The integer network: what the quantizer produces and the model file holds, as numpy arrays.
 
-``pack()`` proves the law of the arithmetic for every row before it writes a byte; ``unpack()`` reads a file back.
+``pack()`` proves the 31-bit range for every row before it writes a byte; ``unpack()`` reads a file back.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from urnn import format as frame
 
 from tinyrnn.errors import ModelError
 from tinyrnn.integer_model import cells as cell_kinds
-from tinyrnn.integer_model.cells.base import Cell
+from tinyrnn.integer_model.cells.base import IntegerCell
 from tinyrnn.integer_model.cells.gru import GRU
-from tinyrnn.integer_model.device_program import Steps
-from tinyrnn.integer_model.matrices import ACTIVATION_MAX, LIMIT, Matrix, Part, Product, read_part
+from tinyrnn.integer_model.device_program import DeviceProgram
+from tinyrnn.integer_model.matrices import ACTIVATION_MAX, LIMIT, ExtendedProduct, Matrix, Product, read_product
 from tinyrnn.integer_model.overflow_proof import Bounds
 
-__all__ = ["GRU", "Channels", "Head", "Matrix", "Network", "Vectors", "assemble", "pack", "unpack"]
+__all__ = ["GRU", "Channels", "IntegerHead", "Matrix", "Network", "Vectors", "assemble", "pack", "unpack"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Channels:
 
 
 @dataclass(frozen=True)
-class Head:
+class IntegerHead:
     """A name for some consecutive outputs, where a network has several heads."""
 
     name: str
@@ -99,15 +99,15 @@ class Network:
     task: str
     when: str
     input: Channels
-    cells: tuple[Cell, ...]
-    head: Part
+    cells: tuple[IntegerCell, ...]
+    head: Product
     exponents: np.ndarray  # int8 (O,): output i in the user's unit is output[i] * 2^exponents[i]
     labels: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     input_exponents: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))  # (C,) raw = round(user * 2^e)
     name: str = ""
     vectors: Vectors | None = None
-    heads: tuple[Head, ...] = ()  # of several; () where all outputs are one
+    heads: tuple[IntegerHead, ...] = ()  # of several; () where all outputs are one
     nearness: Nearness | None = None
     window: int = 0  # steps of the longest sequence it was trained on, at most 65535; 0: not known, or a stream
 
@@ -131,7 +131,7 @@ class Network:
 
 
 def prove(network: Network) -> None:
-    """Prove the law: every intermediate of every step, for any input, in [-2^30, 2^30). Raises ModelError.
+    """Prove the 31-bit range: every intermediate of every step, for any input, in [-2^30, 2^30). Raises ModelError.
 
     Accumulators and gates' sums depend on the weights; what else there is keeps it by construction (docs/numerics.md).
     """
@@ -153,7 +153,7 @@ def _prove(network: Network, data: bytes) -> None:
         if outside.any():
             raise ModelError(f"input channel {int(outside.argmax())}: its normalisation leaves 16 bits")
     try:
-        steps = Steps(data)
+        steps = DeviceProgram(data)
     except ValueError as error:
         raise ModelError(f"the device's loader refuses it: {error}") from None
     layers = [i for i, tag in enumerate(steps.tags) if tag in cell_kinds.known()]
@@ -173,7 +173,7 @@ def _prove_matrix(what: str, matrix: Matrix) -> None:
 
 
 def pack(network: Network) -> bytes:
-    """The bytes of the .urnn file. Raises ModelError when the law cannot be proven or a dimension has no room."""
+    """The bytes of the .urnn file. Raises ModelError when the 31-bit range cannot be proven or a dimension has no room."""
     data = assemble(network)
     _prove(network, data)
     return data
@@ -189,10 +189,10 @@ def assemble(network: Network) -> bytes:
         raise ModelError(f"the self-test has {len(network.vectors.samples)} steps; expected at most 65535")
     sections = [(b"INPT", network.input.to_bytes())]
     for cell in network.cells:
-        if any(isinstance(part, Product) for _, part in cell.parts):
+        if any(isinstance(product, ExtendedProduct) for _, product in cell.products):
             _announce_products(sections)
         sections.append((cell.tag, cell.to_bytes()))
-    if isinstance(network.head, Product):
+    if isinstance(network.head, ExtendedProduct):
         _announce_products(sections)
     exponents = network.exponents.astype(np.int8).tobytes()
     meaning = network.task == "regression", network.when == "every"
@@ -222,7 +222,7 @@ def _announce_products(sections: list[tuple[bytes, bytes]]) -> None:
 
 
 def unpack(data: bytes) -> Network:
-    """Read a .urnn file; the device's own loader checks it first, and the law is proven again. Raises ModelError."""
+    """Read a .urnn file: the device's own loader checks it, and the 31-bit range is proven again. Raises ModelError."""
     try:
         network = parse(data)
     except (ValueError, struct.error) as error:  # text that is no UTF-8, a section too short for its fields
@@ -232,11 +232,11 @@ def unpack(data: bytes) -> Network:
 
 
 def parse(data: bytes) -> Network:
-    """unpack() without proving the law. Raises ValueError or struct.error."""
+    """unpack() without the proof of the 31-bit range. Raises ValueError or struct.error."""
     net = urnn.load(data, kernels="plain")
     view = memoryview(data)
     values: dict[str, Any] = {}
-    cells: list[Cell] = []
+    cells: list[IntegerCell] = []
     for tag, start, stop in frame.unseal(data):
         payload = view[start:stop]
         if tag == b"INPT":
@@ -246,10 +246,10 @@ def parse(data: bytes) -> Network:
         elif tag == b"DENS":
             outputs = int.from_bytes(payload[:2], "little")
             values["exponents"] = np.frombuffer(payload[8 : 8 + outputs], np.int8)
-            values["head"] = read_part(payload[8 + ((outputs + 3) & -4) :])[0]
+            values["head"] = read_product(payload[8 + ((outputs + 3) & -4) :])[0]
         elif tag == b"HEAD":
             values["heads"] = tuple(
-                Head(name, stop - start, payload[6 + 4 * i] == 1) for i, (name, start, stop) in enumerate(net.heads)
+                IntegerHead(name, stop - start, payload[6 + 4 * i] == 1) for i, (name, start, stop) in enumerate(net.heads)
             )
         elif tag == b"unit":
             count = int.from_bytes(payload[:2], "little")

@@ -1,7 +1,7 @@
-"""The proof of the law for a program: every intermediate of every step, for any input, in [-2^30, 2^30).
+"""The proof that a program stays in the 31-bit range: every intermediate of every step, for any input, in [-2^30, 2^30).
 
 It follows the largest magnitude of each number through the steps, from states and inputs of 16 bits. The kernels' insides
-keep the law by construction where their arguments are as their docstrings say (docs/numerics.md proves it); here it is
+stay in the range by construction where their arguments are as their docstrings say (docs/numerics.md proves it); here it is
 checked that they are.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from urnn import program as codes
 
 from tinyrnn.errors import ModelError
-from tinyrnn.integer_model.device_program import Operand, Span, Step, Steps
+from tinyrnn.integer_model.device_program import DeviceProgram, Instruction, Operand, Span
 from tinyrnn.integer_model.matrices import ACTIVATION_MAX, LIMIT, Matrix
 
 HALF = 1 << 14
@@ -24,7 +24,7 @@ ONE = 32768
 class Bounds:
     """The largest magnitude of each number of each vector. where(section) names a section for messages."""
 
-    def __init__(self, steps: Steps, where: Callable[[int], str]) -> None:
+    def __init__(self, steps: DeviceProgram, where: Callable[[int], str]) -> None:
         self.steps = steps
         self.where = where
         self.vectors = [np.zeros(length, np.int64) for length in steps.lengths]
@@ -57,11 +57,11 @@ class Bounds:
             raise ModelError(f"{self.where(section)}: {what} {row} can reach {values[row]}; expected 16 bits")
 
 
-def _normalise(bounds: Bounds, step: Step) -> None:
+def _normalise(bounds: Bounds, step: Instruction) -> None:
     bounds.set(step.c, step.n, ACTIVATION_MAX)  # the packer and load() check the table: equation 6
 
 
-def _matvec(bounds: Bounds, step: Step) -> None:
+def _matvec(bounds: Bounds, step: Instruction) -> None:
     assert isinstance(step.a, memoryview)
     matrix, _ = Matrix.from_bytes(step.a)
     bounds.check_16_bits(bounds.get(step.b, matrix.shape[1]), step.section, "input")
@@ -73,33 +73,33 @@ def _matvec(bounds: Bounds, step: Step) -> None:
     bounds.set(step.c, step.n, np.where(total <= ACTIVATION_MAX << shift, np.minimum(after, ACTIVATION_MAX), after))
 
 
-def _gru(bounds: Bounds, step: Step) -> None:
+def _gru(bounds: Bounds, step: Instruction) -> None:
     rows = 3 * step.n
     bounds.check(bounds.get(step.a, rows) + bounds.get(step.b, rows), step.section, "the gate's sum")
     bounds.set(step.a, rows, ONE)
     bounds.set(step.c, step.n, ACTIVATION_MAX)
 
 
-def _sum(largest: int) -> Callable[[Bounds, Step], None]:
-    def rule(bounds: Bounds, step: Step) -> None:
+def _sum(largest: int) -> Callable[[Bounds, Instruction], None]:
+    def rule(bounds: Bounds, step: Instruction) -> None:
         bounds.check(bounds.get(step.a, step.n) + bounds.get(step.b, step.n), step.section, "the gate's sum")
         bounds.set(step.c, step.n, largest)
 
     return rule
 
 
-def _mul(bounds: Bounds, step: Step) -> None:
+def _mul(bounds: Bounds, step: Instruction) -> None:
     value = bounds.get(step.a, step.n) * bounds.get(step.b, step.n) + HALF
     bounds.check(value, step.section, "the product")
     bounds.set(step.c, step.n, value >> 15)
 
 
-def _mix(bounds: Bounds, step: Step) -> None:
+def _mix(bounds: Bounds, step: Instruction) -> None:
     bounds.check_16_bits(np.concatenate([bounds.get(v, step.n) for v in (step.a, step.b, step.c)]), step.section, "mix")
     bounds.set(step.c, step.n, ACTIVATION_MAX)
 
 
-def _memory(bounds: Bounds, step: Step) -> None:
+def _memory(bounds: Bounds, step: Instruction) -> None:
     bounds.check_16_bits(bounds.get(step.b, 4 * step.n), step.section, "gate")
     # i and f are sigmoids: docs/numerics.md needs no more than 32757 of them
     bounds.check(bounds.get(step.b, 2 * step.n) * ACTIVATION_MAX + HALF, step.section, "the product")
@@ -107,17 +107,17 @@ def _memory(bounds: Bounds, step: Step) -> None:
     bounds.set(step.c, step.n, ACTIVATION_MAX)
 
 
-def _leak(bounds: Bounds, step: Step) -> None:
+def _leak(bounds: Bounds, step: Instruction) -> None:
     bounds.check_16_bits(bounds.get(step.b, step.n), step.section, "candidate")
     bounds.set(step.c, step.n, ACTIVATION_MAX)
 
 
-def _blend(bounds: Bounds, step: Step) -> None:
+def _blend(bounds: Bounds, step: Instruction) -> None:
     bounds.check_16_bits(bounds.get(step.b, 2 * step.n), step.section, "gate")
     bounds.set(step.c, step.n, ACTIVATION_MAX)
 
 
-def _add(bounds: Bounds, step: Step) -> None:
+def _add(bounds: Bounds, step: Instruction) -> None:
     assert isinstance(step.a, memoryview)
     bias = np.frombuffer(step.a, "<i4", step.n).astype(np.int64)
     value = bounds.get(step.b, step.n) + np.abs(bias)
@@ -125,11 +125,11 @@ def _add(bounds: Bounds, step: Step) -> None:
     bounds.set(step.c, step.n, value)
 
 
-def _scale(bounds: Bounds, step: Step) -> None:
+def _scale(bounds: Bounds, step: Instruction) -> None:
     bounds.set(step.c, step.n, ACTIVATION_MAX)  # whatever comes in is saturated
 
 
-def _fine(bounds: Bounds, step: Step) -> None:
+def _fine(bounds: Bounds, step: Instruction) -> None:
     assert isinstance(step.a, memoryview)
     rows, shift = np.frombuffer(step.a, "<u2").reshape(-1, 2).T.astype(np.int64)
     vector = bounds.get(step.c, int(rows.max()) + 1)
@@ -140,7 +140,7 @@ def _fine(bounds: Bounds, step: Step) -> None:
     vector[rows] = (total >> shift) + 1
 
 
-RULES: dict[int, Callable[[Bounds, Step], None]] = {
+RULES: dict[int, Callable[[Bounds, Instruction], None]] = {
     codes.NORMALISE: _normalise,
     codes.MATVEC: _matvec,
     codes.GRU: _gru,

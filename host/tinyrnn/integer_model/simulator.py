@@ -1,7 +1,7 @@
-"""The numpy twin of the device: the same integers for many sequences at once. Tests hold it equal to ``urnn``.
+"""The device in numpy: the same integers for many sequences at once. Tests hold it equal to ``urnn``.
 
 It runs the device's own program (steps.py) with a kernel set in numpy. Sums run in float64 BLAS, which is exact
-here: the law keeps every partial sum below 2^30 < 2^53.
+here: the 31-bit range keeps every partial sum below 2^30 < 2^53.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from urnn import program as codes
 from urnn.tables import TANH
 
-from tinyrnn.integer_model.device_program import Operand, Span, Step, Steps
+from tinyrnn.integer_model.device_program import DeviceProgram, Instruction, Operand, Span
 from tinyrnn.integer_model.matrices import ACTIVATION_MAX, Matrix
 from tinyrnn.integer_model.network import Channels, Network, assemble
 
@@ -66,12 +66,12 @@ class _Product:
         return (x.astype(np.float64) @ self.weight + self.bias).astype(np.int64) >> self.shift
 
 
-class Twin:
+class Simulator:
     """A network that runs batches."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.program = Steps(assemble(network))
+        self.program = DeviceProgram(assemble(network))
         self._products = {
             i: _Product(Matrix.from_bytes(step.a)[0])
             for i, step in enumerate(self.program.steps)
@@ -106,14 +106,14 @@ class Twin:
         program = self.program
         vectors = [np.zeros((batch, length), np.int64) for length in program.lengths]
 
-        def part(operand: Operand, n: int) -> np.ndarray:
+        def vector(operand: Operand, n: int) -> np.ndarray:
             assert isinstance(operand, Span), "a kernel's definition names a vector here"
             return vectors[operand.vector][:, operand.start : operand.start + n]
 
         entry, *rest = program.steps
-        sample = part(entry.c, entry.n)
-        kernels = [self._kernel(number, step, part) for number, step in enumerate(rest, 1)]
-        views = [part(span, span.length) for span in spans]
+        sample = vector(entry.c, entry.n)
+        kernels = [self._kernel(number, step, vector) for number, step in enumerate(rest, 1)]
+        views = [vector(span, span.length) for span in spans]
         found = [np.empty((batch, steps, span.length), np.int64) for span in spans]
         for t in range(steps):
             sample[:] = x[:, t]
@@ -123,11 +123,11 @@ class Twin:
                 values[:, t] = view
         return found
 
-    def _kernel(self, number: int, step: Step, part: Batch) -> Kernel:
+    def _kernel(self, number: int, step: Instruction, vector: Batch) -> Kernel:
         if step.code != codes.MATVEC:
-            return KERNELS[step.code](step, part)
+            return KERNELS[step.code](step, vector)
         product = self._products[number]
-        x, y = part(step.b, len(product.weight)), part(step.c, step.n)
+        x, y = vector(step.b, len(product.weight)), vector(step.c, step.n)
 
         def kernel() -> None:
             y[:] = product(x)
@@ -139,10 +139,10 @@ class Twin:
         return outputs * 2.0 ** self.network.exponents.astype(np.float64)
 
 
-def _gru(step: Step, part: Batch) -> Kernel:
+def _gru(step: Instruction, vector: Batch) -> Kernel:
     """Equations 9 to 12."""
     n = step.n
-    a, b, h = part(step.a, 3 * n), part(step.b, 3 * n), part(step.c, n)
+    a, b, h = vector(step.a, 3 * n), vector(step.b, 3 * n), vector(step.c, n)
 
     def kernel() -> None:
         gates = sigmoid(saturate(a[:, : 2 * n] + b[:, : 2 * n]))
@@ -153,9 +153,9 @@ def _gru(step: Step, part: Batch) -> Kernel:
     return kernel
 
 
-def _elementwise(of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[Step, Batch], Kernel]:
-    def make(step: Step, part: Batch) -> Kernel:
-        a, b, c = (part(operand, step.n) for operand in (step.a, step.b, step.c))
+def _elementwise(of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[Instruction, Batch], Kernel]:
+    def make(step: Instruction, vector: Batch) -> Kernel:
+        a, b, c = (vector(operand, step.n) for operand in (step.a, step.b, step.c))
 
         def kernel() -> None:
             c[:] = of(a, b)
@@ -165,9 +165,9 @@ def _elementwise(of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable
     return make
 
 
-def _mix(step: Step, part: Batch) -> Kernel:
+def _mix(step: Instruction, vector: Batch) -> Kernel:
     """Equation 12."""
-    z, a, h = (part(operand, step.n) for operand in (step.a, step.b, step.c))
+    z, a, h = (vector(operand, step.n) for operand in (step.a, step.b, step.c))
 
     def kernel() -> None:
         h[:] = rshift((32768 - z) * a + z * h, 15)
@@ -175,11 +175,11 @@ def _mix(step: Step, part: Batch) -> Kernel:
     return kernel
 
 
-def _memory(step: Step, part: Batch) -> Kernel:
+def _memory(step: Instruction, vector: Batch) -> Kernel:
     """Equations 22 and 23."""
     n, k = step.n, int(_words(step.a)[0] & 255)
-    i, f, _, g = np.split(part(step.b, 4 * n), 4, axis=1)
-    c = part(step.c, n)
+    i, f, _, g = np.split(vector(step.b, 4 * n), 4, axis=1)
+    c = vector(step.c, n)
 
     def kernel() -> None:
         c[:] = saturate(rshift(f * c, 15) + rshift(rshift(i * g, 15), k))
@@ -188,10 +188,10 @@ def _memory(step: Step, part: Batch) -> Kernel:
     return kernel
 
 
-def _leak(step: Step, part: Batch) -> Kernel:
+def _leak(step: Instruction, vector: Batch) -> Kernel:
     """Equation 24."""
     alpha, beta, k = _words(step.a)[:3].tolist()
-    a, h = part(step.b, step.n), part(step.c, step.n)
+    a, h = vector(step.b, step.n), vector(step.c, step.n)
 
     def kernel() -> None:
         h[:] = saturate(rshift(rshift(alpha * a, 15), k) + rshift(beta * h, 15))
@@ -199,11 +199,11 @@ def _leak(step: Step, part: Batch) -> Kernel:
     return kernel
 
 
-def _blend(step: Step, part: Batch) -> Kernel:
+def _blend(step: Instruction, vector: Batch) -> Kernel:
     """Equations 25 and 26."""
     zeta, nu, k = _words(step.a)[:3].tolist()
-    z, a = np.split(part(step.b, 2 * step.n), 2, axis=1)
-    h = part(step.c, step.n)
+    z, a = np.split(vector(step.b, 2 * step.n), 2, axis=1)
+    h = vector(step.c, step.n)
 
     def kernel() -> None:
         p = rshift(zeta * (32768 - z), 15) + nu
@@ -212,10 +212,10 @@ def _blend(step: Step, part: Batch) -> Kernel:
     return kernel
 
 
-def _add(step: Step, part: Batch) -> Kernel:
+def _add(step: Instruction, vector: Batch) -> Kernel:
     """Equation 27."""
     bias = _words(step.a)[: step.n].astype(np.int64)
-    a, c = part(step.b, step.n), part(step.c, step.n)
+    a, c = vector(step.b, step.n), vector(step.c, step.n)
 
     def kernel() -> None:
         c[:] = a + bias
@@ -236,11 +236,11 @@ def rsqrt(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return y, j
 
 
-def _scale(step: Step, part: Batch) -> Kernel:
+def _scale(step: Instruction, vector: Batch) -> Kernel:
     """Equations 28 to 32."""
     p, r, e, s = _words(step.a)[:4].tolist()
     gain, bias = _halves(step.a)[8:].reshape(-1, 2).T.astype(np.int64)
-    a, c = part(step.b, step.n), part(step.c, step.n)
+    a, c = vector(step.b, step.n), vector(step.c, step.n)
 
     def kernel() -> None:
         limited = saturate(a)
@@ -254,10 +254,10 @@ def _scale(step: Step, part: Batch) -> Kernel:
     return kernel
 
 
-def _embed(step: Step, part: Batch) -> Kernel:
+def _embed(step: Instruction, vector: Batch) -> Kernel:
     """Equation 33."""
     table = saturate(_halves(step.a)[2:].astype(np.int64)).reshape(-1, step.n)
-    x, c = part(step.b, 1)[:, 0], part(step.c, step.n)
+    x, c = vector(step.b, 1)[:, 0], vector(step.c, step.n)
 
     def kernel() -> None:
         c[:] = table[np.clip(x, 0, len(table) - 1)]
@@ -265,9 +265,9 @@ def _embed(step: Step, part: Batch) -> Kernel:
     return kernel
 
 
-def _limit(step: Step, part: Batch) -> Kernel:
+def _limit(step: Instruction, vector: Batch) -> Kernel:
     """Equation 2."""
-    a, c = part(step.b, step.n), part(step.c, step.n)
+    a, c = vector(step.b, step.n), vector(step.c, step.n)
 
     def kernel() -> None:
         c[:] = saturate(a)
@@ -275,10 +275,10 @@ def _limit(step: Step, part: Batch) -> Kernel:
     return kernel
 
 
-def _fine(step: Step, part: Batch) -> Kernel:
+def _fine(step: Instruction, vector: Batch) -> Kernel:
     """Equation 36."""
     rows, shift = _halves(step.a).reshape(-1, 2).T.astype(np.int64)
-    a, c = part(step.b, step.n), part(step.c, int(rows.max()) + 1)
+    a, c = vector(step.b, step.n), vector(step.c, int(rows.max()) + 1)
 
     def kernel() -> None:
         c[:, rows] = (c[:, rows] + (a << 7)) >> shift
@@ -296,7 +296,7 @@ def _halves(table: Operand) -> np.ndarray:
     return np.frombuffer(table, "<i2")
 
 
-KERNELS: dict[int, Callable[[Step, Batch], Kernel]] = {
+KERNELS: dict[int, Callable[[Instruction, Batch], Kernel]] = {
     codes.GRU: _gru,
     codes.SIGMOID: _elementwise(lambda a, b: sigmoid(saturate(a + b))),
     codes.TANH: _elementwise(lambda a, b: tanh(saturate(a + b))),

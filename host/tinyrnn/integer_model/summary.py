@@ -9,7 +9,7 @@ from typing import Any
 from urnn import format as frame
 
 from tinyrnn.integer_model import urnn_file
-from tinyrnn.integer_model.device_program import Steps
+from tinyrnn.integer_model.device_program import DeviceProgram
 from tinyrnn.integer_model.matrices import Matrix
 from tinyrnn.integer_model.network import Network, assemble
 
@@ -76,7 +76,7 @@ def macs(network: Network) -> int:
 
 def buffer_bytes(network: Network) -> int:
     """Bytes of the arrays that load() makes: input, what each layer computes and keeps, output; 4 bytes a number."""
-    return 4 * sum(Steps(assemble(network)).lengths)
+    return 4 * sum(DeviceProgram(assemble(network)).lengths)
 
 
 def _named(network: Network) -> list[tuple[str, Matrix]]:

@@ -12,9 +12,9 @@ import numpy as np
 
 from tinyrnn.float_model import probing
 from tinyrnn.float_model.evaluation import counting, groups
-from tinyrnn.float_model.model import FloatModel, Reach
+from tinyrnn.float_model.model import FloatModel, ValueRanges
 from tinyrnn.integer_model.network import Network
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.simulator import Simulator
 
 ROOM = 100_000  # padded steps of a batch: tens of megabytes
 TIE = 0.02  # of the range of a head's logits: two classes that are as near decide nothing, where nobody has recorded
@@ -39,16 +39,18 @@ class Evidence:
     probing: bool  # made by probing.py: every step counts
 
     @staticmethod
-    def of(model: FloatModel) -> tuple[Evidence, tuple[Reach, ...]]:
+    def of(model: FloatModel) -> tuple[Evidence, tuple[ValueRanges, ...]]:
         """The recording's sequences that the model holds, or probing sequences; and what the cells' values reach."""
         seen = model.calibration
         if seen.sequences:
             numbered = {f"sequence {i}": x for i, x in enumerate(seen.sequences)}
-            return Evidence(numbered, RECORDING, False), seen.reach
-        if seen.reach:  # calibrated on a recording of which it holds no more than this
-            return Evidence({"the file's sample": seen.sample}, "the file's sample of the recording", True), seen.reach
-        sequences, reach = probing.settled(model)
-        return Evidence(sequences, "probing sequences", True), reach
+            return Evidence(numbered, RECORDING, False), seen.value_ranges
+        if seen.value_ranges:  # calibrated on a recording of which it holds no more than this
+            return Evidence(
+                {"the file's sample": seen.sample}, "the file's sample of the recording", True
+            ), seen.value_ranges
+        sequences, value_ranges = probing.settled(model)
+        return Evidence(sequences, "probing sequences", True), value_ranges
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,11 @@ class Judge:
 
     def run(self, network: Network) -> list[np.ndarray]:
         """The network's outputs that count, (M, O) of each batch."""
-        twin = Twin(network)
-        return [counting(twin.values(twin.run(network.raw(x))[0]), lengths, self.when) for _, x, lengths in self.batches]
+        simulator = Simulator(network)
+        return [
+            counting(simulator.values(simulator.run(network.raw(x))[0]), lengths, self.when)
+            for _, x, lengths in self.batches
+        ]
 
     def shares(self, got: list[np.ndarray]) -> np.ndarray:
         """Differences (M, O) as shares of the range."""
@@ -199,19 +204,19 @@ class Judge:
         integers too.
         """
         layers = self.model.layers
-        twin = Twin(network)
+        simulator = Simulator(network)
         found: list[list[np.ndarray]] = [[] for _ in range(len(layers) + 2)]
         for _, x, lengths in self.batches:
             raw = network.raw(x)
             given = [(raw * 2.0 ** -network.input_exponents.astype(np.float64) - self.model.mean) / self.model.std]
-            *layered, outputs = twin.layer_outputs(raw)
+            *layered, outputs = simulator.layer_outputs(raw)
             given += [y * 2.0**-b for y, b in zip(layered, bits, strict=True)]
             values = []
             for k, y in enumerate(given):
                 for layer in layers[k:]:
                     y = layer.run(y)
                 values.append(self.model.head.apply(y) * self.model.target_std + self.model.target_mean)
-            values.append(twin.values(outputs))
+            values.append(simulator.values(outputs))
             for mixed, value in zip(found, values, strict=True):
                 mixed.append(counting(value, lengths, self.when))
         return [float(self.shares(mixed).mean(axis=0).max()) for mixed in found]

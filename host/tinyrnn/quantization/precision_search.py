@@ -80,8 +80,8 @@ def _off(error: IntegerError, fault: str | None) -> str:
 
 def measured(model: FloatModel) -> Measured:
     """Quantize and measure on the recording that the model knows, or on probing sequences. Raises ModelError."""
-    evidence, reach = Evidence.of(model)
-    model = replace(model, calibration=replace(model.calibration, reach=reach)).folded()
+    evidence, value_ranges = Evidence.of(model)
+    model = replace(model, calibration=replace(model.calibration, value_ranges=value_ranges)).folded()
     judge = Judge(model, evidence)
     best = quantized(model)
     outputs = judge.run(best.network)
@@ -201,11 +201,12 @@ class _Search:
     def _quantized(self, fine: Fine) -> Quantized | None:
         """None where rows have no room."""
         model = self.judge.model
-        reach = tuple(
-            replace(each, state=each.state * 2.0**-n) for each, n in zip(model.calibration.reach, self.narrower, strict=True)
+        value_ranges = tuple(
+            replace(each, state=each.state * 2.0**-n)
+            for each, n in zip(model.calibration.value_ranges, self.narrower, strict=True)
         )
         try:
-            return quantized(replace(model, calibration=replace(model.calibration, reach=reach)), fine)
+            return quantized(replace(model, calibration=replace(model.calibration, value_ranges=value_ranges)), fine)
         except ModelError:
             return None
 
@@ -213,9 +214,9 @@ class _Search:
 def _products(found: Quantized, all_of_them: bool) -> dict[str, int]:
     """Every product that can have finer rows, or only the recurrent ones, and its rows."""
     products = {
-        f"layer {number} {name}": part.shape[0]
+        f"layer {number} {name}": product.shape[0]
         for number, cell in enumerate(found.network.cells)
-        for name, part in cell.parts
+        for name, product in cell.products
         if name in ("U", "N") or (name == "W" and all_of_them)
     }
     return {**products, "head": found.network.outputs} if all_of_them else products
@@ -224,4 +225,4 @@ def _products(found: Quantized, all_of_them: bool) -> dict[str, int]:
 def _weights(found: Quantized, product: str) -> np.ndarray:
     """The weights (R, C) that a product of the network has, in the unit of its results."""
     layer, name = product.removeprefix("layer ").split()
-    return dict(found.network.cells[int(layer)].parts)[name].real()
+    return dict(found.network.cells[int(layer)].products)[name].real()

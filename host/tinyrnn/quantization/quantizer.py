@@ -15,14 +15,14 @@ from types import MappingProxyType
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.cells import Cell as FloatCell
+from tinyrnn.float_model.cells import FloatCell
 from tinyrnn.float_model.layers import Embedding, dense
-from tinyrnn.float_model.model import FloatModel, Reach
+from tinyrnn.float_model.model import FloatModel, ValueRanges
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model import cells
-from tinyrnn.integer_model.cells.base import Cell, Given
-from tinyrnn.integer_model.matrices import ACTIVATION_MAX, LIMIT, Part
-from tinyrnn.integer_model.network import Channels, Head, Network, with_vectors
+from tinyrnn.integer_model.cells.base import IntegerCell, LayerContext
+from tinyrnn.integer_model.matrices import ACTIVATION_MAX, LIMIT, Product
+from tinyrnn.integer_model.network import Channels, IntegerHead, Network, with_vectors
 from tinyrnn.quantization.row_scaling import FINE_MAX, SHIFT_MAX, WEIGHT_MAX, fine_matrix, matrix, round_half_up, row
 
 __all__ = ["quantize", "random_float_model"]
@@ -42,30 +42,30 @@ class Quantized:
 
 
 def quantize(model: FloatModel) -> Network:
-    """The network, its law proven and its selftest vectors made. Raises ModelError, naming the layer and the row."""
+    """The network, its 31-bit range proven and its selftest vectors made. Raises ModelError that names layer and row."""
     return quantized(model).network
 
 
 def quantized(model: FloatModel, fine: Mapping[str, Collection[int]] = MappingProxyType({})) -> Quantized:
     """quantize(), with finer weights in some rows of some products: "layer 0 U" -> rows; "head" -> any, which is all."""
     model = model.folded()
-    reach = list(model.calibration.reach or _guessed(model))
+    value_ranges = list(model.calibration.value_ranges or _guessed(model))
     first = model.layers[0]
     if isinstance(first, Embedding):
         channels, exponents = _symbols(first.symbols)
-        given = Given("layer 0", bits=0)
+        given = LayerContext("layer 0", bits=0)
     else:
         channels, bits, scale, shift, exponents = _input_format(model)
-        given = Given("layer 0", bits, scale, shift)
-    found: list[Cell] = []
+        given = LayerContext("layer 0", bits, scale, shift)
+    found: list[IntegerCell] = []
     formats: list[int] = []
     bits = given.bits
     for number, layer in enumerate(model.layers):
         where = f"layer {number}"
         if number:
-            given = Given(where, bits)
+            given = LayerContext(where, bits)
         if isinstance(layer, FloatCell):
-            given = Given(where, given.bits, given.scale, given.shift, reach.pop(0))
+            given = LayerContext(where, given.bits, given.scale, given.shift, value_ranges.pop(0))
         cell, bits = cells.for_layer(layer, where).quantize(layer, replace(given, fine=fine))
         found.append(cell)
         formats.append(bits)
@@ -81,7 +81,7 @@ def quantized(model: FloatModel, fine: Mapping[str, Collection[int]] = MappingPr
         channels=model.channels,
         input_exponents=exponents,
         name=model.name,
-        heads=tuple(Head(each.name, each.outputs, each.task == "regression") for each in model.heads),
+        heads=tuple(IntegerHead(each.name, each.outputs, each.task == "regression") for each in model.heads),
         window=model.window,
     )
     network = with_vectors(network, network.raw(model.calibration.sample))
@@ -97,10 +97,10 @@ def input_steps(model: FloatModel, network: Network) -> np.ndarray:
     return steps
 
 
-def _guessed(model: FloatModel) -> tuple[Reach, ...]:
+def _guessed(model: FloatModel) -> tuple[ValueRanges, ...]:
     """What the cells' values may reach, where nobody has measured it on the recording: twice what the short sample does."""
-    seen = model.reach(model.calibration.sample[None])
-    return tuple(Reach(2 * each.state, 2 * each.ih, 2 * each.hh) for each in seen)
+    seen = model.value_ranges(model.calibration.sample[None])
+    return tuple(ValueRanges(2 * each.state, 2 * each.ih, 2 * each.hh) for each in seen)
 
 
 def _symbols(count: int) -> tuple[Channels, np.ndarray]:
@@ -130,8 +130,8 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
             f"input channel {c} ({model.channels[c]}) reaches {largest[c]:g}; expected integers below 2^24, "
             "scale it down in the recording"
         )
-    reach = np.maximum(np.abs(seen.minimum - model.mean), np.abs(seen.maximum - model.mean)) / model.std
-    bits = int(np.clip(math.floor(math.log2(ACTIVATION_MAX / (HEADROOM * max(reach.max(), 1e-6)))), 10, 14))
+    furthest = np.maximum(np.abs(seen.minimum - model.mean), np.abs(seen.maximum - model.mean)) / model.std
+    bits = int(np.clip(math.floor(math.log2(ACTIVATION_MAX / (HEADROOM * max(furthest.max(), 1e-6)))), 10, 14))
     middle = np.abs(model.mean * unit)
     if not (middle < 1 << 29).all():
         c = int(middle.argmax())
@@ -140,7 +140,7 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
             "expected the statistics of the same recording"
         )
     offset = round_half_up(model.mean * unit)
-    # One raw step is `step` of the format's; factor / 2^shift is the nearest with a shift the law has room for
+    # One raw step is `step` of the format's; factor / 2^shift is the nearest with a shift the 31-bit range has room for
     step = 2.0**bits / (model.std * unit)
     shift = np.full(len(step), 14)
     factor = np.maximum(round_half_up(step * 2.0**14), 1)
@@ -160,7 +160,7 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
     )
 
 
-def _head(model: FloatModel, bits: int, fine: bool) -> tuple[Part, np.ndarray]:
+def _head(model: FloatModel, bits: int, fine: bool) -> tuple[Product, np.ndarray]:
     """The dense heads as one product, and its outputs' exponents (equation 16)."""
     most = FINE_MAX if fine else WEIGHT_MAX
     weights: list[np.ndarray] = []

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import Factors, Weight
-from tinyrnn.integer_model.matrices import ACTIVATION_MAX, LIMIT, Fine, Matrix, Norm, Part, Product
+from tinyrnn.integer_model.matrices import ACTIVATION_MAX, LIMIT, ExtendedProduct, Fine, Matrix, Norm, Product
 
 GATE_BITS = 12  # gates are Q3.12
 STATE_BITS = 15  # states without a calibrated range are Q0.15
@@ -103,7 +103,7 @@ def refined(
     return whole.matrix, whole.fine
 
 
-def fine_matrix(weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, rows: np.ndarray) -> Product:
+def fine_matrix(weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, rows: np.ndarray) -> ExtendedProduct:
     """A matrix (R, C) of weights within +-FINE_MAX in `rows`, within +-WEIGHT_MAX in the others (equation 36).
 
     bias: (R,) without the rounding halves. high and low have the weight's sign, so |w| = 128 |high| + |low|.
@@ -118,7 +118,7 @@ def fine_matrix(weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, rows: n
         bias=np.concatenate([bias + ((1 << shift) >> 1), none]).astype(np.int32),
         shift=np.concatenate([within, none]).astype(np.uint8),
     )
-    return Product(whole, fine=Fine(rows.astype(np.uint16), shift[rows].astype(np.uint16)))
+    return ExtendedProduct(whole, fine=Fine(rows.astype(np.uint16), shift[rows].astype(np.uint16)))
 
 
 def bounded(what: str, weight: np.ndarray, bits: int) -> tuple[Matrix, np.ndarray]:
@@ -145,7 +145,7 @@ def product(
     out: int = GATE_BITS,
     norm: Norm | None = None,
     fine: Collection[int] = (),
-) -> Part:
+) -> Product:
     """W x + bias as a matrix, or as two factors (equation 35); a norm, if there is one, stands behind it.
 
     fine: rows that get finer weights, of W or, of two factors, of A.
@@ -156,7 +156,7 @@ def product(
         # Each column of A takes up its own format
         what, weight, bits = f"{what} A", weight.a * 2.0 ** (STATE_BITS - got), STATE_BITS
     whole, table = refined(what, weight, bias, bits, out, fine)
-    return whole if low is None and norm is None and table is None else Product(whole, low, norm, table)
+    return whole if low is None and norm is None and table is None else ExtendedProduct(whole, low, norm, table)
 
 
 def normalised(
@@ -168,11 +168,11 @@ def normalised(
     eps: float,
     bits: int,
     out: int,
-    reach: float,
+    largest: float,
     fine: Collection[int] = (),
-) -> Part:
-    """gain * normalise(W x + inner) + bias with `out` fraction bits. reach: the largest |W x + inner| in calibration."""
-    inside = min(20, math.floor(math.log2(ACTIVATION_MAX / (NORM_HEADROOM * max(reach, 1e-6)))))
+) -> Product:
+    """gain * normalise(W x + inner) + bias with `out` fraction bits. largest: |W x + inner| in the calibration."""
+    inside = min(20, math.floor(math.log2(ACTIVATION_MAX / (NORM_HEADROOM * max(largest, 1e-6)))))
     while True:
         table = norm_table(what, gain, bias, eps, inside, out)
         try:

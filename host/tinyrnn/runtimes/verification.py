@@ -1,6 +1,6 @@
 """Bit-exact or not: replay sequences on a runtime and compare every output and every state with ``==``.
 
-What is expected comes from the numpy twin; the tests hold it equal to ``urnn`` itself under CPython, which is
+What is expected comes from the simulator; the tests hold it equal to ``urnn`` itself under CPython, which is
 one of the runtimes here.
 """
 
@@ -17,7 +17,7 @@ import urnn
 
 from tinyrnn.errors import TinyrnnError
 from tinyrnn.integer_model.network import Network, pack
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.simulator import Simulator
 from tinyrnn.runtimes import SCRIPTS, Runtime
 
 DEVICE = Path(urnn.__file__).parents[1]  # the folder to import urnn from
@@ -54,10 +54,10 @@ def kernel_sets(runtime: Runtime) -> tuple[str, ...]:
 
 def expected(network: Network, raw: Sequence[np.ndarray]) -> bytes:
     """The file of cases for scripts/replay.py: raw is a list of sequences (T, C) of integers."""
-    twin = Twin(network)
+    simulator = Simulator(network)
     parts = [struct.pack("<I", len(raw))]
     for sequence in raw:
-        output, state = twin.run(sequence[None])
+        output, state = simulator.run(sequence[None])
         steps = len(sequence)
         padded = np.zeros((steps, (network.units + 1) & -2), "<i2")
         padded[:, : network.units] = state[0]

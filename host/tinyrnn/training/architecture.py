@@ -13,7 +13,7 @@ MOST_UNITS, MOST_LAYERS = 2048, 16  # a GRU of 2048 units has 12 MB of weights
 
 
 @dataclass(frozen=True)
-class Plan:
+class Architecture:
     """The recurrent layers of a network to be trained. Raises ModelError when it makes no sense."""
 
     cells: tuple[str, ...] = ("gru",)  # one name of CELLS a layer
@@ -56,5 +56,5 @@ class Plan:
         return self.projection if name == "lstm" and self.projection else self.units
 
     def saves(self, rows: int, cols: int) -> bool:
-        """Whether two factors of the plan's rank hold fewer numbers than the whole matrix."""
+        """Whether two factors of the architecture's rank hold fewer numbers than the whole matrix."""
         return self.rank > 0 and self.rank * (rows + cols) < rows * cols

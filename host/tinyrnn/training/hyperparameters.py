@@ -1,4 +1,4 @@
-"""The recipe: all that the trainer decides besides the network. One default for all data sets."""
+"""The hyperparameters: all that the trainer decides besides the network. One default for all data sets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UPDATES = 1500  # steps of the optimizer that a small recording gets
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Hyperparameters:
     """Constants of the training. Inputs are normalised: 1 is a channel's standard deviation."""
 
     batch: int
@@ -104,7 +104,7 @@ class Batches:
         return x, y, weight / weight.sum()
 
 
-def default_recipe(recording: Recording) -> Recipe:
+def default_hyperparameters(recording: Recording) -> Hyperparameters:
     """The default, from the size and the kind of the recording alone.
 
     Little data needs many epochs and strong noise; from 300 sequences on, the noise shrinks as there is more.
@@ -115,22 +115,24 @@ def default_recipe(recording: Recording) -> Recipe:
     batch = 16 if batches.pieces <= 100 else 32 if batches.pieces <= 2000 else 64
     epochs = min(max(round(UPDATES / batches.count(batch)), 30), 400)
     if recording.task == "regression":  # noise and dropout limit what a regression can reach
-        return Recipe(batch, epochs, lr=0.01, noise=0.02, jitter=0.0, dropout=0.0, smoothing=0.0, early=0.0)
+        return Hyperparameters(batch, epochs, lr=0.01, noise=0.02, jitter=0.0, dropout=0.0, smoothing=0.0, early=0.0)
     scarce = min(1.0, max(0.3, math.sqrt(300 / batches.pieces)))
-    return Recipe(batch, epochs, 0.005, 0.3 * scarce, 0.25 * scarce, dropout=0.2, smoothing=0.1, early=0.1)
+    return Hyperparameters(batch, epochs, 0.005, 0.3 * scarce, 0.25 * scarce, dropout=0.2, smoothing=0.1, early=0.1)
 
 
-def augment(x: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+def augment(x: Tensor, hyperparameters: Hyperparameters, generator: torch.Generator) -> Tensor:
     """x (B, T, C) with other noise, offsets and gains, as another recording of the same has."""
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator)
 
     batch, _, channels = x.shape
-    if recipe.jitter:
-        x = x * (1 + recipe.jitter * normal(batch, 1, channels)) + recipe.jitter * normal(batch, 1, channels)
-    if recipe.noise:
-        x = x + recipe.noise * normal(*x.shape)
+    if hyperparameters.jitter:
+        x = x * (1 + hyperparameters.jitter * normal(batch, 1, channels)) + hyperparameters.jitter * normal(
+            batch, 1, channels
+        )
+    if hyperparameters.noise:
+        x = x + hyperparameters.noise * normal(*x.shape)
     return x
 
 
@@ -159,9 +161,9 @@ def loss(output: Tensor, y: Tensor, weight: Tensor, classes: bool, smoothing: fl
     return ((output - y).square().mean(dim=2) * weight).sum()
 
 
-def rate(update: int, updates: int, recipe: Recipe) -> float:
+def rate(update: int, updates: int, hyperparameters: Hyperparameters) -> float:
     """The learning rate of an update: a linear rise, then half a cosine down to zero. It has no state."""
-    rise = max(1, round(updates * recipe.warmup))
+    rise = max(1, round(updates * hyperparameters.warmup))
     if update < rise:
-        return recipe.lr * (update + 1) / rise
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (update - rise) / max(1, updates - rise)))
+        return hyperparameters.lr * (update + 1) / rise
+    return hyperparameters.lr * 0.5 * (1 + math.cos(math.pi * (update - rise) / max(1, updates - rise)))

@@ -1,4 +1,4 @@
-"""The torch twin of FloatModel: the network that is trained, and its way to numpy and back."""
+"""FloatModel in torch: the network that is trained, and its way to numpy and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinyrnn.float_model.model import FloatModel
 from tinyrnn.training.cells import build, export
 
 
-class Network(nn.Module):
+class TorchNetwork(nn.Module):
     """The layers and a dense head, with the weights given; inputs and outputs are normalised float32.
 
     Each layer is a module of its own, so that layers may differ and dropout draws from a generator that a
@@ -48,12 +48,12 @@ class Network(nn.Module):
         return tuple(export(layer) for layer in self.layers), head
 
 
-def from_floatmodel(model: FloatModel) -> Network:
+def from_floatmodel(model: FloatModel) -> TorchNetwork:
     """A network with the model's weights, rounded to float32. Normalisation stays with the model.
 
     Raises ModelError for a layer that is not trained: batch normalisation, an embedding.
     """
-    return Network(model.layers, model.head)
+    return TorchNetwork(model.layers, model.head)
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

@@ -22,13 +22,13 @@ import torch
 from tinyrnn import __version__
 from tinyrnn.data.recording import Recording
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.evaluation import calibrate, evaluate, measure_reach
+from tinyrnn.float_model.evaluation import calibrate, evaluate, measure_value_ranges
 from tinyrnn.float_model.model import WINDOW_MAX, FloatModel
-from tinyrnn.training.architecture import Plan
+from tinyrnn.training.architecture import Architecture
 from tinyrnn.training.checkpoint import Checkpoint
-from tinyrnn.training.hyperparameters import Batches, Recipe, augment, default_recipe, loss, rate, spread
+from tinyrnn.training.hyperparameters import Batches, Hyperparameters, augment, default_hyperparameters, loss, rate, spread
 from tinyrnn.training.initialization import initial
-from tinyrnn.training.torch_model import Network
+from tinyrnn.training.torch_model import TorchNetwork
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,20 @@ def fit(
     *,
     units: int = 32,
     layers: int = 1,
-    plan: Plan | None = None,
+    architecture: Architecture | None = None,
     epochs: int | None = None,
     seed: int = 0,
     lr: float | None = None,
-    recipe: Recipe | None = None,
+    hyperparameters: Hyperparameters | None = None,
     progress: Callable[[Progress], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every_s: float = 2.0,
     notice: Callable[[str], None] = lambda text: None,
 ) -> FloatModel:
-    """Train a GRU of `layers` layers with `units` units each on recording.train, or the cells of a plan.
+    """Train a GRU of `layers` layers with `units` units each on recording.train, or the cells of an architecture.
 
-    plan: all of the network, instead of units and layers.
-    epochs, lr: of the recipe, default derived from the recording; recipe: all of it, for experiments.
+    architecture: all of the network, instead of units and layers.
+    epochs, lr: of the hyperparameters, default derived from the recording; hyperparameters: all of it, for experiments.
     progress: called after each epoch; an exception in it ends the training.
     checkpoint: file to go on from when it was made for this very training; it is written every
     checkpoint_every_s seconds and at the end, and the caller deletes it once the model is saved.
@@ -68,53 +68,53 @@ def fit(
     info holds the figures on recording.test. Raises ModelError when the training diverges or an option is out
     of range.
     """
-    if recipe is None:
-        recipe = default_recipe(recording)
+    if hyperparameters is None:
+        hyperparameters = default_hyperparameters(recording)
     given: dict[str, Any] = {key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None}
-    recipe = replace(recipe, **given)
-    plan = plan or Plan(("gru",) * layers, units)
-    if recipe.epochs < 1:
-        raise ModelError(f"epochs is {recipe.epochs}; expected 1 or more")
-    if not (math.isfinite(recipe.lr) and recipe.lr > 0):
-        raise ModelError(f"learning rate is {recipe.lr}; expected more than 0, such as 0.005")
+    hyperparameters = replace(hyperparameters, **given)
+    architecture = architecture or Architecture(("gru",) * layers, units)
+    if hyperparameters.epochs < 1:
+        raise ModelError(f"epochs is {hyperparameters.epochs}; expected 1 or more")
+    if not (math.isfinite(hyperparameters.lr) and hyperparameters.lr > 0):
+        raise ModelError(f"learning rate is {hyperparameters.lr}; expected more than 0, such as 0.005")
     with _repeatable():
         generator = torch.Generator().manual_seed(seed)
         batches = Batches(recording)
-        start = initial(plan, len(recording.channels), len(recording.labels), generator, batches.memory)
-        network = Network(*start)
-        optimizer = _optimizer(network, recipe)
+        start = initial(architecture, len(recording.channels), len(recording.labels), generator, batches.memory)
+        network = TorchNetwork(*start)
+        optimizer = _optimizer(network, hyperparameters)
         part = None
         done = 0
         if checkpoint is not None:
-            part = Checkpoint(checkpoint, _options(recording, plan, seed, recipe), notice)
+            part = Checkpoint(checkpoint, _options(recording, architecture, seed, hyperparameters), notice)
             done = part.read(network, optimizer, generator)
-        updates = recipe.epochs * batches.count(recipe.batch)
+        updates = hyperparameters.epochs * batches.count(hyperparameters.batch)
         written_s = time.monotonic()
-        for epoch in range(done, recipe.epochs):
+        for epoch in range(done, hyperparameters.epochs):
             total = count = 0.0
-            for x, y, weight in batches.epoch(recipe.batch, generator):
-                update = epoch * batches.count(recipe.batch) + int(count)
+            for x, y, weight in batches.epoch(hyperparameters.batch, generator):
+                update = epoch * batches.count(hyperparameters.batch) + int(count)
                 for group in optimizer.param_groups:
-                    group["lr"] = rate(update, updates, recipe)
-                output = network(augment(x, recipe, generator), recipe.dropout, generator)
+                    group["lr"] = rate(update, updates, hyperparameters)
+                output = network(augment(x, hyperparameters, generator), hyperparameters.dropout, generator)
                 if not batches.every:
-                    weight = spread(weight, recipe.early)
-                error = loss(output, y, weight, batches.classes, recipe.smoothing)
+                    weight = spread(weight, hyperparameters.early)
+                error = loss(output, y, weight, batches.classes, hyperparameters.smoothing)
                 optimizer.zero_grad()
                 error.backward()
-                torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+                torch.nn.utils.clip_grad_norm_(network.parameters(), hyperparameters.clip)
                 optimizer.step()
                 total += error.item()
                 count += 1
             if not math.isfinite(total):
                 seen = f"training diverged in epoch {epoch + 1} (loss {total})"
-                raise ModelError(f"{seen}; try a learning rate below {recipe.lr:g}")
-            if part and (epoch + 1 == recipe.epochs or time.monotonic() - written_s >= checkpoint_every_s):
+                raise ModelError(f"{seen}; try a learning rate below {hyperparameters.lr:g}")
+            if part and (epoch + 1 == hyperparameters.epochs or time.monotonic() - written_s >= checkpoint_every_s):
                 part.write(epoch + 1, network, optimizer, generator)
                 written_s = time.monotonic()
             if progress:
-                progress(Progress(epoch + 1, recipe.epochs, total / count))
-        training_loss = _clean_loss(network, batches, recipe.batch)
+                progress(Progress(epoch + 1, hyperparameters.epochs, total / count))
+        training_loss = _clean_loss(network, batches, hyperparameters.batch)
     cells, head = network.parts()
     model = FloatModel(
         task=recording.task,
@@ -132,12 +132,12 @@ def fit(
         # Where every step counts, training cuts the recording anywhere: that is a stream
         window=min(int(recording.train.lengths.max()), WINDOW_MAX) if recording.when == "last" else 0,
     )
-    calibration = replace(model.calibration, reach=measure_reach(model, recording.train))
+    calibration = replace(model.calibration, value_ranges=measure_value_ranges(model, recording.train))
     info = {
         "dataset": recording.name,
         "seed": seed,
-        "epochs": recipe.epochs,
-        **_described(plan),
+        "epochs": hyperparameters.epochs,
+        **_described(architecture),
         "training_loss": training_loss,
         **evaluate(model, recording.test).figures(),
         "tinyrnn": __version__,
@@ -145,18 +145,18 @@ def fit(
     return replace(model, info=info, calibration=calibration)
 
 
-def _optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimizer(network: TorchNetwork, hyperparameters: Hyperparameters) -> torch.optim.Optimizer:
     """AdamW; only matrices decay, which keeps the weights small for int8 and the biases free."""
     parameters = list(network.parameters())
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": hyperparameters.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=recipe.lr)
+    return torch.optim.AdamW(groups, lr=hyperparameters.lr)
 
 
 @torch.no_grad()
-def _clean_loss(network: Network, batches: Batches, size: int) -> float:
+def _clean_loss(network: TorchNetwork, batches: Batches, size: int) -> float:
     """The loss over the training set without noise, dropout or smoothing: what seeds are compared by."""
     total = 0.0
     parts = batches.whole(size)
@@ -165,13 +165,15 @@ def _clean_loss(network: Network, batches: Batches, size: int) -> float:
     return total / len(parts)
 
 
-def _options(recording: Recording, plan: Plan, seed: int, recipe: Recipe) -> dict[str, Any]:
+def _options(
+    recording: Recording, architecture: Architecture, seed: int, hyperparameters: Hyperparameters
+) -> dict[str, Any]:
     """Everything the weights depend on, as plain values, most telling first."""
     digest = hashlib.sha256()
     train = recording.train
     for array in (*train.x, *train.y, np.array(train.lengths)):
         digest.update(np.ascontiguousarray(array).tobytes())
-    options = {"dataset": recording.name, "seed": seed, **_described(plan), **asdict(recipe)}
+    options = {"dataset": recording.name, "seed": seed, **_described(architecture), **asdict(hyperparameters)}
     kind = f"{recording.task}, {recording.when}, {len(recording.labels)} outputs"
     return {
         **options,
@@ -182,10 +184,10 @@ def _options(recording: Recording, plan: Plan, seed: int, recipe: Recipe) -> dic
     }
 
 
-def _described(plan: Plan) -> dict[str, Any]:
-    """The plan as plain values; of its options only those in use."""
-    options = {key: value for key, value in asdict(plan).items() if value and key not in ("cells", "units")}
-    return {"cell": plan.title, "units": plan.units, "layers": len(plan.cells), **options}
+def _described(architecture: Architecture) -> dict[str, Any]:
+    """The architecture as plain values; of its options only those in use."""
+    options = {key: value for key, value in asdict(architecture).items() if value and key not in ("cells", "units")}
+    return {"cell": architecture.title, "units": architecture.units, "layers": len(architecture.cells), **options}
 
 
 @contextmanager

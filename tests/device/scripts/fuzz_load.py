@@ -9,12 +9,12 @@ reached. VALUES: how many other values each byte takes, 1..255.
 A case passes when load() raises ValueError, or when it returns a net that
 - takes extreme samples and runs its selftest (PASS, RuntimeError or ValueError) with every kernel set,
 - leaves the file and the canaries around every buffer as they were, and
-- computes the same outputs and states with all kernel sets, unless it breaks the law of docs/numerics.md.
+- computes the same outputs and states with all kernel sets, unless it breaks the 31-bit range of docs/numerics.md.
 The plain kernels index views that are cut exactly, so their IndexError would be an access out of bounds. The
 buffers of the sets lie between different canaries, so a read of one by a kernel without checks makes the
 results differ.
 
-Prints "FUZZ cases N loaded L refused R lawless W": W loaded files whose results differ, and break the law.
+Prints "FUZZ cases N loaded L refused R overflowing W": W loaded files whose results differ, and leave the 31-bit range.
 A failure is printed with the case and the file in hex, and exits with status 1.
 """
 
@@ -28,11 +28,11 @@ from urnn.format import unseal
 from urnn.program import ADD, GRU, MATVEC, RELU, SIGMOID, TANH, Program
 
 GUARD = 16  # canary words on each side of a buffer, and canary bytes / 4 on each side of a file
-LAW = 1 << 30
+LIMIT = 1 << 30
 BYTES = (0, 1, 2, 0x1E, 0x1F, 0x3F, 0x40, 0x7F, 0x80, 0xBF, 0xC0, 0xFE, 0xFF)
 HALVES = (0, 1, 2, 3, 4, 0xFF, 0x5555, 0x5556, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF)
 WORDS = (0, 1, 3, 4, 0xFFFF, 0x10000, 0x3FFFFFFF, 0x40000000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFC, 0xFFFFFFFF)
-SAMPLES = (-LAW, LAW - 1, 0, 12345)
+SAMPLES = (-LIMIT, LIMIT - 1, 0, 12345)
 
 
 class Random:
@@ -282,11 +282,11 @@ def place(vector):
     return (number, found[0]) if found else None
 
 
-def lawful(net):
+def in_range(net):
     """Whether no accumulator can leave [-2^30, 2^30): the promise under which all kernel sets agree.
 
-    What host/tinyrnn/law.py proves, here on any runtime: the largest magnitude of each number, 32767 where nothing
-    else is known, followed through the steps.
+    What tinyrnn.integer_model.overflow_proof proves, here on any runtime: the largest magnitude of each number,
+    32767 where nothing else is known, followed through the steps.
     """
     known = [[32767] * len(whole) for whole, _ in guards]
 
@@ -303,26 +303,26 @@ def lawful(net):
         after = [32767] * n
         if code == MATVEC:
             rows = bounds(a)
-            if max(get(b, unpack_from("<HH", a, 0)[1])) > 32767 or not all([bound < LAW for bound, _ in rows]):
+            if max(get(b, unpack_from("<HH", a, 0)[1])) > 32767 or not all([bound < LIMIT for bound, _ in rows]):
                 return False
             after = [32767 if bound <= 32767 << shift else (bound >> shift) + 1 for bound, shift in rows]
             after = [min(value, (bound >> shift) + 1) for value, (bound, shift) in zip(after, rows)]
         elif code in (GRU, SIGMOID, TANH, RELU):
             n *= 3 if code == GRU else 1
-            if not all([w + u < LAW for w, u in zip(get(a, n), get(b, n))]):
+            if not all([w + u < LIMIT for w, u in zip(get(a, n), get(b, n))]):
                 return False
             if code == GRU:
                 put(a, [32768] * n)
         elif code == ADD:
             after = [value + abs(unpack_from("<i", a, 4 * i)[0]) for i, value in enumerate(get(b, n))]
-            if not all([value < LAW for value in after]):
+            if not all([value < LIMIT for value in after]):
                 return False
         put(c, after)
     return True
 
 
 def check(data, kernel_sets):
-    """One case: "refused", "loaded" or "lawless". Raises Fault."""
+    """One case: "refused", "loaded" or "overflowing". Raises Fault."""
     data = bytes(data)
     answers = []
     for i, kernels in enumerate(kernel_sets):
@@ -339,15 +339,15 @@ def check(data, kernel_sets):
         answers.append(results)
     for other in answers[1:]:
         if other != answers[0]:
-            if lawful(net):
+            if in_range(net):
                 raise Fault("kernels differ: %r" % (answers,))
-            return "lawless"
+            return "overflowing"
     return "loaded"
 
 
 def run(cases, kernel_sets):
     """cases: yields (name, file). Prints the summary; returns the exit status."""
-    counts = {"loaded": 0, "refused": 0, "lawless": 0}
+    counts = {"loaded": 0, "refused": 0, "overflowing": 0}
     for name, data in cases:
         copy = bytes(data)
         try:
@@ -356,10 +356,10 @@ def run(cases, kernel_sets):
             print("FAIL case %s: %s" % (name, fault))
             print(str(hexlify(copy), "ascii"))
             return 1
-    loaded = counts["loaded"] + counts["lawless"]
+    loaded = counts["loaded"] + counts["overflowing"]
     refused = counts["refused"]
-    figures = (loaded + refused, loaded, refused, counts["lawless"])
-    print("FUZZ cases %d loaded %d refused %d lawless %d" % figures)
+    figures = (loaded + refused, loaded, refused, counts["overflowing"])
+    print("FUZZ cases %d loaded %d refused %d overflowing %d" % figures)
     return 0
 
 

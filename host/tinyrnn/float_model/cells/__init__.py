@@ -32,7 +32,7 @@ NONLINEARITIES = ("tanh", "relu")
 
 
 @dataclass(frozen=True)
-class Cell(Layer):
+class FloatCell(Layer):
     """A recurrent layer of I inputs and H units. Subclasses have ``gates`` blocks of H rows in W and in U."""
 
     gates: ClassVar[int]
@@ -82,7 +82,7 @@ class Cell(Layer):
         """W x and U h of one step, each (B, gates H), before norm and bias: what a quantizer calibrates."""
         return product(x, self.weight_ih), product(self.output(state), self.weight_hh)
 
-    def with_input(self, scale: np.ndarray, shift: np.ndarray) -> Cell:
+    def with_input(self, scale: np.ndarray, shift: np.ndarray) -> FloatCell:
         if self.norm is not None:  # W shift lies inside the norm, where there is no bias
             return super().with_input(scale, shift)  # type: ignore[return-value]
         offset = product(shift, self.weight_ih)
@@ -120,7 +120,7 @@ class Cell(Layer):
 
 
 @dataclass(frozen=True)
-class GRU(Cell):
+class GRU(FloatCell):
     """Gated recurrent unit (Cho et al. 2014, arXiv 1406.1078); gate order r, z, n, as ``torch.nn.GRU``.
 
     r = sigmoid(Wr x + br + Ur h + cr)    z = sigmoid(Wz x + bz + Uz h + cz)    h' = (1 - z) * n + z * h
@@ -166,7 +166,7 @@ class GRU(Cell):
 
 
 @dataclass(frozen=True)
-class LSTM(Cell):
+class LSTM(FloatCell):
     """Long short-term memory (Hochreiter, Schmidhuber 1997; forget gate of Gers et al. 2000), as ``torch.nn.LSTM``.
 
     i, f, g, o = W x + b + U h + c, in this order of rows;    c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
@@ -204,7 +204,7 @@ class LSTM(Cell):
 
 
 @dataclass(frozen=True)
-class RNN(Cell):
+class RNN(FloatCell):
     """The simple network (Elman 1990), as ``torch.nn.RNN``: h' = f(W x + b + U h + c), f = tanh or relu (no bound)."""
 
     kind: ClassVar[str] = "rnn"
@@ -224,7 +224,7 @@ class RNN(Cell):
 
 
 @dataclass(frozen=True)
-class FastRNN(Cell):
+class FastRNN(FloatCell):
     """FastRNN (Kusupati et al., NeurIPS 2018, arXiv 1901.02358): a weighted residual around a simple cell.
 
     h' = alpha * tanh(W x + U h + b) + beta * h, with 0 <= alpha, beta <= 1; |h| may reach alpha / (1 - beta).
@@ -248,7 +248,7 @@ class FastRNN(Cell):
 
 
 @dataclass(frozen=True)
-class FastGRNN(Cell):
+class FastGRNN(FloatCell):
     """FastGRNN (Kusupati et al., NeurIPS 2018, arXiv 1901.02358): one W and one U for the gate and the candidate.
 
     z = sigmoid(W x + U h + bias_z)    n = tanh(W x + U h + bias_h)    h' = (zeta * (1 - z) + nu) * n + z * h

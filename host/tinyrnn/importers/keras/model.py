@@ -18,7 +18,7 @@ from tinyrnn.importers.keras.last_step import SHAPING, shaped
 from tinyrnn.importers.keras.layer_chain import RECURRENT, LayerConfig, chain_of
 from tinyrnn.importers.keras.layers import PASSING, check_config, parts_of, policy_of
 from tinyrnn.importers.keras.runner import Runner
-from tinyrnn.importers.source_model import Activation, Affine, Dense, Options, Source, Step, refuse
+from tinyrnn.importers.source_model import Activation, Affine, Dense, Options, Source, SourceStep, refuse
 
 
 def read(path: Path, options: Options) -> Source:
@@ -53,7 +53,7 @@ def _source(
     )
     if len(shape) != (2 if embedded else 3) or (not embedded and shape[-1] is None):
         raise ModelError(f"{path}: its input has shape {list(shape)}; expected (batch, time, features), the features fixed")
-    steps: list[Step] = []
+    steps: list[SourceStep] = []
     tail: list[str] = []
     notes: list[str] = []
     form = "BTF"
@@ -84,7 +84,7 @@ def _source(
             form = "BTF" if layer.config.get("return_sequences") else "BF"
             notes += [f"{layer.where}: stateful, as the board is anyway"] if stateful else []
         made, ending = parts_of(layer, weights.get(layer.name, []), width, form)
-        steps += [Step(layer.where, what) for what in made]
+        steps += [SourceStep(layer.where, what) for what in made]
         tail += ending
         passed[-1] = len(steps)
         for what in made:

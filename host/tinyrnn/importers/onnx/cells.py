@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinyrnn.float_model.cells import GRU, LSTM, RNN
-from tinyrnn.importers.axis_tracking import CellState, Flow, InitialState
+from tinyrnn.importers.axis_tracking import CellState, InitialState, TrackedArray
 from tinyrnn.importers.onnx.graph_file import Node
-from tinyrnn.importers.source_model import Step, refuse
+from tinyrnn.importers.source_model import SourceStep, refuse
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 ORDERS = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 2, 3, 1)}  # ONNX: z r h and i o f c; here r z n and i f g o
@@ -37,13 +37,13 @@ def recurrent(node: Node, given: Sequence[Any]) -> list[Any]:
         raise refuse(name, f"has direction {direction}", "a stream has no future: train it in the forward direction")
     _plain(name, kind, attributes)
     x = named["X"]
-    if not isinstance(x, Flow):
+    if not isinstance(x, TrackedArray):
         raise refuse(name, "runs over something else than the input's sequence", "expected one path through the layers")
     layout = "BTF" if attributes.get("layout", 0) else "TBF"
     x.expect(layout, name)
     _from_zero(name, named, x)
     made = _cell(name, kind, named, attributes)
-    after = x.cell(Step(name, made), layout, made.units)
+    after = x.cell(SourceStep(name, made), layout, made.units)
     directions = {"BTF": (("B",), ("T",), (), ("F",)), "TBF": (("T",), (), ("B",), ("F",))}[layout]
     last = {"BTF": (("B",), (), ("F",)), "TBF": ((), ("B",), ("F",))}[layout]
     return [replace(after, axes=directions), replace(after, axes=last, last=after.time > 1), CellState()]
@@ -65,7 +65,7 @@ def _plain(name: str, kind: str, attributes: Any) -> None:
         raise refuse(name, "couples its input and forget gates (input_forget)", "expected an LSTM with both")
 
 
-def _from_zero(name: str, named: dict[str, Any], x: Flow) -> None:
+def _from_zero(name: str, named: dict[str, Any], x: TrackedArray) -> None:
     """Initial states that are zero, whole sequences, no peepholes."""
     for state in ("initial_h", "initial_c"):
         value = named[state]

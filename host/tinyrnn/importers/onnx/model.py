@@ -13,7 +13,15 @@ import numpy as np
 
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.cells import GRU
-from tinyrnn.importers.axis_tracking import ANY_BATCH, ANY_TIME, Flow, InitialState, LayoutError, choose, first_reading
+from tinyrnn.importers.axis_tracking import (
+    ANY_BATCH,
+    ANY_TIME,
+    InitialState,
+    LayoutError,
+    TrackedArray,
+    choose,
+    first_reading,
+)
 from tinyrnn.importers.onnx import graph_file, state_tracing
 from tinyrnn.importers.onnx.cells import GATES, Lengths
 from tinyrnn.importers.onnx.graph_file import Graph, Input, Node
@@ -32,10 +40,10 @@ class Refused:
 class Found:
     """A graph followed from its input, under one reading of the input's axes."""
 
-    start: Flow
+    start: TrackedArray
     values: dict[str, Any]
     answer: str
-    flow: Flow
+    tracked: TrackedArray
     passed: dict[int, str]  # number of steps -> the tensor behind them
     links: dict[str, str]  # state input -> the output that a caller hands back as the next one
 
@@ -63,36 +71,36 @@ def read(path: Path, options: Options) -> Source:
             for o in graph.outputs
             if isinstance(values.get(o), Refused) and state_tracing.changed(graph, traced, state, o, start.time == 1)
         }
-        answer, flow = _answer(graph, values, handed, options, path)
+        answer, tracked = _answer(graph, values, handed, options, path)
         links = state_tracing.links(graph, traced, answer, start.time == 1) if states else {}
-        inside = {name: value for name, value in values.items() if isinstance(value, Flow) and not value.tail}
+        inside = {name: value for name, value in values.items() if isinstance(value, TrackedArray) and not value.tail}
         passed = {
             len(value.steps): name
             for name, value in inside.items()
-            if all(own is other for own, other in zip(value.steps, flow.steps, strict=False))
+            if all(own is other for own, other in zip(value.steps, tracked.steps, strict=False))
         }
-        return Found(start, values, answer, flow, passed, links)
+        return Found(start, values, answer, tracked, passed, links)
 
     otherwise = ModelError(f"{path}: its input has shape {data[0].shape}; expected (batch, time, features)")
     letters, found = first_reading(_readings(path, data[0], bool(states)), attempt, otherwise)
-    flow = found.flow
+    tracked = found.tracked
     fixed = dict(zip(letters, data[0].shape, strict=True))
     one_step = found.start.time == 1 and bool(found.links)
     model = graph_file.time_first(graph_file.part(graph, found.answer, *found.links.values()))
     side = [i for i in graph.inputs if i.name in states | lengths]
-    runner = Runner(model, data[0], letters, side, lengths, flow, found.links, one_step)
+    runner = Runner(model, data[0], letters, side, lengths, tracked, found.links, one_step)
     return Source(
         framework="ONNX Runtime",
-        steps=flow.steps,
+        steps=tracked.steps,
         inputs=found.start.features,
-        when="last" if flow.is_last and not one_step else "every",
-        tail=flow.tail,
+        when="last" if tracked.is_last and not one_step else "every",
+        tail=tracked.tail,
         run=runner,
         probe=_probe(graph, found, runner),
         stream=runner.stream if found.links else None,
         batch=fixed.get("B", 1),
         time=fixed.get("T", 1),
-        notes=_notes(graph, flow, states, lengths, found.start.time),
+        notes=_notes(graph, tracked, states, lengths, found.start.time),
     )
 
 
@@ -103,12 +111,12 @@ def _probe(graph: Graph, found: Found, runner: Runner) -> Callable[[np.ndarray],
         for count, name in sorted(found.passed.items()):
             if count:
                 model = graph_file.time_first(graph_file.part(graph, name))
-                yield count, replace(runner, model=model, flow=found.values[name], links={})(x)
+                yield count, replace(runner, model=model, tracked=found.values[name], links={})(x)
 
     return probe
 
 
-def _notes(graph: Graph, flow: Flow, states: set[str], lengths: set[str], time: int) -> tuple[str, ...]:
+def _notes(graph: Graph, tracked: TrackedArray, states: set[str], lengths: set[str], time: int) -> tuple[str, ...]:
     notes = [f"the initial state {name} starts as zero, as a stream does" for name in sorted(states)]
     notes += [f"{name}, the lengths, are the whole sequence's here; a stream simply ends" for name in sorted(lengths)]
     if time == 1 and not states:
@@ -119,7 +127,7 @@ def _notes(graph: Graph, flow: Flow, states: set[str], lengths: set[str], time: 
         notes += [
             f"warning: {step.name} has linear_before_reset=0, a GRU that PyTorch does not have, in a file that says it is "
             "PyTorch's; export it again if it was edited"
-            for step in flow.steps
+            for step in tracked.steps
             if isinstance(step.what, GRU) and not step.what.reset_after
         ]
     return tuple(notes)
@@ -186,13 +194,13 @@ def _readings(path: Path, given: Input, states: bool) -> tuple[str, ...]:
     return ()
 
 
-def _start(shape: Sequence[int | None], letters: str) -> Flow:
+def _start(shape: Sequence[int | None], letters: str) -> TrackedArray:
     any_size = {"B": ANY_BATCH, "T": ANY_TIME}
     sizes = {"B": 1, "T": 1, "F": 1} | {atom: n or any_size[atom] for atom, n in zip(letters, shape, strict=True)}
-    return Flow(tuple((atom,) for atom in letters), sizes["B"], sizes["T"], sizes["F"])
+    return TrackedArray(tuple((atom,) for atom in letters), sizes["B"], sizes["T"], sizes["F"])
 
 
-def _answer(graph: Graph, found: dict[str, Any], handed: set[str], options: Options, path: Path) -> tuple[str, Flow]:
+def _answer(graph: Graph, found: dict[str, Any], handed: set[str], options: Options, path: Path) -> tuple[str, TrackedArray]:
     """The output to import. A refused one is an error unless the user names another; states to hand back do not count."""
     outputs = {name: found.get(name) for name in graph.outputs}
     if options.output in outputs:
@@ -201,7 +209,7 @@ def _answer(graph: Graph, found: dict[str, Any], handed: set[str], options: Opti
             raise value.error
         return choose(outputs, options.output, str(path))
     outputs = {name: value for name, value in outputs.items() if name not in handed} or outputs
-    others = [name for name, value in outputs.items() if isinstance(value, Flow)]
+    others = [name for name, value in outputs.items() if isinstance(value, TrackedArray)]
     for name, value in outputs.items():
         if isinstance(value, Refused):
             more = f"; or take another output: --output-name {' or '.join(others)}" if others else ""
@@ -237,7 +245,7 @@ class Runner:
     letters: str
     side: Sequence[Input]  # states and lengths
     lengths: set[str]
-    flow: Flow  # the answer's
+    tracked: TrackedArray  # the answer's
     links: Mapping[str, str]
     one_step: bool
 
@@ -284,6 +292,6 @@ class Runner:
         feed = {self.data.name: moved.astype(self.data.dtype), **states}
         feed |= {other.name: np.full(batch, time, other.dtype) for other in self.others if other.name in self.lengths}
         output, *handed = self.session(feed)
-        y = self.flow.arrange(output, batch, time, self.data.name)
+        y = self.tracked.arrange(output, batch, time, self.data.name)
         after = {name: value.reshape(states[name].shape) for name, value in zip(self.links, handed, strict=True)}
         return y[:, None] if self.one_step and y.ndim == 2 else y, {**states, **after}

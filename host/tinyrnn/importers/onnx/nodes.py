@@ -10,12 +10,12 @@ import numpy as np
 
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import BatchNorm, Embedding, LayerNorm
-from tinyrnn.importers.axis_tracking import CellState, Flow, InitialState, LayoutError, Stack
+from tinyrnn.importers.axis_tracking import CellState, InitialState, LayoutError, Stack, TrackedArray
 from tinyrnn.importers.onnx import constants
 from tinyrnn.importers.onnx.cells import GATES, Lengths, recurrent
 from tinyrnn.importers.onnx.graph_file import Node
 from tinyrnn.importers.onnx.shapes import SHAPES
-from tinyrnn.importers.source_model import Activation, Affine, Dense, Step, refuse
+from tinyrnn.importers.source_model import Activation, Affine, Dense, SourceStep, refuse
 
 PASSING = (
     "Identity",
@@ -111,31 +111,31 @@ def apply(node: Node, given: list[Any], opset: int) -> list[Any]:
         return [given[0]]
     if kind == "Concat":
         return [_concat(node, given)]
-    if kind == "Gather" and isinstance(given[0], np.ndarray) and isinstance(given[1], Flow):
+    if kind == "Gather" and isinstance(given[0], np.ndarray) and isinstance(given[1], TrackedArray):
         return [_embedding(name, given[0], given[1])]
     if isinstance(given[0], Stack) and kind in ("Gather", "Slice"):
         return [_of_stack(node, given)]
-    where = next((i for i, value in enumerate(given) if isinstance(value, (Flow, Stack))), None)
+    where = next((i for i, value in enumerate(given) if isinstance(value, (TrackedArray, Stack))), None)
     if where is None:
         raise refuse(name, "takes what is no data of the sequence", "expected one path through the layers")
-    flow = given[where].as_flow(name) if isinstance(given[where], Stack) else given[where]
+    tracked = given[where].as_tracked(name) if isinstance(given[where], Stack) else given[where]
     if kind == "Mul" and _is_swish(given):
         raise refuse(
             name, "with the Sigmoid before it is SiLU", "expected relu, tanh or sigmoid: train it with one of these"
         )
-    if sum(isinstance(value, (Flow, Stack)) for value in given) > 1:
+    if sum(isinstance(value, (TrackedArray, Stack)) for value in given) > 1:
         raise refuse(name, "combines two paths", "expected one path through the layers, no residual sum, no attention")
     handler = SHAPES.get(kind) or LAYERS.get(kind)
     if handler is not None:
-        return [handler(node, name, flow, given, where)]
+        return [handler(node, name, tracked, given, where)]
     if kind in FUNCTIONS:
-        return [flow.then(Step(name, Activation(FUNCTIONS[kind])))]
+        return [tracked.then(SourceStep(name, Activation(FUNCTIONS[kind])))]
     if kind in TAILS:
-        return [_tail(node, name, flow, opset)]
+        return [_tail(node, name, tracked, opset)]
     if kind.startswith("Reduce"):
-        raise _reduced(node, name, flow, given)
+        raise _reduced(node, name, tracked, given)
     if kind == "Clip" and _is_relu(node, given):
-        return [flow.then(Step(name, Activation("relu")))]
+        return [tracked.then(SourceStep(name, Activation("relu")))]
     cure = next((text for word, text in CURES.items() if word in kind), KNOWN)
     if kind in OTHER_FUNCTIONS:
         cure = (
@@ -155,16 +155,16 @@ def _is_relu(node: Node, given: Sequence[Any]) -> bool:
 
 def _is_swish(given: Sequence[Any]) -> bool:
     """x * sigmoid(x)."""
-    if len(given) != 2 or not all(isinstance(value, Flow) for value in given):
+    if len(given) != 2 or not all(isinstance(value, TrackedArray) for value in given):
         return False
     short, long = sorted(given, key=lambda value: len(value.steps))
     return len(long.steps) == len(short.steps) + 1 and long.steps[-1].what == Activation("sigmoid")
 
 
-def _reduced(node: Node, name: str, flow: Flow, given: Sequence[Any]) -> ModelError:
+def _reduced(node: Node, name: str, tracked: TrackedArray, given: Sequence[Any]) -> ModelError:
     """What a mean, maximum or sum is over, and what helps."""
     axes = constants.axes_of(node, given)
-    over = "".join(atom for i in axes or range(len(flow.axes)) for atom in flow.axes[flow.axis(i, name)])
+    over = "".join(atom for i in axes or range(len(tracked.axes)) for atom in tracked.axes[tracked.axis(i, name)])
     if over == "F" and node.kind == "ReduceMean":
         return refuse(name, "is a mean over the features", "of a LayerNorm in pieces: export with opset 17 or newer")
     if "T" in over:
@@ -181,18 +181,18 @@ def _concat(node: Node, given: list[Any]) -> Any:
         return CellState()
     if all(isinstance(value, InitialState) for value in given):
         return given[0]
-    flows = [value for value in given if isinstance(value, Flow)]
-    pair = _pair_of_classes(name, flows, node.attributes.get("axis")) if len(flows) == len(given) == 2 else None
+    arrays = [value for value in given if isinstance(value, TrackedArray)]
+    pair = _pair_of_classes(name, arrays, node.attributes.get("axis")) if len(arrays) == len(given) == 2 else None
     if pair is not None:
         return pair
-    if len(flows) < len(given) or node.attributes.get("axis") != 0 or any(f.axes[0] != () or not f.is_last for f in flows):
+    if len(arrays) < len(given) or node.attributes.get("axis") != 0 or any(f.axes[0] != () or not f.is_last for f in arrays):
         raise refuse(name, "joins several paths", CURES["Concat"])
-    return Stack(tuple(flow.squeeze([0], name) for flow in flows))
+    return Stack(tuple(tracked.squeeze([0], name) for tracked in arrays))
 
 
-def _pair_of_classes(name: str, flows: Sequence[Flow], axis: Any) -> Flow | None:
+def _pair_of_classes(name: str, arrays: Sequence[TrackedArray], axis: Any) -> TrackedArray | None:
     """1 - s beside s = sigmoid(z), as skl2onnx writes two classes: the softmax of the logits 0 and z."""
-    first, second = flows
+    first, second = arrays
     *before, last = second.steps or (None,)
     if last is None or last.what != Activation("sigmoid") or second.features != 1 or first.axes != second.axes:
         return None
@@ -201,9 +201,9 @@ def _pair_of_classes(name: str, flows: Sequence[Flow], axis: Any) -> Flow | None
     if not same or not isinstance(what, Affine) or what.scale.tolist() != [-1.0] or what.shift.tolist() != [1.0]:
         return None
     both = Dense(np.array([[0.0], [1.0]]), np.zeros(2))
-    flow = replace(second, steps=(*before, Step(name, both)), features=2)
-    at = flow.feature_axis(name)
-    return flow.end("softmax", at, name) if flow.axis(axis, name) == at else None
+    tracked = replace(second, steps=(*before, SourceStep(name, both)), features=2)
+    at = tracked.feature_axis(name)
+    return tracked.end("softmax", at, name) if tracked.axis(axis, name) == at else None
 
 
 def _of_stack(node: Node, given: list[Any]) -> Any:
@@ -215,43 +215,43 @@ def _of_stack(node: Node, given: list[Any]) -> Any:
         and isinstance(given[1], np.ndarray)
         and given[1].size == 1
     ):
-        flow = stack.pick(int(given[1].reshape(-1)[0]), name)
-        return flow.unsqueeze([0], name) if given[1].ndim else flow
+        tracked = stack.pick(int(given[1].reshape(-1)[0]), name)
+        return tracked.unsqueeze([0], name) if given[1].ndim else tracked
     if node.kind == "Slice":
         ((axis, start, stop, step),) = constants.slices(node, given)
-        taken = stack.flows[slice(start, stop, step)]
+        taken = stack.arrays[slice(start, stop, step)]
         if axis == 0 and taken:
             return Stack(taken)
     raise refuse(name, "takes several layers' states apart", "expected the last layer's state, h_n[-1]")
 
 
-def _embedding(name: str, table: np.ndarray, flow: Flow) -> Flow:
+def _embedding(name: str, table: np.ndarray, tracked: TrackedArray) -> TrackedArray:
     if table.ndim != 2 or table.dtype.kind != "f":
         raise refuse(name, f"looks up shape {table.shape}", "expected an embedding, a table (symbols, numbers)")
     made = Embedding(table.astype(np.float64))
-    return replace(flow.then(Step(name, made), made.units), axes=(*flow.axes, ("F",)))
+    return replace(tracked.then(SourceStep(name, made), made.units), axes=(*tracked.axes, ("F",)))
 
 
-def _tail(node: Node, name: str, flow: Flow, opset: int) -> Flow:
+def _tail(node: Node, name: str, tracked: TrackedArray, opset: int) -> TrackedArray:
     kind = TAILS[node.kind]
     axis = node.attributes.get("axis", 0 if kind == "argmax" else -1 if opset >= 13 else 1)
-    ended = flow.end(kind, axis, name)
+    ended = tracked.end(kind, axis, name)
     if kind != "argmax":
         return ended
-    at = flow.axis(axis, name)
+    at = tracked.axis(axis, name)
     left = ((),) if node.attributes.get("keepdims", 1) else ()
-    return replace(ended, axes=(*flow.axes[:at], *left, *flow.axes[at + 1 :]))
+    return replace(ended, axes=(*tracked.axes[:at], *left, *tracked.axes[at + 1 :]))
 
 
-def _dense(name: str, flow: Flow, weight: np.ndarray, bias: np.ndarray) -> Flow:
+def _dense(name: str, tracked: TrackedArray, weight: np.ndarray, bias: np.ndarray) -> TrackedArray:
     """weight (O, I) on the last axis."""
-    if flow.feature_axis(name) != len(flow.axes) - 1:
-        raise LayoutError(f"{name}: works on the last of the axes {flow.letters}; expected the features (F) there")
-    after = flow.then(Step(name, Dense(weight.astype(np.float64), bias.astype(np.float64))), len(weight))
-    return replace(after, axes=(*flow.axes[:-1], ("F",)))
+    if tracked.feature_axis(name) != len(tracked.axes) - 1:
+        raise LayoutError(f"{name}: works on the last of the axes {tracked.letters}; expected the features (F) there")
+    after = tracked.then(SourceStep(name, Dense(weight.astype(np.float64), bias.astype(np.float64))), len(weight))
+    return replace(after, axes=(*tracked.axes[:-1], ("F",)))
 
 
-def _gemm(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
+def _gemm(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
     a = node.attributes
     c = given[2] if len(given) > 2 else None
     weight = given[1]
@@ -263,28 +263,28 @@ def _gemm(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Fl
     ):
         raise refuse(name, "adds no plain bias", "expected one number for each output")
     bias = np.zeros(len(weight)) if c is None else a.get("beta", 1.0) * np.broadcast_to(c.reshape(-1), len(weight))
-    return _dense(name, flow, weight, bias)
+    return _dense(name, tracked, weight, bias)
 
 
-def _matmul(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
+def _matmul(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
     if where or not isinstance(given[1], np.ndarray) or given[1].ndim != 2:
         raise refuse(name, "multiplies the data in an unusual way", "expected data @ weights")
-    return _dense(name, flow, given[1].T, np.zeros(given[1].shape[1]))
+    return _dense(name, tracked, given[1].T, np.zeros(given[1].shape[1]))
 
 
-def _affine(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
+def _affine(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
     """The data with one constant for each feature."""
     other = given[1 - where]
-    axis = flow.feature_axis(name)
+    axis = tracked.feature_axis(name)
     if not isinstance(other, np.ndarray) or len(given) != 2:
         raise refuse(name, "combines two paths", "expected one path through the layers")
-    aligned = other.reshape((1,) * max(len(flow.axes) - other.ndim, 0) + other.shape)
-    if aligned.ndim != len(flow.axes) or other.size not in (1, flow.features) or aligned.shape[axis] != other.size:
+    aligned = other.reshape((1,) * max(len(tracked.axes) - other.ndim, 0) + other.shape)
+    if aligned.ndim != len(tracked.axes) or other.size not in (1, tracked.features) or aligned.shape[axis] != other.size:
         raise LayoutError(
-            f"{name}: combines the axes {flow.letters} with shape {other.shape}; expected one for each feature (F)"
+            f"{name}: combines the axes {tracked.letters} with shape {other.shape}; expected one for each feature (F)"
         )
-    value = np.broadcast_to(other.astype(np.float64).reshape(-1), flow.features).copy()
-    ones, zeros = np.ones(flow.features), np.zeros(flow.features)
+    value = np.broadcast_to(other.astype(np.float64).reshape(-1), tracked.features).copy()
+    ones, zeros = np.ones(tracked.features), np.zeros(tracked.features)
     if node.kind == "Div" and (where or not value.all()):
         raise refuse(name, "divides by the data or by zero", "expected a division by constants")
     scale, shift = {
@@ -293,18 +293,18 @@ def _affine(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> 
         "Mul": (value, zeros),
         "Div": (1 / np.where(value == 0, 1, value), zeros),
     }[node.kind]
-    return flow.then(Step(name, Affine(scale, shift)))
+    return tracked.then(SourceStep(name, Affine(scale, shift)))
 
 
-def _scaler(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
+def _scaler(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
     """ai.onnx.ml's Scaler, as skl2onnx writes a StandardScaler: (x - offset) * scale."""
     offset, scale = (
         np.asarray(node.attributes.get(key, default), np.float64) for key, default in (("offset", [0]), ("scale", [1]))
     )
-    if flow.feature_axis(name) != len(flow.axes) - 1 or {offset.size, scale.size} - {1, flow.features}:
-        raise LayoutError(f"{name}: scales the axes {flow.letters}; expected the features (F) last")
-    scale, offset = (np.broadcast_to(a, flow.features).copy() for a in (scale, offset))
-    return flow.then(Step(name, Affine(scale, -scale * offset)))
+    if tracked.feature_axis(name) != len(tracked.axes) - 1 or {offset.size, scale.size} - {1, tracked.features}:
+        raise LayoutError(f"{name}: scales the axes {tracked.letters}; expected the features (F) last")
+    scale, offset = (np.broadcast_to(a, tracked.features).copy() for a in (scale, offset))
+    return tracked.then(SourceStep(name, Affine(scale, -scale * offset)))
 
 
 def _arrays(name: str, given: Sequence[Any], count: int) -> list[np.ndarray]:
@@ -314,24 +314,24 @@ def _arrays(name: str, given: Sequence[Any], count: int) -> list[np.ndarray]:
     return [a.astype(np.float64) for a in given]
 
 
-def _layernorm(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    axis = flow.feature_axis(name)
-    if flow.axis(node.attributes.get("axis", -1), name) != axis or axis != len(flow.axes) - 1:
+def _layernorm(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
+    axis = tracked.feature_axis(name)
+    if tracked.axis(node.attributes.get("axis", -1), name) != axis or axis != len(tracked.axes) - 1:
         raise LayoutError(
-            f"{name}: normalises the axes {flow.letters} from {node.attributes.get('axis', -1)}; expected F alone"
+            f"{name}: normalises the axes {tracked.letters} from {node.attributes.get('axis', -1)}; expected F alone"
         )
     arrays = [a for a in given[1:] if a is not None]
-    weight, bias = (*_arrays(name, arrays, flow.features), np.zeros(flow.features))[:2]
-    return flow.then(Step(name, LayerNorm(weight, bias, float(node.attributes.get("epsilon", 1e-5)))))
+    weight, bias = (*_arrays(name, arrays, tracked.features), np.zeros(tracked.features))[:2]
+    return tracked.then(SourceStep(name, LayerNorm(weight, bias, float(node.attributes.get("epsilon", 1e-5)))))
 
 
-def _batchnorm(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
+def _batchnorm(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
     if node.attributes.get("training_mode"):
         raise refuse(name, "normalises by the batch at hand", "export the model after model.eval()")
-    if flow.feature_axis(name) != 1:
-        raise LayoutError(f"{name}: works on axis 1 of {flow.letters}; expected the features (F) there")
-    weight, bias, mean, var = _arrays(name, given[1:5], flow.features)
-    return flow.then(Step(name, BatchNorm(weight, bias, mean, var, float(node.attributes.get("epsilon", 1e-5)))))
+    if tracked.feature_axis(name) != 1:
+        raise LayoutError(f"{name}: works on axis 1 of {tracked.letters}; expected the features (F) there")
+    weight, bias, mean, var = _arrays(name, given[1:5], tracked.features)
+    return tracked.then(SourceStep(name, BatchNorm(weight, bias, mean, var, float(node.attributes.get("epsilon", 1e-5)))))
 
 
 LAYERS: dict[str, Callable[..., Any]] = {

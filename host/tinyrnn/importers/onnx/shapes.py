@@ -7,60 +7,60 @@ from typing import Any
 
 import numpy as np
 
-from tinyrnn.importers.axis_tracking import Flow
+from tinyrnn.importers.axis_tracking import TrackedArray
 from tinyrnn.importers.onnx import constants
 from tinyrnn.importers.onnx.graph_file import Node
 from tinyrnn.importers.source_model import refuse
 
 
-def _same(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
+def _same(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
     if node.kind == "Dropout" and len(given) > 2 and given[2] is not None and given[2].any():
         raise refuse(name, "drops out", "export the model after model.eval()")
-    return flow
+    return tracked
 
 
-def _transpose(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    return flow.transpose(node.attributes.get("perm", list(range(len(flow.axes)))[::-1]), name)
+def _transpose(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
+    return tracked.transpose(node.attributes.get("perm", list(range(len(tracked.axes)))[::-1]), name)
 
 
-def _reshape(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
+def _reshape(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
     shape = [int(n) for n in (given[1] if len(given) > 1 else node.attributes.get("shape", ()))]
-    return flow.reshape(shape, name, not node.attributes.get("allowzero"))
+    return tracked.reshape(shape, name, not node.attributes.get("allowzero"))
 
 
-def _flatten(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
+def _flatten(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
     axis = node.attributes.get("axis", 1)
-    first = int(np.prod(flow.shape[:axis], dtype=np.int64))
-    return flow.reshape([first, -1], name)
+    first = int(np.prod(tracked.shape[:axis], dtype=np.int64))
+    return tracked.reshape([first, -1], name)
 
 
-def _squeeze(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    return flow.squeeze(constants.axes_of(node, given), name)
+def _squeeze(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
+    return tracked.squeeze(constants.axes_of(node, given), name)
 
 
-def _unsqueeze(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
-    return flow.unsqueeze(constants.axes_of(node, given) or [], name)
+def _unsqueeze(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
+    return tracked.unsqueeze(constants.axes_of(node, given) or [], name)
 
 
-def _shape(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> np.ndarray:
-    return np.array(flow.shape[node.attributes.get("start", 0) : node.attributes.get("end")], np.int64)
+def _shape(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> np.ndarray:
+    return np.array(tracked.shape[node.attributes.get("start", 0) : node.attributes.get("end")], np.int64)
 
 
-def _gather(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
+def _gather(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
     index, axis = given[1], node.attributes.get("axis", 0)
     if where or not isinstance(index, np.ndarray):
         raise refuse(name, "looks up by the data", "expected an embedding of whole numbers")
     if index.size == 1:
-        return flow.pick(axis, int(index.reshape(-1)[0]), name, keep=bool(index.ndim))
-    if index.tolist() != list(range(flow.shape[flow.axis(axis, name)])):
+        return tracked.pick(axis, int(index.reshape(-1)[0]), name, keep=bool(index.ndim))
+    if index.tolist() != list(range(tracked.shape[tracked.axis(axis, name)])):
         raise refuse(name, f"takes {index.size} of an axis in another order", "expected the last step, y[:, -1]")
-    return flow
+    return tracked
 
 
-def _slice(node: Node, name: str, flow: Flow, given: list[Any], where: int) -> Flow:
+def _slice(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
     for axis, start, stop, step in constants.slices(node, given):
-        flow = flow.cut(axis, start, stop, step, name)
-    return flow
+        tracked = tracked.cut(axis, start, stop, step, name)
+    return tracked
 
 
 SHAPES: dict[str, Callable[..., Any]] = {

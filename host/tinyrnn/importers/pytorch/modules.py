@@ -10,7 +10,7 @@ import numpy as np
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.cells import GRU, LSTM, RNN
 from tinyrnn.float_model.layers import EPS, BatchNorm, LayerNorm
-from tinyrnn.importers.source_model import Options, Step, refuse
+from tinyrnn.importers.source_model import Options, SourceStep, refuse
 
 LAYERED = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(\d+)(_reverse)?")
 
@@ -103,7 +103,7 @@ def _first_matrix(module: Module, rest: list[Module]) -> str:
     return "linear" if takes == rows else "embedding"
 
 
-def recurrent_steps(module: Module, options: Options) -> list[Step]:
+def recurrent_steps(module: Module, options: Options) -> list[SourceStep]:
     """One step for each layer of nn.RNN, nn.LSTM, nn.GRU, or for a cell."""
     layers: dict[int, dict[str, np.ndarray]] = {}
     for key, value in module.arrays.items():
@@ -114,7 +114,8 @@ def recurrent_steps(module: Module, options: Options) -> list[Step]:
     if sorted(layers) != list(range(len(layers))):
         raise refuse(module.name or "the file", f"has layers {sorted(layers)}", "expected 0, 1, ... without a gap")
     return [
-        Step(f"{module.name or 'layer'}.{i}", cell(module.name, layers[i], options.nonlinearity)) for i in sorted(layers)
+        SourceStep(f"{module.name or 'layer'}.{i}", cell(module.name, layers[i], options.nonlinearity))
+        for i in sorted(layers)
     ]
 
 

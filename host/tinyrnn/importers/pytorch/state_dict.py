@@ -16,7 +16,7 @@ from tinyrnn.importers.pytorch import pickle_file
 from tinyrnn.importers.pytorch.modules import ASK, kinds_of, modules_of, norm_of, ordered, recurrent_steps, refuse_others
 from tinyrnn.importers.pytorch.runner import runner
 from tinyrnn.importers.pytorch.weight_folding import folded
-from tinyrnn.importers.source_model import Activation, Dense, Options, Source, Step, refuse
+from tinyrnn.importers.source_model import Activation, Dense, Options, Source, SourceStep, refuse
 
 
 def read(path: Path, options: Options) -> Source:
@@ -26,7 +26,7 @@ def read(path: Path, options: Options) -> Source:
     refuse_others(modules)
     if not any(module.recurrent for module in modules):
         raise ModelError(f"{path}: has no weights of nn.RNN, nn.LSTM or nn.GRU ({', '.join(m.name for m in modules):.80})")
-    steps: list[Step] = []
+    steps: list[SourceStep] = []
     layers: list[Any] = []
     kinds = kinds_of(modules)
     last_dense = max((i for i, kind in enumerate(kinds) if kind == "linear"), default=-1)
@@ -35,13 +35,13 @@ def read(path: Path, options: Options) -> Source:
             steps += recurrent_steps(module, options)
         elif kind == "linear":
             weight = module.arrays["weight"]
-            steps.append(Step(module.name, Dense(weight, module.arrays.get("bias", np.zeros(len(weight))))))
+            steps.append(SourceStep(module.name, Dense(weight, module.arrays.get("bias", np.zeros(len(weight))))))
             if number != last_dense or number != len(modules) - 1:
                 steps += _activation(module.name, options)
         elif kind == "embedding":
-            steps.append(Step(module.name, Embedding(module.arrays["weight"])))
+            steps.append(SourceStep(module.name, Embedding(module.arrays["weight"])))
         else:
-            steps.append(Step(module.name, norm_of(module, options)))
+            steps.append(SourceStep(module.name, norm_of(module, options)))
         layers.append((kind, module))
     _check_chain(steps)
     first = steps[0].what
@@ -92,15 +92,15 @@ def _state(found: Any, path: Path, options: Options) -> dict[str, np.ndarray]:
     return state
 
 
-def _activation(name: str, options: Options) -> list[Step]:
+def _activation(name: str, options: Options) -> list[SourceStep]:
     """Behind a Linear that is not the last module."""
     if options.activation is None:
         cure = f"{ASK} function follows it: give --activation none, relu, tanh or sigmoid, or use torch.export"
         raise refuse(name, "is a Linear that is not the last module", cure)
-    return [] if options.activation == "none" else [Step(f"{name}'s activation", Activation(options.activation))]
+    return [] if options.activation == "none" else [SourceStep(f"{name}'s activation", Activation(options.activation))]
 
 
-def _check_chain(steps: list[Step]) -> None:
+def _check_chain(steps: list[SourceStep]) -> None:
     """Raises ModelError when a module does not take what the one before gives: the order is another."""
     width = None
     for step in steps:

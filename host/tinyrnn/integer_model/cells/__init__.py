@@ -8,20 +8,20 @@ from functools import cache
 
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import Layer
-from tinyrnn.integer_model.cells.base import Cell, Given
+from tinyrnn.integer_model.cells.base import IntegerCell, LayerContext
 
-__all__ = ["Cell", "Given", "for_layer", "known"]
+__all__ = ["IntegerCell", "LayerContext", "for_layer", "known"]
 
 
 @cache
-def known() -> dict[bytes, type[Cell]]:
+def known() -> dict[bytes, type[IntegerCell]]:
     """Every class of cell by its section's tag: the class CELL of each module here."""
     names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
     found = [importlib.import_module(f"{__name__}.{name}").CELL for name in names]
     return {cell.tag: cell for cell in found}
 
 
-def for_layer(layer: Layer, where: str) -> type[Cell]:
+def for_layer(layer: Layer, where: str) -> type[IntegerCell]:
     """The class that quantizes a layer of a float model. Raises ModelError when there is none."""
     for cell in known().values():
         if cell.takes(layer):

@@ -10,16 +10,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.cells import Cell as FloatCell
+from tinyrnn.float_model.cells import FloatCell
 from tinyrnn.float_model.layers import Layer, Weight, dense, rows
-from tinyrnn.float_model.model import Reach
-from tinyrnn.integer_model.matrices import Matrix, Part
+from tinyrnn.float_model.model import ValueRanges
+from tinyrnn.integer_model.matrices import Matrix, Product
 from tinyrnn.quantization.row_scaling import GATE_BITS, STATE_BITS, normalised, product
 
 HEADROOM = 1.25  # of a state's range above what calibration saw, before it is rounded up to a power of two
 
 
-class Cell:
+class IntegerCell:
     """A layer of the integer network. Its arithmetic is the device's: device/urnn has a module of the tag's name."""
 
     tag: ClassVar[bytes]  # of its section in the file
@@ -40,21 +40,21 @@ class Cell:
         return self.units
 
     @property
-    def parts(self) -> tuple[tuple[str, Part], ...]:
+    def products(self) -> tuple[tuple[str, Product], ...]:
         """Its products by name, in the file's order."""
         return ()
 
     @property
     def matrices(self) -> tuple[tuple[str, Matrix], ...]:
         """Its matrices by name, in the file's order."""
-        return tuple((name + factor, one) for name, part in self.parts for factor, one in part.matrices)
+        return tuple((name + factor, one) for name, product in self.products for factor, one in product.matrices)
 
     def to_bytes(self) -> bytes:
         """The payload of its section. Raises ModelError when a dimension has no room."""
         raise NotImplementedError
 
     @classmethod
-    def from_bytes(cls, data: memoryview) -> Cell:
+    def from_bytes(cls, data: memoryview) -> IntegerCell:
         """The inverse of ``to_bytes``; the device's loader has checked the payload."""
         raise NotImplementedError
 
@@ -64,17 +64,17 @@ class Cell:
         raise NotImplementedError
 
     @classmethod
-    def quantize(cls, layer: Any, given: Given) -> tuple[Cell, int]:
+    def quantize(cls, layer: Any, given: LayerContext) -> tuple[IntegerCell, int]:
         """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Recurrent(Cell):
+class Recurrent(IntegerCell):
     """A cell with a product W on the layer's input, a product U on its own output, and fields of its kind."""
 
-    w: Part
-    u: Part
+    w: Product
+    u: Product
 
     @property
     def inputs(self) -> int:
@@ -85,23 +85,23 @@ class Recurrent(Cell):
         return self.u.shape[1]
 
     @property
-    def parts(self) -> tuple[tuple[str, Part], ...]:
+    def products(self) -> tuple[tuple[str, Product], ...]:
         return ("W", self.w), ("U", self.u)
 
 
 @dataclass(frozen=True)
-class Given:
+class LayerContext:
     """What the quantizer knows about a layer's place."""
 
     where: str  # for messages: "layer 0"
     bits: int  # fraction bits of the vector u that it takes
     scale: np.ndarray | None = None  # (I,) the float layer's input is u * scale + shift; None: it is u
     shift: np.ndarray | None = None
-    reach: Reach | None = None  # of a recurrent layer
+    value_ranges: ValueRanges | None = None  # of a recurrent layer
     out: int = GATE_BITS  # fraction bits of its products
     fine: Mapping[str, Collection[int]] = field(default_factory=dict)  # product ("layer 0 U") -> rows of finer weights
 
-    def w(self, cell: FloatCell, bias: np.ndarray) -> Part:
+    def w(self, cell: FloatCell, bias: np.ndarray) -> Product:
         """W x + bias on the layer's input, normalised before the bias is added where the cell has a norm."""
         offset = np.zeros(len(bias))
         weight: Weight = cell.weight_ih
@@ -110,7 +110,7 @@ class Given:
             weight = replace(cell, norm=None).with_input(self.scale, self.shift).weight_ih
         return self._part("W", cell, weight, offset, bias, None if cell.norm is None else cell.norm.gain_ih, slice(None))
 
-    def u(self, cell: FloatCell, bias: np.ndarray, bits: int, part: slice = slice(None), name: str = "U") -> Part:
+    def u(self, cell: FloatCell, bias: np.ndarray, bits: int, part: slice = slice(None), name: str = "U") -> Product:
         """U h + bias, or some of its rows, on the state with `bits` fraction bits."""
         weight = rows(cell.weight_hh, part)
         gain = None if cell.norm is None else cell.norm.gain_hh[part]
@@ -126,22 +126,22 @@ class Given:
         bias: np.ndarray,
         gain: np.ndarray | None,
         part: slice,
-    ) -> Part:
+    ) -> Product:
         what = f"{self.where} {name}"
         if gain is None or cell.norm is None:
             return product(what, weight, bias + offset, self.bits, self.out, fine=self.fine.get(what, ()))
-        if self.reach is None:
+        if self.value_ranges is None:
             raise ModelError(f"{what}: nothing is known of its range; expected a model with calibration")
-        seen = (self.reach.ih if name == "W" else self.reach.hh)[part]
-        reach = float((seen + np.abs(offset)).max())
+        seen = (self.value_ranges.ih if name == "W" else self.value_ranges.hh)[part]
+        largest = float((seen + np.abs(offset)).max())
         fine = self.fine.get(what, ())
-        return normalised(what, weight, offset, gain, bias, cell.norm.eps, self.bits, self.out, reach, fine)
+        return normalised(what, weight, offset, gain, bias, cell.norm.eps, self.bits, self.out, largest, fine)
 
     def extra(self, part: slice, most: int) -> int:
-        """k: the states of this part of the reach get the range +-2^k, 0..most."""
-        if self.reach is None:
+        """k: these states get the range +-2^k, 0..most."""
+        if self.value_ranges is None:
             raise ModelError(f"{self.where}: nothing is known of its state's range; expected a model with calibration")
-        largest = HEADROOM * float(self.reach.state[part].max(initial=0))
+        largest = HEADROOM * float(self.value_ranges.state[part].max(initial=0))
         k = max(0, math.ceil(math.log2(max(largest, 1e-9))))
         if k > most:
             raise ModelError(
@@ -151,4 +151,4 @@ class Given:
         return k
 
 
-__all__ = ["HEADROOM", "STATE_BITS", "Cell", "Given", "Recurrent"]
+__all__ = ["HEADROOM", "STATE_BITS", "IntegerCell", "LayerContext", "Recurrent"]

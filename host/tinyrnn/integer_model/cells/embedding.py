@@ -12,7 +12,7 @@ import numpy as np
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model import layers
 from tinyrnn.float_model.layers import Layer
-from tinyrnn.integer_model.cells.base import Cell, Given
+from tinyrnn.integer_model.cells.base import IntegerCell, LayerContext
 from tinyrnn.integer_model.matrices import ACTIVATION_MAX
 from tinyrnn.quantization.row_scaling import STATE_BITS, round_half_up
 
@@ -20,7 +20,7 @@ SYMBOLS_MOST = 32767  # the net's input has 16 bits
 
 
 @dataclass(frozen=True)
-class Embedding(Cell):
+class Embedding(IntegerCell):
     """A row of the table for each symbol; no matrix and no state."""
 
     tag: ClassVar[bytes] = b"EMBEDDING"
@@ -52,7 +52,7 @@ class Embedding(Cell):
         return isinstance(layer, layers.Embedding)
 
     @classmethod
-    def quantize(cls, layer: layers.Embedding, given: Given) -> tuple[Embedding, int]:
+    def quantize(cls, layer: layers.Embedding, given: LayerContext) -> tuple[Embedding, int]:
         if layer.symbols > SYMBOLS_MOST:
             raise ModelError(f"{given.where}: {layer.symbols} symbols; expected {SYMBOLS_MOST} or fewer")
         largest = float(np.abs(layer.weight).max())

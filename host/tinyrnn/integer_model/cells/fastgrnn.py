@@ -11,8 +11,8 @@ import numpy as np
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model import cells
 from tinyrnn.float_model.layers import Layer
-from tinyrnn.integer_model.cells.base import Given, Recurrent
-from tinyrnn.integer_model.matrices import read_part
+from tinyrnn.integer_model.cells.base import LayerContext, Recurrent
+from tinyrnn.integer_model.matrices import read_product
 from tinyrnn.quantization.row_scaling import GATE_BITS, STATE_BITS, round_half_up
 
 BIAS_LIMIT = 1 << 24
@@ -40,15 +40,15 @@ class FastGRNN(Recurrent):
         _, units, *figures = struct.unpack_from("<HH3I", data)
         at = 16 + 4 * units
         bias = np.frombuffer(data[16:at], "<i4")
-        w, size = read_part(data[at:])
-        return cls(w, read_part(data[at + size :])[0], bias, *figures)
+        w, size = read_product(data[at:])
+        return cls(w, read_product(data[at + size :])[0], bias, *figures)
 
     @classmethod
     def takes(cls, layer: Layer) -> bool:
         return isinstance(layer, cells.FastGRNN)
 
     @classmethod
-    def quantize(cls, layer: cells.FastGRNN, given: Given) -> tuple[FastGRNN, int]:
+    def quantize(cls, layer: cells.FastGRNN, given: LayerContext) -> tuple[FastGRNN, int]:
         extra = given.extra(slice(None), STATE_BITS)
         bits = STATE_BITS - extra
         zeta, nu = round_half_up(np.array([layer.zeta, layer.nu]) * 16384).tolist()

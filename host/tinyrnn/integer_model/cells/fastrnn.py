@@ -10,8 +10,8 @@ import numpy as np
 
 from tinyrnn.float_model import cells
 from tinyrnn.float_model.layers import Layer
-from tinyrnn.integer_model.cells.base import Given, Recurrent
-from tinyrnn.integer_model.matrices import read_part
+from tinyrnn.integer_model.cells.base import LayerContext, Recurrent
+from tinyrnn.integer_model.matrices import read_product
 from tinyrnn.quantization.row_scaling import STATE_BITS, round_half_up
 
 
@@ -30,15 +30,15 @@ class FastRNN(Recurrent):
 
     @classmethod
     def from_bytes(cls, data: memoryview) -> FastRNN:
-        w, size = read_part(data[16:])
-        return cls(w, read_part(data[16 + size :])[0], *struct.unpack_from("<3I", data, 4))
+        w, size = read_product(data[16:])
+        return cls(w, read_product(data[16 + size :])[0], *struct.unpack_from("<3I", data, 4))
 
     @classmethod
     def takes(cls, layer: Layer) -> bool:
         return isinstance(layer, cells.FastRNN)
 
     @classmethod
-    def quantize(cls, layer: cells.FastRNN, given: Given) -> tuple[FastRNN, int]:
+    def quantize(cls, layer: cells.FastRNN, given: LayerContext) -> tuple[FastRNN, int]:
         extra = given.extra(slice(None), STATE_BITS)
         bits = STATE_BITS - extra
         alpha, beta = round_half_up(np.array([layer.alpha, layer.beta]) * 32768).tolist()

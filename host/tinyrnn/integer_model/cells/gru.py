@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from tinyrnn.float_model import cells
 from tinyrnn.float_model.layers import Layer
-from tinyrnn.integer_model.cells.base import Given, Recurrent
-from tinyrnn.integer_model.matrices import read_part
+from tinyrnn.integer_model.cells.base import LayerContext, Recurrent
+from tinyrnn.integer_model.matrices import read_product
 from tinyrnn.quantization.row_scaling import STATE_BITS
 
 
@@ -24,15 +24,15 @@ class GRU(Recurrent):
 
     @classmethod
     def from_bytes(cls, data: memoryview) -> GRU:
-        w, size = read_part(data[4:])
-        return cls(w, read_part(data[4 + size :])[0])
+        w, size = read_product(data[4:])
+        return cls(w, read_product(data[4 + size :])[0])
 
     @classmethod
     def takes(cls, layer: Layer) -> bool:
         return isinstance(layer, cells.GRU) and layer.reset_after
 
     @classmethod
-    def quantize(cls, layer: cells.GRU, given: Given) -> tuple[GRU, int]:
+    def quantize(cls, layer: cells.GRU, given: LayerContext) -> tuple[GRU, int]:
         return cls(given.w(layer, layer.bias_ih), given.u(layer, layer.bias_hh, STATE_BITS)), STATE_BITS
 
 

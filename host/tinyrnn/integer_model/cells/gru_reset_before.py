@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from tinyrnn.float_model import cells
 from tinyrnn.float_model.layers import Layer
-from tinyrnn.integer_model.cells.base import Given, Recurrent
-from tinyrnn.integer_model.matrices import Part, read_part
+from tinyrnn.integer_model.cells.base import LayerContext, Recurrent
+from tinyrnn.integer_model.matrices import Product, read_product
 from tinyrnn.quantization.row_scaling import STATE_BITS
 
 
@@ -18,27 +18,27 @@ class GRUBefore(Recurrent):
     """W (3H, I) on the layer's input, rows r, z, n; U of r and z (2H, H) on the state; of n (H, H) on r * state."""
 
     tag: ClassVar[bytes] = b"GRU_RESET_BEFORE"
-    n: Part
+    n: Product
 
     @property
-    def parts(self) -> tuple[tuple[str, Part], ...]:
-        return *super().parts, ("N", self.n)
+    def products(self) -> tuple[tuple[str, Product], ...]:
+        return *super().products, ("N", self.n)
 
     def to_bytes(self) -> bytes:
-        return struct.pack("<HH", self.inputs, self.units) + b"".join(part.to_bytes() for _, part in self.parts)
+        return struct.pack("<HH", self.inputs, self.units) + b"".join(product.to_bytes() for _, product in self.products)
 
     @classmethod
     def from_bytes(cls, data: memoryview) -> GRUBefore:
-        w, size = read_part(data[4:])
-        u, more = read_part(data[4 + size :])
-        return cls(w, u, read_part(data[4 + size + more :])[0])
+        w, size = read_product(data[4:])
+        u, more = read_product(data[4 + size :])
+        return cls(w, u, read_product(data[4 + size + more :])[0])
 
     @classmethod
     def takes(cls, layer: Layer) -> bool:
         return isinstance(layer, cells.GRU) and not layer.reset_after
 
     @classmethod
-    def quantize(cls, layer: cells.GRU, given: Given) -> tuple[GRUBefore, int]:
+    def quantize(cls, layer: cells.GRU, given: LayerContext) -> tuple[GRUBefore, int]:
         early, late = slice(0, 2 * layer.units), slice(2 * layer.units, None)
         w = given.w(layer, layer.bias_ih)
         u = given.u(layer, layer.bias_hh[early], STATE_BITS, early)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import Layer, LayerNorm
-from tinyrnn.integer_model.cells.base import Cell, Given
+from tinyrnn.integer_model.cells.base import IntegerCell, LayerContext
 from tinyrnn.integer_model.matrices import ACTIVATION_MAX, Norm
 from tinyrnn.quantization.row_scaling import STATE_BITS, norm_table
 
@@ -18,7 +18,7 @@ DEVIATIONS = 6.0  # what the result's format has room for; the arithmetic itself
 
 
 @dataclass(frozen=True)
-class Normalisation(Cell):
+class Normalisation(IntegerCell):
     """One table; no matrix and no state."""
 
     tag: ClassVar[bytes] = b"LAYER_NORM"
@@ -48,7 +48,7 @@ class Normalisation(Cell):
         return isinstance(layer, LayerNorm)
 
     @classmethod
-    def quantize(cls, layer: LayerNorm, given: Given) -> tuple[Normalisation, int]:
+    def quantize(cls, layer: LayerNorm, given: LayerContext) -> tuple[Normalisation, int]:
         if given.scale is not None:
             raise ModelError(
                 f"{given.where}, layernorm: it stands in front of all cells, where channels have formats of their own; "

@@ -10,8 +10,8 @@ import numpy as np
 
 from tinyrnn.float_model import cells
 from tinyrnn.float_model.layers import Factors, Layer, Weight, dense
-from tinyrnn.integer_model.cells.base import Given, Recurrent
-from tinyrnn.integer_model.matrices import Matrix, Part, read_part
+from tinyrnn.integer_model.cells.base import LayerContext, Recurrent
+from tinyrnn.integer_model.matrices import Matrix, Product, read_product
 from tinyrnn.quantization.row_scaling import STATE_BITS, rescaled
 
 RANGE_MOST = 12  # c within +-2^12
@@ -38,18 +38,18 @@ class LSTM(Recurrent):
         return self.units + self.hidden
 
     @property
-    def parts(self) -> tuple[tuple[str, Part], ...]:
-        return *super().parts, *([("R", self.r)] if self.r else [])
+    def products(self) -> tuple[tuple[str, Product], ...]:
+        return *super().products, *([("R", self.r)] if self.r else [])
 
     def to_bytes(self) -> bytes:
         head = struct.pack("<HHHH", self.inputs, self.hidden, self.extra, self.units if self.r else 0)
-        return head + b"".join(part.to_bytes() for _, part in self.parts)
+        return head + b"".join(product.to_bytes() for _, product in self.products)
 
     @classmethod
     def from_bytes(cls, data: memoryview) -> LSTM:
         _, _, extra, outputs = struct.unpack_from("<HHHH", data)
-        w, size = read_part(data[8:])
-        u, more = read_part(data[8 + size :])
+        w, size = read_product(data[8:])
+        u, more = read_product(data[8 + size :])
         return cls(w, u, Matrix.from_bytes(data[8 + size + more :])[0] if outputs else None, extra & 255)
 
     @classmethod
@@ -57,7 +57,7 @@ class LSTM(Recurrent):
         return isinstance(layer, cells.LSTM)
 
     @classmethod
-    def quantize(cls, layer: cells.LSTM, given: Given) -> tuple[LSTM, int]:
+    def quantize(cls, layer: cells.LSTM, given: LayerContext) -> tuple[LSTM, int]:
         hidden = layer.hidden
         # PyTorch's i, f, g, o -> i, f, o, g: the three that take a sigmoid stand together
         order = np.concatenate([np.arange(2 * hidden), np.arange(3 * hidden, 4 * hidden), np.arange(2 * hidden, 3 * hidden)])
@@ -70,8 +70,11 @@ class LSTM(Recurrent):
             bias_hh=layer.bias_hh[order],
             norm=norm,
         )
-        if given.reach is not None:
-            given = replace(given, reach=replace(given.reach, ih=given.reach.ih[order], hh=given.reach.hh[order]))
+        if given.value_ranges is not None:
+            given = replace(
+                given,
+                value_ranges=replace(given.value_ranges, ih=given.value_ranges.ih[order], hh=given.value_ranges.hh[order]),
+            )
         extra = given.extra(slice(layer.units, None), RANGE_MOST)
         r, bits = None, STATE_BITS
         if layer.weight_hr is not None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.cells import GRU, LSTM, RNN, Cell, FastGRNN, FastRNN
+from tinyrnn.float_model.cells import GRU, LSTM, RNN, FastGRNN, FastRNN, FloatCell
 from tinyrnn.float_model.layers import CellNorm, Factors, Layer, LayerNorm, Weight
 
 
@@ -23,7 +23,7 @@ def build(layer: Layer) -> nn.Module:
         norm = nn.LayerNorm(layer.units, eps=layer.eps)
         _fill(norm, {"weight": layer.weight, "bias": layer.bias})
         return norm
-    if not isinstance(layer, Cell):
+    if not isinstance(layer, FloatCell):
         raise ModelError(f"a {layer.kind} layer cannot be trained; expected recurrent layers and layer normalisation")
     full = not any(isinstance(value, Factors) for value in vars(layer).values()) and layer.norm is None
     native: nn.RNNBase | None = None
@@ -53,7 +53,7 @@ def export(module: nn.Module) -> Layer:
     return LSTM(**given) if isinstance(module, nn.LSTM) else GRU(**given)
 
 
-class Matrix(nn.Module):
+class TorchMatrix(nn.Module):
     """x -> W x for the rows of x (..., C); W is a parameter (R, C), or two factors."""
 
     def __init__(self, weight: Weight) -> None:
@@ -79,7 +79,7 @@ class Stepped(nn.Module):
     Numbers between 0 and 1 (alpha, zeta, ...) are trained as the logits of what they are, under the same name.
     """
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: FloatCell) -> None:
         super().__init__()
         self.kind = type(cell)
         self.units, self.state_size = cell.units, cell.state_size
@@ -90,7 +90,7 @@ class Stepped(nn.Module):
             if name == "norm":
                 continue
             if name.startswith("weight"):
-                setattr(self, name, None if value is None else Matrix(value))
+                setattr(self, name, None if value is None else TorchMatrix(value))
             elif isinstance(value, np.ndarray):
                 self.register_parameter(name, _parameter(value))
             elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -102,7 +102,7 @@ class Stepped(nn.Module):
         if cell.norm is not None:
             self.gain_ih, self.gain_hh = _parameter(cell.norm.gain_ih), _parameter(cell.norm.gain_hh)
 
-    def export(self) -> Cell:
+    def export(self) -> FloatCell:
         """The cell, float64."""
         given: dict[str, Any] = dict(self.fixed)
         for name, parameter in self.named_parameters(recurse=False):
@@ -110,10 +110,10 @@ class Stepped(nn.Module):
                 given[name] = float(torch.sigmoid(parameter.detach().double()))
             elif not name.startswith("gain"):
                 given[name] = _numpy(parameter)
-        given |= {name: module.export() for name, module in self.named_children() if isinstance(module, Matrix)}
+        given |= {name: module.export() for name, module in self.named_children() if isinstance(module, TorchMatrix)}
         if self.eps is not None:
             given["norm"] = CellNorm(_numpy(self.gain_ih), _numpy(self.gain_hh), self.eps)
-        cell: Cell = self.kind(**given)
+        cell: FloatCell = self.kind(**given)
         return cell
 
     def forward(self, x: Tensor) -> Tensor:
@@ -183,7 +183,7 @@ class SteppedFastGRNN(Stepped):
         return (torch.sigmoid(self.zeta) * (1 - z) + torch.sigmoid(self.nu)) * n + z * state
 
 
-STEPPED: dict[type[Cell], type[Stepped]] = {
+STEPPED: dict[type[FloatCell], type[Stepped]] = {
     GRU: SteppedGRU,
     LSTM: SteppedLSTM,
     RNN: SteppedRNN,

@@ -1,5 +1,7 @@
-"""Arithmetic of a torch.export program on a Flow: with constants, between two paths that part without a function, and
-functions made of straight pieces."""
+"""Arithmetic of a torch.export program on a TrackedArray.
+
+With constants, between two paths that part without a function, and functions made of straight pieces.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +10,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinyrnn.importers.axis_tracking import Flow, LayoutError
-from tinyrnn.importers.source_model import Activation, Affine, Dense, Step, refuse
+from tinyrnn.importers.axis_tracking import LayoutError, TrackedArray
+from tinyrnn.importers.source_model import Activation, Affine, Dense, SourceStep, refuse
 
 LARGEST = 1 << 22  # numbers of a matrix that joined paths may need
 
 
-def vector_of(flow: Flow, value: object, name: str) -> np.ndarray:
-    """A constant that is combined with the flow, as one number for each feature. Raises ModelError."""
+def vector_of(tracked: TrackedArray, value: object, name: str) -> np.ndarray:
+    """A constant that is combined with the data, as one number for each feature. Raises ModelError."""
     array = np.asarray(value, np.float64)
-    axis = flow.feature_axis(name) if array.size > 1 else len(flow.axes) - 1
+    axis = tracked.feature_axis(name) if array.size > 1 else len(tracked.axes) - 1
     try:
-        wide = np.broadcast_to(array, flow.shape) if array.size > 1 else np.broadcast_to(array.reshape(()), flow.shape)
+        wide = np.broadcast_to(array, tracked.shape) if array.size > 1 else np.broadcast_to(array.reshape(()), tracked.shape)
     except ValueError:
         raise refuse(
-            name, f"combines the data {flow.letters} with shape {array.shape}", "expected one number for each feature"
+            name, f"combines the data {tracked.letters} with shape {array.shape}", "expected one number for each feature"
         ) from None
     if array.size == 1:
-        return np.full(flow.features, float(array.reshape(())))
-    rows = np.moveaxis(wide, axis, -1).reshape(-1, flow.features)
+        return np.full(tracked.features, float(array.reshape(())))
+    rows = np.moveaxis(wide, axis, -1).reshape(-1, tracked.features)
     if (rows != rows[0]).any():
         raise refuse(
             name,
@@ -36,50 +38,54 @@ def vector_of(flow: Flow, value: object, name: str) -> np.ndarray:
     return rows[0].copy()
 
 
-def affine(flow: Flow, scale: np.ndarray, shift: np.ndarray, name: str) -> Flow:
-    if flow.features > 1 and flow.feature_axis(name) != len(flow.axes) - 1 and not any(axis == ("F",) for axis in flow.axes):
-        raise LayoutError(f"{name}: works on axes {flow.letters}; expected one of features (F)")
-    return flow.then(Step(name, Affine(scale, shift)))
+def affine(tracked: TrackedArray, scale: np.ndarray, shift: np.ndarray, name: str) -> TrackedArray:
+    if (
+        tracked.features > 1
+        and tracked.feature_axis(name) != len(tracked.axes) - 1
+        and not any(axis == ("F",) for axis in tracked.axes)
+    ):
+        raise LayoutError(f"{name}: works on axes {tracked.letters}; expected one of features (F)")
+    return tracked.then(SourceStep(name, Affine(scale, shift)))
 
 
-def raised(flow: Flow, rank: int, name: str) -> Flow:
+def raised(tracked: TrackedArray, rank: int, name: str) -> TrackedArray:
     """With axes of length 1 in front until there are this many, as broadcasting adds them."""
-    missing = max(rank - len(flow.axes), 0)
-    return flow.unsqueeze(list(range(missing)), name) if missing else flow
+    missing = max(rank - len(tracked.axes), 0)
+    return tracked.unsqueeze(list(range(missing)), name) if missing else tracked
 
 
-def combined(name: str, operator: str, a: object, b: object, alpha: float) -> Flow:
-    """a + alpha b, a - alpha b, a * b, a / b with a Flow on one side and a constant on the other, or two flows that join."""
-    if isinstance(a, Flow) and isinstance(b, Flow):
+def combined(name: str, operator: str, a: object, b: object, alpha: float) -> TrackedArray:
+    """a + alpha b, a - alpha b, a * b or a / b of a TrackedArray and a constant, or of two arrays that meet."""
+    if isinstance(a, TrackedArray) and isinstance(b, TrackedArray):
         if operator not in ("add", "sub"):
             raise refuse(name, f"combines two paths ({operator})", "expected one path through the layers")
         return joined(name, [a, b], [1.0, alpha if operator == "add" else -alpha])
-    flow, other = (a, b) if isinstance(a, Flow) else (b, a)
-    assert isinstance(flow, Flow)
+    tracked, other = (a, b) if isinstance(a, TrackedArray) else (b, a)
+    assert isinstance(tracked, TrackedArray)
     if not isinstance(other, (int, float, np.ndarray)):
         raise refuse(name, f"combines two paths ({operator})", "expected one path through the layers")
-    left = flow is a
-    flow = raised(flow, np.ndim(other), name)
-    value = vector_of(flow, other, name)
-    ones, zeros = np.ones(flow.features), np.zeros(flow.features)
+    left = tracked is a
+    tracked = raised(tracked, np.ndim(other), name)
+    value = vector_of(tracked, other, name)
+    ones, zeros = np.ones(tracked.features), np.zeros(tracked.features)
     if operator == "add":
-        return affine(flow, ones if left else alpha * ones, alpha * value if left else value, name)
+        return affine(tracked, ones if left else alpha * ones, alpha * value if left else value, name)
     if operator == "sub":
-        return affine(flow, ones if left else -alpha * ones, -alpha * value if left else value, name)
+        return affine(tracked, ones if left else -alpha * ones, -alpha * value if left else value, name)
     if operator == "mul":
-        return affine(flow, value, zeros, name)
+        return affine(tracked, value, zeros, name)
     if not left:
         raise refuse(name, "divides by what depends on the input", "expected a constant below")
     if not value.all():
         raise refuse(name, "divides by zero", "export it again")
-    return affine(flow, 1 / value, zeros, name)
+    return affine(tracked, 1 / value, zeros, name)
 
 
-def _suffix(flow: Flow, start: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _suffix(tracked: TrackedArray, start: int) -> tuple[np.ndarray, np.ndarray] | None:
     """The steps from start on as one matrix and shift, if they are one."""
     matrix: np.ndarray | None = None
     shift = np.zeros(0)
-    for step in flow.steps[start:]:
+    for step in tracked.steps[start:]:
         what = step.what
         if isinstance(what, Dense):
             weight, bias = what.weight, what.bias
@@ -89,10 +95,10 @@ def _suffix(flow: Flow, start: int) -> tuple[np.ndarray, np.ndarray] | None:
             return None
         shift = bias if matrix is None else weight @ shift + bias
         matrix = weight if matrix is None else weight @ matrix
-    return (np.eye(flow.features), np.zeros(flow.features)) if matrix is None else (matrix, shift)
+    return (np.eye(tracked.features), np.zeros(tracked.features)) if matrix is None else (matrix, shift)
 
 
-def joined(name: str, parts: Sequence[Flow], factors: Sequence[float] | None = None) -> Flow:
+def joined(name: str, parts: Sequence[TrackedArray], factors: Sequence[float] | None = None) -> TrackedArray:
     """The sum of paths with these factors, or without factors one beside the other along the features.
 
     The paths may differ behind a common layer by matrices and shifts only, which become one matrix. Raises ModelError.
@@ -125,26 +131,26 @@ def joined(name: str, parts: Sequence[Flow], factors: Sequence[float] | None = N
         shift = sum((f * np.broadcast_to(b, width) for f, (_, b) in zip(factors, maps, strict=True)), np.zeros(width))
     widest = max(parts, key=lambda p: p.features)
     base = replace(widest, steps=first.steps[:start], features=matrix.shape[1])
-    return base.then(Step(name, Dense(matrix, shift)), len(shift))
+    return base.then(SourceStep(name, Dense(matrix, shift)), len(shift))
 
 
-def _without_features(flow: Flow) -> tuple[object, ...]:
+def _without_features(tracked: TrackedArray) -> tuple[object, ...]:
     """What two paths have in common that may be joined: axes, where one of length 1 may be that of one feature."""
-    axes = [() if axis == ("F",) else axis for axis in flow.axes]
-    return tuple(axes), flow.batch, flow.time, flow.last
+    axes = [() if axis == ("F",) else axis for axis in tracked.axes]
+    return tuple(axes), tracked.batch, tracked.time, tracked.last
 
 
-def bent(flow: Flow, name: str, low: float, high: float, slope: float = 0.0) -> Flow:
+def bent(tracked: TrackedArray, name: str, low: float, high: float, slope: float = 0.0) -> TrackedArray:
     """clamp(x, low, high), or with a slope below 0 a leaky relu, as relus of shifted copies beside each other.
 
     min(max(x, low), high) = low + relu(x - low) - relu(x - high);  relu(x) - slope * relu(-x).
     """
-    n = flow.features
+    n = tracked.features
     eye, ones = np.eye(n), np.ones(n)
     if slope:
         hinges, signs, shift = [(eye, 0 * ones), (-eye, 0 * ones)], [eye, -slope * eye], 0 * ones
     elif (low, high) == (0.0, np.inf):
-        return flow.then(Step(name, Activation("relu")))
+        return tracked.then(SourceStep(name, Activation("relu")))
     elif high == np.inf:
         hinges, signs, shift = [(eye, -low * ones)], [eye], low * ones
     elif low == -np.inf:
@@ -152,5 +158,5 @@ def bent(flow: Flow, name: str, low: float, high: float, slope: float = 0.0) -> 
     else:
         hinges, signs, shift = [(eye, -low * ones), (eye, -high * ones)], [eye, -eye], low * ones
     into = Dense(np.concatenate([m for m, _ in hinges]), np.concatenate([b for _, b in hinges]))
-    flow = flow.then(Step(name, into), n * len(hinges)).then(Step(name, Activation("relu")))
-    return flow.then(Step(name, Dense(np.concatenate(signs, axis=1), shift)), n)
+    tracked = tracked.then(SourceStep(name, into), n * len(hinges)).then(SourceStep(name, Activation("relu")))
+    return tracked.then(SourceStep(name, Dense(np.concatenate(signs, axis=1), shift)), n)

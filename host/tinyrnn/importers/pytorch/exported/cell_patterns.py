@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyrnn.float_model.cells import GRU, LSTM, RNN, Cell
+from tinyrnn.float_model.cells import GRU, LSTM, RNN, FloatCell
 from tinyrnn.float_model.layers import sigmoid
 from tinyrnn.importers.pytorch.exported.cells import StepOf, same_path
 from tinyrnn.importers.pytorch.exported.terms import Atom, Function, Leaf, Product, Term, Value, lifted, matrix_of, term_of
-from tinyrnn.importers.source_model import Activation, Dense, Step, refuse
+from tinyrnn.importers.source_model import Activation, Dense, SourceStep, refuse
 
 
 class _Reading:
@@ -41,7 +41,7 @@ class _Reading:
                 lower = resolved(atom.term)
                 if lower is None:
                     return None
-                atom = Leaf(lower, ("leaf", self.index, tuple(id(s) for s in lower.flow.steps)))
+                atom = Leaf(lower, ("leaf", self.index, tuple(id(s) for s in lower.tracked.steps)))
             if isinstance(atom, Leaf) and atom.source.index == self.index:
                 self.leaf = self.leaf or atom
                 if atom.key != self.leaf.key:
@@ -86,7 +86,7 @@ def _rows(gates: list[Any], hidden: int, inputs: int) -> tuple[np.ndarray, np.nd
     return w, u, np.concatenate([g[2] for g in gates])
 
 
-def _rnn(term: Term) -> tuple[Cell, _Reading] | None:
+def _rnn(term: Term) -> tuple[FloatCell, _Reading] | None:
     reading = _Reading(term.index)
     ((atom, matrix),) = term.parts.values()
     if not isinstance(atom, Function) or atom.kind not in ("tanh", "relu") or not _ones(matrix) or term.shift.any():
@@ -94,11 +94,11 @@ def _rnn(term: Term) -> tuple[Cell, _Reading] | None:
     found = reading.affine(atom.term)
     if found is None or reading.leaf is None or reading.state is None:
         return None
-    w, u, b = _rows([found], len(term.shift), reading.leaf.source.flow.features)
+    w, u, b = _rows([found], len(term.shift), reading.leaf.source.tracked.features)
     return RNN(w, u, b, 0 * b, atom.kind), reading
 
 
-def _lstm(term: Term) -> tuple[Cell, _Reading] | None:
+def _lstm(term: Term) -> tuple[FloatCell, _Reading] | None:
     """h' = o tanh(c'), c' = f c + i g."""
     reading = _Reading(term.index)
     ((atom, matrix),) = term.parts.values()
@@ -126,11 +126,11 @@ def _lstm(term: Term) -> tuple[Cell, _Reading] | None:
     ]
     if any(g is None for g in gates) or reading.leaf is None or reading.state is None:
         return None
-    w, u, b = _rows(gates, len(term.shift), reading.leaf.source.flow.features)
+    w, u, b = _rows(gates, len(term.shift), reading.leaf.source.tracked.features)
     return LSTM(w, u, b, 0 * b), reading
 
 
-def _gru(term: Term) -> tuple[Cell, _Reading] | None:
+def _gru(term: Term) -> tuple[FloatCell, _Reading] | None:
     """h' = n - z n + z h, or the other way round h + z n - z h; n = tanh(W x + b + r (U h + c)) or with U (r h)."""
     singles = [(a, m) for a, m in term.parts.values() if not isinstance(a, Product)]
     products = [(a, m) for a, m in term.parts.values() if isinstance(a, Product)]
@@ -167,7 +167,7 @@ def _gru(term: Term) -> tuple[Cell, _Reading] | None:
     if not plain:
         z = (None if z[0] is None else -z[0], None if z[1] is None else -z[1], -z[2])
     reset, late, hidden_shift, after = candidate
-    w, u, b = _rows([reset, z, late], len(term.shift), reading.leaf.source.flow.features)
+    w, u, b = _rows([reset, z, late], len(term.shift), reading.leaf.source.tracked.features)
     c = np.concatenate([0 * hidden_shift, 0 * hidden_shift, hidden_shift])
     return GRU(w, u, b, c, after), reading
 
@@ -237,7 +237,7 @@ def resolved(term: Term) -> StepOf | None:
         assert reading.leaf is not None
         assert reading.state is not None
         source = reading.leaf.source
-        output = StepOf(source.flow.then(Step("cell", made), made.units), at.index, source.base)
+        output = StepOf(source.tracked.then(SourceStep("cell", made), made.units), at.index, source.base)
         at.found = output
         chain.append(at)
         before: Term = reading.state.term
@@ -260,15 +260,15 @@ def resolved(term: Term) -> StepOf | None:
         done.feeds = at.feeds
     for new, old in reversed(memories):
         new.feeds = old.feeds or old.state
-    flow = at.found.flow
+    tracked = at.found.tracked
     for done in reversed(chain):
         assert done.found is not None
-        if not same_path(replace(done.found.flow, axes=flow.axes), flow):
+        if not same_path(replace(done.found.tracked, axes=tracked.axes), tracked):
             for wrong in chain:
                 wrong.found, wrong.strange = None, True
             return None
-        done.found = replace(done.found, flow=replace(flow, axes=done.form.axes))
-    return None if root.found is None else replace(root.found, flow=replace(root.found.flow, axes=term.form.axes))
+        done.found = replace(done.found, tracked=replace(tracked, axes=done.form.axes))
+    return None if root.found is None else replace(root.found, tracked=replace(root.found.tracked, axes=term.form.axes))
 
 
 def settled(term: Term, name: str) -> StepOf:
@@ -284,11 +284,11 @@ def settled(term: Term, name: str) -> StepOf:
         elif isinstance(atom, (Value, Function)) and atom.term.index == term.index:
             inner = settled(atom.term, name)
         if inner is not None:
-            flow = inner.flow
+            tracked = inner.tracked
             if isinstance(atom, Function):
-                flow = flow.then(Step(name, Activation(atom.kind)))
-            flow = flow.then(Step(name, Dense(matrix_of(matrix), term.shift)), len(term.shift))
-            return replace(inner, flow=replace(flow, axes=term.form.axes))
+                tracked = tracked.then(SourceStep(name, Activation(atom.kind)))
+            tracked = tracked.then(SourceStep(name, Dense(matrix_of(matrix), term.shift)), len(term.shift))
+            return replace(inner, tracked=replace(tracked, axes=term.form.axes))
     cure = "expected nn.GRU, nn.LSTM, nn.RNN or their cells; a sequence of two or more steps where they are decomposed"
     raise refuse(name, "calculates with a state as no GRU, LSTM or RNN does", cure)
 
@@ -304,7 +304,7 @@ def all_steps(parts: list[StepOf | Term], name: str) -> list[StepOf]:
     start = first if isinstance(first, Term) else lifted(first, name)
     if not _starts(start, rest[0]):
         return [settled(first, name) if isinstance(first, Term) else first, *rest]
-    return [StepOf(replace(rest[0].flow, axes=start.form.axes), first.index, rest[0].base), *rest]
+    return [StepOf(replace(rest[0].tracked, axes=start.form.axes), first.index, rest[0].base), *rest]
 
 
 def _starts(term: Term, after: StepOf) -> bool:
@@ -329,11 +329,11 @@ def _starts(term: Term, after: StepOf) -> bool:
     if len(leaves) != 1:
         return False
     ((key, leaf),) = leaves.items()
-    x = np.random.default_rng(3).standard_normal(leaf.source.flow.features)
+    x = np.random.default_rng(3).standard_normal(leaf.source.tracked.features)
     y = x[None]
-    for step in after.flow.steps[leaf.source.base :]:
+    for step in after.tracked.steps[leaf.source.base :]:
         what = step.what
-        if isinstance(what, Cell):
+        if isinstance(what, FloatCell):
             y = what.output(what.step(y, np.zeros((1, what.state_size)))) if what.inputs == y.shape[1] else y[:, :0]
         elif isinstance(what, Dense):
             y = y @ what.weight.T + what.bias if what.weight.shape[1] == y.shape[1] else y[:, :0]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinyrnn.float_model.cells import LSTM
-from tinyrnn.importers.axis_tracking import Flow, InitialState, LayoutError
+from tinyrnn.importers.axis_tracking import InitialState, LayoutError, TrackedArray
 from tinyrnn.importers.pytorch.exported.archive import Name, Node
 from tinyrnn.importers.pytorch.modules import cell
-from tinyrnn.importers.source_model import Step, refuse
+from tinyrnn.importers.source_model import SourceStep, refuse
 
 ZERO = "expected the zero state, as a stream starts"
 
@@ -20,22 +20,22 @@ ZERO = "expected the zero state, as a stream starts"
 class StepOf:
     """One step of a sequence, as a loop over a cell takes and makes it; ``memory``: an LSTM cell's c.
 
-    ``flow`` is the whole sequence without its axis of time; ``base`` counts its layers before the loop took steps of it.
+    ``tracked`` is the whole sequence without its axis of time; ``base`` counts its layers before the loop took steps of it.
     """
 
-    flow: Flow
+    tracked: TrackedArray
     index: int
     base: int
     memory: bool = False
 
     @property
-    def as_sequence(self) -> Flow:
+    def as_sequence(self) -> TrackedArray:
         """The whole sequence, time in front."""
-        return replace(self.flow, axes=(("T",), *self.flow.axes))
+        return replace(self.tracked, axes=(("T",), *self.tracked.axes))
 
     @property
     def tag(self) -> object:
-        return (id(self.flow.steps[-1]), self.memory) if self.flow.steps else None
+        return (id(self.tracked.steps[-1]), self.memory) if self.tracked.steps else None
 
 
 @dataclass(frozen=True)
@@ -45,30 +45,30 @@ class Layers:
     ``form`` has their axes: its atom "T" stands for the layers here.
     """
 
-    flows: tuple[Flow, ...]  # each without the axis of layers, last
-    form: Flow
+    arrays: tuple[TrackedArray, ...]  # each without the axis of layers, last
+    form: TrackedArray
     tag: object
 
-    def take(self, indices: list[int], axis: int, keep: bool, name: str) -> Layers | Flow:
+    def take(self, indices: list[int], axis: int, keep: bool, name: str) -> Layers | TrackedArray:
         """Some indices of an axis: of the layers, or of another one for each."""
         axis = self.form.axis(axis, name)
         count = self.form.shape[axis]
-        if self.form.axes[axis] != ("T",) and not (count == 1 == len(self.flows) and axis == 0):
+        if self.form.axes[axis] != ("T",) and not (count == 1 == len(self.arrays) and axis == 0):
             raise refuse(name, "takes a part of several layers' states", "expected the last layer's state, h_n[-1]")
         if any(not -count <= i < count for i in indices):
             raise refuse(name, f"takes layer {indices} of {count}", "export the model again")
         rest = (*self.form.axes[:axis], *((),) * keep, *self.form.axes[axis + 1 :])
         if len(indices) == 1:
-            return replace(self.flows[indices[0]], axes=rest)
-        flows = tuple(self.flows[i] for i in indices)
-        return Layers(flows, replace(self.form, time=len(flows)), self.tag if indices == list(range(count)) else None)
+            return replace(self.arrays[indices[0]], axes=rest)
+        arrays = tuple(self.arrays[i] for i in indices)
+        return Layers(arrays, replace(self.form, time=len(arrays)), self.tag if indices == list(range(count)) else None)
 
-    def as_flow(self, name: str) -> Flow:
+    def as_tracked(self, name: str) -> TrackedArray:
         """Of one layer: its last state, the axis of layers of length 1."""
-        if len(self.flows) != 1:
+        if len(self.arrays) != 1:
             cure = "expected the last layer's state, h_n[-1]"
-            raise refuse(name, f"works on the states of {len(self.flows)} layers at once", cure)
-        return replace(self.flows[0], axes=tuple(() if axis == ("T",) else axis for axis in self.form.axes))
+            raise refuse(name, f"works on the states of {len(self.arrays)} layers at once", cure)
+        return replace(self.arrays[0], axes=tuple(() if axis == ("T",) else axis for axis in self.form.axes))
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ class CellState:
     tag: object
 
 
-def flow_of(value: Any, name: str) -> Flow:
+def tracked_of(value: Any, name: str) -> TrackedArray:
     """A value as data on its way. Raises ModelError."""
-    if isinstance(value, Flow):
+    if isinstance(value, TrackedArray):
         return value
     if isinstance(value, Layers):
-        return value.as_flow(name)
+        return value.as_tracked(name)
     if isinstance(value, StepOf) and not value.memory:
         return value.as_sequence.pick(0, value.index, name)
     if isinstance(value, (CellState, StepOf)):
@@ -115,9 +115,9 @@ def recurrent_layers(name: str, kind: str, given: dict[str, Any], starts: dict[s
     hx = given["hx"] if isinstance(given["hx"], list) else [given["hx"]]
     if not all(is_zero(state) for state in hx):
         raise refuse(name, "starts from an initial state that is not zero", ZERO)
-    flow = flow_of(given["input"], name)
+    tracked = tracked_of(given["input"], name)
     layout = "BTF" if given["batch_first"] else "TBF"
-    if len(flow.axes) == 2:  # torch's form without a batch
+    if len(tracked.axes) == 2:  # torch's form without a batch
         layout = "TF"
     params, count = given["params"], int(given["num_layers"])
     each = len(params) // count if count > 0 else 0
@@ -129,21 +129,21 @@ def recurrent_layers(name: str, kind: str, given: dict[str, Any], starts: dict[s
     for layer in range(count):
         arrays = {key: params[layer * each + i].astype(np.float64) for i, key in enumerate(keys)}
         made = cell(name, arrays, kind)
-        flow = flow.cell(Step(f"{name}.{layer}", made), layout, made.units)
-        lasts.append(replace(flow, axes=tuple(axis for axis in flow.axes if axis != ("T",)), last=True))
-    tag = id(flow.steps[-1])
+        tracked = tracked.cell(SourceStep(f"{name}.{layer}", made), layout, made.units)
+        lasts.append(replace(tracked, axes=tuple(axis for axis in tracked.axes if axis != ("T",)), last=True))
+    tag = id(tracked.steps[-1])
     starts.update({state.name: (tag, number) for number, state in enumerate(hx) if isinstance(state, InitialState)})
-    form = Flow((("T",), *lasts[0].axes), flow.batch, count, flow.features)
-    return [flow, Layers(tuple(lasts), form, (tag, 0)), CellState((tag, 1))]
+    form = TrackedArray((("T",), *lasts[0].axes), tracked.batch, count, tracked.features)
+    return [tracked, Layers(tuple(lasts), form, (tag, 0)), CellState((tag, 1))]
 
 
 def cell_step(node: Node, kind: str, given: dict[str, Any], starts: dict[str, object]) -> list[Any]:
     """One turn of a loop over a cell: step i of what runs over the sequence, provided that i-1 was its state."""
     name = node.name
     x = given["input"]
-    if isinstance(x, Flow) and x.time == 1 and not x.last:  # a program of one step
+    if isinstance(x, TrackedArray) and x.time == 1 and not x.last:  # a program of one step
         x = StepOf(replace(x, axes=tuple(axis for axis in x.axes if axis != ("T",))), 0, len(x.steps))
-    if isinstance(x, Flow):
+    if isinstance(x, TrackedArray):
         cure = "expected the cell in a loop over the sequence, or save a state_dict"
         raise LayoutError(f"{name}: is called on a single step; {cure}")
     if not isinstance(x, StepOf) or x.memory:
@@ -154,18 +154,18 @@ def cell_step(node: Node, kind: str, given: dict[str, Any], starts: dict[str, ob
     }
     made = cell(name, arrays, kind)
     which = ", ".join(item[1].name for key, item in node.inputs.items() if key in keys and isinstance(item[1], Name))
-    plain = (("B",), ("F",)) if len(x.flow.axes) == 2 else (("F",),)
-    if x.flow.axes != plain and not (x.flow.batch == 1 or x.flow.features == 1):
-        raise LayoutError(f"{name}: is given axes of {x.flow.letters}; expected (B, F) at each step")
-    after = replace(x.flow.then(Step(f"cell of {which}", made), made.units), axes=plain)
+    plain = (("B",), ("F",)) if len(x.tracked.axes) == 2 else (("F",),)
+    if x.tracked.axes != plain and not (x.tracked.batch == 1 or x.tracked.features == 1):
+        raise LayoutError(f"{name}: is given axes of {x.tracked.letters}; expected (B, F) at each step")
+    after = replace(x.tracked.then(SourceStep(f"cell of {which}", made), made.units), axes=plain)
     hx = given["hx"] if isinstance(given["hx"], list) else [given["hx"]]
     for number, state in enumerate(hx):
         if x.index == 0:
             fits = is_zero(state)
         else:
             fits = isinstance(state, StepOf) and state.index == x.index - 1 and state.memory == (number == 1)
-            fits = fits and same_path(state.flow, after)
-            after = state.flow if fits else after
+            fits = fits and same_path(state.tracked, after)
+            after = state.tracked if fits else after
         if not fits:
             raise refuse(name, "does not go on from its own state of the step before", "expected a plain loop from zero")
     result = StepOf(after, x.index, x.base)
@@ -174,7 +174,7 @@ def cell_step(node: Node, kind: str, given: dict[str, Any], starts: dict[str, ob
     return [result, *([replace(result, memory=True)] if isinstance(made, LSTM) else [])]
 
 
-def same_path(a: Flow, b: Flow) -> bool:
+def same_path(a: TrackedArray, b: TrackedArray) -> bool:
     """Two flows through the same layers with the same numbers."""
     return (
         a.axes == b.axes
@@ -191,16 +191,16 @@ def _same(a: Any, b: Any) -> bool:
     return all(np.array_equal(x, y) if isinstance(x, np.ndarray) else x == y for x, y in pairs)
 
 
-def stacked(name: str, parts: list[Any], axis: int) -> Flow:
+def stacked(name: str, parts: list[Any], axis: int) -> TrackedArray:
     """Every step that a loop made, in order, along a new axis: the sequence again."""
     steps = [part for part in parts if isinstance(part, StepOf) and not part.memory]
-    first = steps[0].flow if steps else None
+    first = steps[0].tracked if steps else None
     if first is None or [s.index for s in steps] != list(range(first.time)) or len(steps) != len(parts):
         raise refuse(
             name, "stacks something else than all steps of a sequence in order", "expected torch.stack(steps, dim=1)"
         )
     for step in steps:
-        if not same_path(step.flow, first):
+        if not same_path(step.tracked, first):
             raise refuse(name, "stacks steps that went through other layers", "expected a plain loop")
     axes = list(first.axes)
     axes.insert(axis % (len(axes) + 1), ("T",))

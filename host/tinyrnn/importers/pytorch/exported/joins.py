@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.importers.axis_tracking import Flow, InitialState
+from tinyrnn.importers.axis_tracking import InitialState, TrackedArray
 from tinyrnn.importers.pytorch.exported.affine import combined, joined, raised
 from tinyrnn.importers.pytorch.exported.cell_patterns import all_steps, settled
-from tinyrnn.importers.pytorch.exported.cells import Layers, StepOf, flow_of, stacked
+from tinyrnn.importers.pytorch.exported.cells import Layers, StepOf, stacked, tracked_of
 from tinyrnn.importers.pytorch.exported.terms import Term, beside, lifted, plus, reshaped, scaled, times
 from tinyrnn.importers.source_model import refuse
 
@@ -33,9 +33,9 @@ def joined_of(name: str, operator: str, given: dict[str, Any]) -> Any:
         return stacked(name, list(all_steps(parts, name)), dim)
     if loop and form_of(parts[0], name).shape[dim] == 1:
         steps = all_steps(parts, name)
-        if any(step.flow.shape[dim] != 1 for step in steps):
+        if any(step.tracked.shape[dim] != 1 for step in steps):
             raise refuse(name, "joins pieces of other lengths", "expected torch.stack(steps, dim=1)")
-        return stacked(name, [replace(s, flow=s.flow.squeeze([dim], name)) for s in steps], dim)
+        return stacked(name, [replace(s, tracked=s.tracked.squeeze([dim], name)) for s in steps], dim)
     if loop and dim == rank - 1 and [p.index for p in parts] == list(range(form_of(parts[0], name).time)):
         try:  # torch.stack(steps, dim=1), as run_decompositions() writes it
             whole = stacked(name, all_steps(parts, name), rank - 1)
@@ -50,10 +50,10 @@ def joined_of(name: str, operator: str, given: dict[str, Any]) -> Any:
             or len({p.index for p in parts if isinstance(p, StepOf)}) > 1
         )
         and dim == rank - 1
-        and not any(isinstance(p, (Flow, Layers)) for p in parts)
+        and not any(isinstance(p, (TrackedArray, Layers)) for p in parts)
     ):
         return beside(name, [lifted(p, name) if isinstance(p, StepOf) else p for p in parts], dim)
-    if any(not isinstance(p, (Flow, StepOf, Layers, Term)) for p in parts):
+    if any(not isinstance(p, (TrackedArray, StepOf, Layers, Term)) for p in parts):
         raise refuse(name, "joins the data with constants", "expected one path through the layers")
     steps = [settled(p, name) if isinstance(p, Term) else p for p in parts]
     one = (
@@ -64,35 +64,35 @@ def joined_of(name: str, operator: str, given: dict[str, Any]) -> Any:
     ends = _last_states(steps, operator, dim, name)
     if ends is not None:
         return ends
-    flows = [s.flow for s in steps] if one is not None else [flow_of(s, name) for s in steps]
+    arrays = [s.tracked for s in steps] if one is not None else [tracked_of(s, name) for s in steps]
     if operator == "stack":
-        flows = [flow.unsqueeze([dim], name) for flow in flows]
-    rest = [flow.axes[:dim] + flow.axes[dim + 1 :] for flow in flows]
-    along = flows[0].axes[dim]
-    if along not in (("F",), ()) or any(("F",) in axes for axes in rest) or dim != len(flows[0].axes) - 1:
+        arrays = [tracked.unsqueeze([dim], name) for tracked in arrays]
+    rest = [tracked.axes[:dim] + tracked.axes[dim + 1 :] for tracked in arrays]
+    along = arrays[0].axes[dim]
+    if along not in (("F",), ()) or any(("F",) in axes for axes in rest) or dim != len(arrays[0].axes) - 1:
         raise refuse(name, "joins several paths", "expected one path through the layers")
-    made = joined(name, [replace(f, axes=(*f.axes[:dim], ("F",))) for f in flows])
-    return made if one is None else replace(one, flow=made)
+    made = joined(name, [replace(f, axes=(*f.axes[:dim], ("F",))) for f in arrays])
+    return made if one is None else replace(one, tracked=made)
 
 
 def _last_states(steps: list[Any], operator: str, dim: int, name: str) -> Layers | None:
     """Several layers' last states one upon the other, as h_n has them; None for anything else."""
-    flows = [s for s in steps if isinstance(s, Flow) and s.last]
-    flows = [flow_of(s, name) for s in steps if isinstance(s, StepOf) and s.index == s.flow.time - 1] or flows
-    if len(flows) != len(steps) or dim or len({f.axes for f in flows}) > 1 or len({len(f.steps) for f in flows}) == 1:
+    arrays = [s for s in steps if isinstance(s, TrackedArray) and s.last]
+    arrays = [tracked_of(s, name) for s in steps if isinstance(s, StepOf) and s.index == s.tracked.time - 1] or arrays
+    if len(arrays) != len(steps) or dim or len({f.axes for f in arrays}) > 1 or len({len(f.steps) for f in arrays}) == 1:
         return None
-    first = flows[0]
+    first = arrays[0]
     axes = (("T",), *first.axes) if operator == "stack" else (("T", *first.axes[0]), *first.axes[1:])
     if first.axes[:1] == (("F",),) and operator != "stack":
         return None
-    return Layers(tuple(flows), Flow(axes, first.batch, len(flows), first.features), None)
+    return Layers(tuple(arrays), TrackedArray(axes, first.batch, len(arrays), first.features), None)
 
 
-def form_of(value: Any, name: str) -> Flow:
+def form_of(value: Any, name: str) -> TrackedArray:
     """A value's axes and sizes."""
     if isinstance(value, (Term, Layers)):
         return value.form
-    return value.flow if isinstance(value, StepOf) else flow_of(value, name)
+    return value.tracked if isinstance(value, StepOf) else tracked_of(value, name)
 
 
 def arithmetic(name: str, operator: str, given: dict[str, Any]) -> Any:
@@ -112,33 +112,33 @@ def arithmetic(name: str, operator: str, given: dict[str, Any]) -> Any:
             raise refuse(name, f"changes the initial state {value.name}", "expected the state as it is given back")
     inside = [isinstance(value, (StepOf, Term)) for value in (a, b)]
     if not any(inside):
-        a, b = (flow_of(v, name) if isinstance(v, Layers) else v for v in (a, b))
-        if not any(isinstance(v, Flow) for v in (a, b)):
-            flow_of(a if is_constant(b) else b, name)
+        a, b = (tracked_of(v, name) if isinstance(v, Layers) else v for v in (a, b))
+        if not any(isinstance(v, TrackedArray) for v in (a, b)):
+            tracked_of(a if is_constant(b) else b, name)
         return combined(name, operator, a, b, alpha)
     if all(inside):
         return _terms(name, operator, a, b, alpha)
     loop, other = (a, b) if inside[0] else (b, a)
-    if isinstance(other, (Flow, Layers)):
+    if isinstance(other, (TrackedArray, Layers)):
         whole = settled(loop, name) if isinstance(loop, Term) else loop
-        a, b = (flow_of(whole if v is loop else v, name) for v in (a, b))
+        a, b = (tracked_of(whole if v is loop else v, name) for v in (a, b))
         return combined(name, operator, a, b, alpha)
     if isinstance(loop, StepOf):
         if loop.memory:
-            flow_of(loop, name)
-        a, b = (v.flow if isinstance(v, StepOf) else v for v in (a, b))
-        return replace(loop, flow=combined(name, operator, a, b, alpha))
+            tracked_of(loop, name)
+        a, b = (v.tracked if isinstance(v, StepOf) else v for v in (a, b))
+        return replace(loop, tracked=combined(name, operator, a, b, alpha))
     a, b = (raised(v.form, np.ndim(other), name) if isinstance(v, Term) else v for v in (a, b))
-    flow = combined(name, operator, a, b, alpha)
-    (step,) = flow.steps
-    return reshaped(scaled(loop, step.what.scale, step.what.shift), flow)  # type: ignore[union-attr]
+    tracked = combined(name, operator, a, b, alpha)
+    (step,) = tracked.steps
+    return reshaped(scaled(loop, step.what.scale, step.what.shift), tracked)  # type: ignore[union-attr]
 
 
 def _terms(name: str, operator: str, a: Any, b: Any, alpha: float) -> Any:
     """Two values of a loop with each other."""
     if operator in ("add", "sub") and all(isinstance(v, StepOf) for v in (a, b)) and a.index == b.index:
         try:
-            return replace(a, flow=combined(name, operator, a.flow, b.flow, alpha))
+            return replace(a, tracked=combined(name, operator, a.tracked, b.tracked, alpha))
         except ModelError:
             pass  # not two matrices of the same thing: a term of the loop
     left, right = (lifted(v, name) if isinstance(v, StepOf) else v for v in (a, b))

@@ -1,4 +1,4 @@
-"""Layers and functions of a torch.export program on a Flow: Linear, Embedding, norms, activations, the answer's end."""
+"""Layers and functions of a torch.export program on a TrackedArray: Linear, Embedding, norms, activations, tails."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import BatchNorm, Embedding, LayerNorm
-from tinyrnn.importers.axis_tracking import Flow, LayoutError
+from tinyrnn.importers.axis_tracking import LayoutError, TrackedArray
 from tinyrnn.importers.pytorch.exported.affine import bent, combined
 from tinyrnn.importers.pytorch.exported.archive import Node
 from tinyrnn.importers.pytorch.exported.cells import StepOf
 from tinyrnn.importers.pytorch.exported.shapes import SHAPES
 from tinyrnn.importers.pytorch.exported.terms import Term
-from tinyrnn.importers.source_model import Activation, Dense, Step, refuse
+from tinyrnn.importers.source_model import Activation, Dense, SourceStep, refuse
 
 CURES = {
     "conv": "expected a network of recurrent layers without convolution",
@@ -40,39 +40,39 @@ class Unusable:
     error: ModelError
 
 
-def flow_results(node: Node, operator: str, flow: Flow, given: dict[str, Any]) -> list[Any]:
+def flow_results(node: Node, operator: str, tracked: TrackedArray, given: dict[str, Any]) -> list[Any]:
     name = node.name
     if operator in SHAPES:
-        others = {k: v.flow if isinstance(v, StepOf) else v.form if isinstance(v, Term) else v for k, v in given.items()}
-        return [SHAPES[operator](flow, others, name)]
+        others = {k: v.tracked if isinstance(v, StepOf) else v.form if isinstance(v, Term) else v for k, v in given.items()}
+        return [SHAPES[operator](tracked, others, name)]
     if operator in WEIGHTED:
         unused = Unusable(refuse(name, "gives its statistics", "expected its first result"))
-        return [WEIGHTED[operator](name, flow, given), *[unused] * (len(node.outputs) - 1)]
+        return [WEIGHTED[operator](name, tracked, given), *[unused] * (len(node.outputs) - 1)]
     if operator in ("relu", "tanh", "sigmoid"):
-        return [flow.then(Step(name, Activation(operator)))]
+        return [tracked.then(SourceStep(name, Activation(operator)))]
     if operator in BENT:
-        return [BENT[operator](name, flow, given)]
+        return [BENT[operator](name, tracked, given)]
     if operator in ("softmax", "log_softmax", "argmax"):
-        return [_ended(name, operator, flow, given)]
-    if operator == "log" and flow.tail[-1:] == ("softmax",):
-        return [replace(flow, tail=(*flow.tail[:-1], "log_softmax"))]
-    if operator == "exp" and flow.tail[-1:] == ("log_softmax",):
-        return [replace(flow, tail=(*flow.tail[:-1], "softmax"))]
+        return [_ended(name, operator, tracked, given)]
+    if operator == "log" and tracked.tail[-1:] == ("softmax",):
+        return [replace(tracked, tail=(*tracked.tail[:-1], "log_softmax"))]
+    if operator == "exp" and tracked.tail[-1:] == ("log_softmax",):
+        return [replace(tracked, tail=(*tracked.tail[:-1], "softmax"))]
     fits = (text for word, text in CURES.items() if word == operator or (len(word) > 2 and word in operator))
     known = "expected RNN, LSTM, GRU, their cells, Linear, Embedding, LayerNorm, BatchNorm1d and what lies between them"
     cure = next(fits, known)
     raise refuse(name, f"is torch's {operator}, which cannot be imported", cure)
 
 
-def _ended(name: str, operator: str, flow: Flow, given: dict[str, Any]) -> Flow:
+def _ended(name: str, operator: str, tracked: TrackedArray, given: dict[str, Any]) -> TrackedArray:
     dim = given.get("dim")
     if dim is None:
         raise refuse(name, f"{operator} over everything", f"expected {operator}(dim=-1)")
-    ended = flow.end(operator, dim, name)
+    ended = tracked.end(operator, dim, name)
     if operator != "argmax":
         return ended
-    axis = flow.axis(dim, name)
-    axes = (*flow.axes[:axis], *(((),) if given.get("keepdim") else ()), *flow.axes[axis + 1 :])
+    axis = tracked.axis(dim, name)
+    axes = (*tracked.axes[:axis], *(((),) if given.get("keepdim") else ()), *tracked.axes[axis + 1 :])
     return replace(ended, axes=axes)
 
 
@@ -89,25 +89,25 @@ def _matrix(name: str, weight: Any) -> np.ndarray:
     return weight.astype(np.float64)
 
 
-def _linear(name: str, flow: Flow, weight: np.ndarray, bias: np.ndarray | None) -> Flow:
-    if flow.feature_axis(name) != len(flow.axes) - 1:
-        raise LayoutError(f"{name}: works on the last of the axes {flow.letters}; expected the features (F) there")
+def _linear(name: str, tracked: TrackedArray, weight: np.ndarray, bias: np.ndarray | None) -> TrackedArray:
+    if tracked.feature_axis(name) != len(tracked.axes) - 1:
+        raise LayoutError(f"{name}: works on the last of the axes {tracked.letters}; expected the features (F) there")
     bias = np.zeros(len(weight)) if bias is None else bias
-    if bias.shape != (len(weight),) or weight.shape[1] != flow.features:
-        seen = f"multiplies {flow.features} features by {weight.shape[::-1]}, bias {bias.shape}"
+    if bias.shape != (len(weight),) or weight.shape[1] != tracked.features:
+        seen = f"multiplies {tracked.features} features by {weight.shape[::-1]}, bias {bias.shape}"
         raise refuse(name, seen, "export it again")
-    after = flow.then(Step(name, Dense(weight, bias)), len(weight))
-    return replace(after, axes=(*flow.axes[:-1], ("F",)))
+    after = tracked.then(SourceStep(name, Dense(weight, bias)), len(weight))
+    return replace(after, axes=(*tracked.axes[:-1], ("F",)))
 
 
-def _product(name: str, flow: Flow, given: dict[str, Any]) -> Flow:
+def _product(name: str, tracked: TrackedArray, given: dict[str, Any]) -> TrackedArray:
     """mm, matmul, bmm, addmm: x @ matrix, + self for addmm."""
     key = "mat2" if "mat2" in given else "other"
     weight = _array(name, given, key)
     if weight is not None and weight.ndim == 3 and (weight == weight[:1]).all():
         weight = weight[0]
     if weight is not None and weight.ndim == 1 and "mat1" not in given:
-        after = _linear(name, flow, weight[None], None)
+        after = _linear(name, tracked, weight[None], None)
         return replace(after, axes=after.axes[:-1])
     matrix = _matrix(name, weight).T
     bias = None
@@ -119,37 +119,37 @@ def _product(name: str, flow: Flow, given: dict[str, Any]) -> Flow:
         bias = float(given.get("beta", 1)) * np.broadcast_to(
             bias.reshape(-1) if bias.size == len(matrix) else bias, len(matrix)
         )
-    return _linear(name, flow, matrix, bias)
+    return _linear(name, tracked, matrix, bias)
 
 
-def _embedding(name: str, flow: Flow, given: dict[str, Any]) -> Flow:
-    if ("F",) in flow.axes:
-        raise LayoutError(f"{name}: looks up symbols of axes {flow.letters}; expected batch and time alone")
+def _embedding(name: str, tracked: TrackedArray, given: dict[str, Any]) -> TrackedArray:
+    if ("F",) in tracked.axes:
+        raise LayoutError(f"{name}: looks up symbols of axes {tracked.letters}; expected batch and time alone")
     made = Embedding(_matrix(name, _array(name, given, "weight")))
-    return replace(flow.then(Step(name, made), made.units), axes=(*flow.axes, ("F",)))
+    return replace(tracked.then(SourceStep(name, made), made.units), axes=(*tracked.axes, ("F",)))
 
 
-def _layer_norm(name: str, flow: Flow, given: dict[str, Any]) -> Flow:
+def _layer_norm(name: str, tracked: TrackedArray, given: dict[str, Any]) -> TrackedArray:
     weight, bias = (_array(name, given, key) for key in ("weight", "bias"))
-    if list(given["normalized_shape"]) != [flow.features] or flow.feature_axis(name) != len(flow.axes) - 1:
+    if list(given["normalized_shape"]) != [tracked.features] or tracked.feature_axis(name) != len(tracked.axes) - 1:
         raise LayoutError(f"{name}: normalises over {given['normalized_shape']}; expected the features (F) alone")
-    ones, zeros = np.ones(flow.features), np.zeros(flow.features)
+    ones, zeros = np.ones(tracked.features), np.zeros(tracked.features)
     made = LayerNorm(ones if weight is None else weight, zeros if bias is None else bias, float(given.get("eps", 1e-5)))
-    return flow.then(Step(name, made))
+    return tracked.then(SourceStep(name, made))
 
 
-def _batch_norm(name: str, flow: Flow, given: dict[str, Any]) -> Flow:
+def _batch_norm(name: str, tracked: TrackedArray, given: dict[str, Any]) -> TrackedArray:
     weight, bias, mean, var = (_array(name, given, key) for key in ("weight", "bias", "running_mean", "running_var"))
     if given.get("training") or mean is None or var is None:
         raise refuse(name, "normalises by the batch at hand", "export it after model.eval(), with running statistics")
-    if flow.feature_axis(name) != 1:
-        raise LayoutError(f"{name}: works on axis 1 of {flow.letters}; expected the features (F) there")
-    ones, zeros = np.ones(flow.features), np.zeros(flow.features)
+    if tracked.feature_axis(name) != 1:
+        raise LayoutError(f"{name}: works on axis 1 of {tracked.letters}; expected the features (F) there")
+    ones, zeros = np.ones(tracked.features), np.zeros(tracked.features)
     made = BatchNorm(ones if weight is None else weight, zeros if bias is None else bias, mean, var, float(given["eps"]))
-    return flow.then(Step(name, made))
+    return tracked.then(SourceStep(name, made))
 
 
-WEIGHTED: dict[str, Callable[[str, Flow, dict[str, Any]], Flow]] = {
+WEIGHTED: dict[str, Callable[[str, TrackedArray, dict[str, Any]], TrackedArray]] = {
     "linear": lambda n, f, g: _linear(n, f, _matrix(n, _array(n, g, "weight")), _array(n, g, "bias")),
     "addmm": _product,
     "mm": _product,
@@ -173,25 +173,25 @@ def _bound(name: str, value: Any, otherwise: float) -> float:
     return otherwise if value is None else float(value)
 
 
-def _clamped(name: str, flow: Flow, given: dict[str, Any], low: str, high: str) -> Flow:
+def _clamped(name: str, tracked: TrackedArray, given: dict[str, Any], low: str, high: str) -> TrackedArray:
     bounds = _bound(name, given.get(low), -np.inf), _bound(name, given.get(high), np.inf)
     if bounds[0] >= bounds[1]:
         raise refuse(name, f"clamps from {bounds[0]:g} to {bounds[1]:g}", "expected the lower end first")
-    return bent(flow, name, *bounds)
+    return bent(tracked, name, *bounds)
 
 
-def _threshold(name: str, flow: Flow, given: dict[str, Any]) -> Flow:
+def _threshold(name: str, tracked: TrackedArray, given: dict[str, Any]) -> TrackedArray:
     if (given["threshold"], given["value"]) != (0, 0):
         raise refuse(name, "is torch's threshold, which cannot be imported", "expected relu, tanh or sigmoid")
-    return bent(flow, name, 0.0, np.inf)
+    return bent(tracked, name, 0.0, np.inf)
 
 
-def _hard_sigmoid(name: str, flow: Flow, given: dict[str, Any]) -> Flow:
-    sixth = combined(name, "div", combined(name, "add", flow, 3.0, 1.0), 6.0, 1.0)
+def _hard_sigmoid(name: str, tracked: TrackedArray, given: dict[str, Any]) -> TrackedArray:
+    sixth = combined(name, "div", combined(name, "add", tracked, 3.0, 1.0), 6.0, 1.0)
     return bent(sixth, name, 0.0, 1.0)
 
 
-BENT: dict[str, Callable[[str, Flow, dict[str, Any]], Flow]] = {
+BENT: dict[str, Callable[[str, TrackedArray, dict[str, Any]], TrackedArray]] = {
     "clamp": lambda n, f, g: _clamped(n, f, g, "min", "max"),
     "clip": lambda n, f, g: _clamped(n, f, g, "min", "max"),
     "clamp_min": lambda n, f, g: _clamped(n, f, g, "min", "max"),

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.importers.axis_tracking import Flow, InitialState, LayoutError
+from tinyrnn.importers.axis_tracking import InitialState, LayoutError, TrackedArray
 from tinyrnn.importers.pytorch.exported.archive import Name, Node, names_in
 from tinyrnn.importers.pytorch.exported.cell_patterns import settled
-from tinyrnn.importers.pytorch.exported.cells import Layers, StepOf, cell_step, flow_of, recurrent_layers
+from tinyrnn.importers.pytorch.exported.cells import Layers, StepOf, cell_step, recurrent_layers, tracked_of
 from tinyrnn.importers.pytorch.exported.joins import arithmetic, form_of, is_constant, joined_of
 from tinyrnn.importers.pytorch.exported.layers import BENT, WEIGHTED, Unusable, flow_results
 from tinyrnn.importers.pytorch.exported.shapes import SHAPES, pieces, span_of, take
@@ -131,7 +131,7 @@ def _apply(node: Node, given: dict[str, Any], fold: Folder, starts: dict[str, ob
         if "tensors" in given
         else ("self" if "self" in given else "mat1" if "mat1" in given else "input")
     )
-    key = "mat1" if operator in ("addmm", "baddbmm") and not isinstance(given.get("self"), Flow) else key
+    key = "mat1" if operator in ("addmm", "baddbmm") and not isinstance(given.get("self"), TrackedArray) else key
     x = given.get(key)
     if operator in ("sym_size", "sym_numel", *FROM_SHAPE):
         return _sizes(node, operator, x, given, fold)
@@ -160,7 +160,7 @@ def _apply(node: Node, given: dict[str, Any], fold: Folder, starts: dict[str, ob
         return [largest, *_apply(replace(node, target="argmax.default"), given, fold, starts)]
     if operator in ARITHMETIC:
         return [arithmetic(name, operator, given)]
-    if operator == "slice" and isinstance(x, Flow) and x.axes[x.axis(given.get("dim", 0), name)] == ("T",):
+    if operator == "slice" and isinstance(x, TrackedArray) and x.axes[x.axis(given.get("dim", 0), name)] == ("T",):
         return [_time_slice(x, given, name)]
     return _on_flow(node, operator, key, x, given)
 
@@ -180,23 +180,23 @@ def _on_flow(node: Node, operator: str, key: str, x: Any, given: dict[str, Any])
             return [changed]
         x = settled(x, name)
     if isinstance(x, StepOf) and not x.memory:
-        results = flow_results(node, operator, x.flow, given | {key: x.flow})
-        return [replace(x, flow=r) if isinstance(r, Flow) else r for r in results]
+        results = flow_results(node, operator, x.tracked, given | {key: x.tracked})
+        return [replace(x, tracked=r) if isinstance(r, TrackedArray) else r for r in results]
     if isinstance(x, list):
-        x = next((item for item in x if isinstance(item, (Flow, StepOf, Layers))), None)
-    return flow_results(node, operator, flow_of(x, name), given)
+        x = next((item for item in x if isinstance(item, (TrackedArray, StepOf, Layers))), None)
+    return flow_results(node, operator, tracked_of(x, name), given)
 
 
 def _sizes(node: Node, operator: str, x: Any, given: dict[str, Any], fold: Folder) -> list[Any]:
     """Sizes of the data, and constants of their shape."""
     import torch
 
-    flow = form_of(x, node.name)
+    tracked = form_of(x, node.name)
     if operator == "sym_size":
-        return [flow.shape[flow.axis(given["dim"], node.name)]]
+        return [tracked.shape[tracked.axis(given["dim"], node.name)]]
     if operator == "sym_numel":
-        return [int(np.prod(flow.shape))]
-    shape = torch.zeros(()).expand(flow.shape)
+        return [int(np.prod(tracked.shape))]
+    shape = torch.zeros(()).expand(tracked.shape)
     names = dict.fromkeys(names_in(node.inputs["self"][1]), shape)
     rest = {n: given[key] for key, item in node.inputs.items() if key != "self" for n in names_in(item[1])}
     if "size" in given:  # sizes that are themselves symbolic
@@ -223,7 +223,7 @@ def _of_layers(x: Layers, operator: str, given: dict[str, Any], name: str) -> An
             return x if len(span) == x.form.shape[x.form.axis(axis, name)] else x.take(list(span), axis, True, name)
         if operator == "index_select" and isinstance(given["index"], np.ndarray):
             return x.take([int(i) for i in given["index"].reshape(-1)], axis, True, name)
-        return SHAPES[operator](x.as_flow(name), given, name)
+        return SHAPES[operator](x.as_tracked(name), given, name)
     return replace(x, form=SHAPES[operator](x.form, given, name))
 
 
@@ -238,10 +238,10 @@ def _of_term(name: str, operator: str, x: Term, given: dict[str, Any]) -> Term |
             x = through(x, step.what.weight, step.what.bias)
         return reshaped(x, form)
     if operator in ("linear", "addmm", "mm", "matmul", "bmm"):
-        flow = WEIGHTED[operator](name, x.form, given)
-        (step,) = flow.steps
+        tracked = WEIGHTED[operator](name, x.form, given)
+        (step,) = tracked.steps
         assert isinstance(step.what, Dense)
-        return replace(through(x, step.what.weight, step.what.bias), form=replace(flow, steps=()))
+        return replace(through(x, step.what.weight, step.what.bias), form=replace(tracked, steps=()))
     if operator in BENT and operator in ("clamp", "clamp_min", "threshold"):
         steps = BENT[operator](name, x.form, given).steps
         if len(steps) == 1 and steps[0].what == Activation("relu"):
@@ -249,13 +249,15 @@ def _of_term(name: str, operator: str, x: Term, given: dict[str, Any]) -> Term |
     return None
 
 
-def _time_slice(flow: Flow, given: dict[str, Any], name: str) -> Any:
+def _time_slice(tracked: TrackedArray, given: dict[str, Any], name: str) -> Any:
     """x[:, i:i+1] is a step of a loop; x[:, :] is all."""
-    axis = flow.axis(given.get("dim", 0), name)
-    span = span_of(flow, given, name)
-    if len(span) == 1 and flow.time > 1 and not flow.last:
-        return StepOf(replace(flow, axes=(*flow.axes[:axis], (), *flow.axes[axis + 1 :])), span[0], len(flow.steps))
-    return SHAPES["slice"](flow, given, name)
+    axis = tracked.axis(given.get("dim", 0), name)
+    span = span_of(tracked, given, name)
+    if len(span) == 1 and tracked.time > 1 and not tracked.last:
+        return StepOf(
+            replace(tracked, axes=(*tracked.axes[:axis], (), *tracked.axes[axis + 1 :])), span[0], len(tracked.steps)
+        )
+    return SHAPES["slice"](tracked, given, name)
 
 
 def _cut(node: Node, operator: str, x: Any, given: dict[str, Any]) -> list[Any]:
@@ -285,7 +287,7 @@ def _cut(node: Node, operator: str, x: Any, given: dict[str, Any]) -> list[Any]:
     return results
 
 
-def _piece(x: Any, form: Flow, axis: int, span: range, keep: bool, name: str) -> Any:
+def _piece(x: Any, form: TrackedArray, axis: int, span: range, keep: bool, name: str) -> Any:
     if isinstance(x, Layers):
         return x if len(span) == form.shape[axis] and keep else x.take(list(span), axis, keep, name)
     if isinstance(x, Term):
@@ -297,9 +299,9 @@ def _piece(x: Any, form: Flow, axis: int, span: range, keep: bool, name: str) ->
     if isinstance(x, StepOf):
         if x.memory:
             return x
-        return replace(x, flow=take(x.flow, axis, span, keep, name))
-    flow = form
-    if flow.axes[axis] == ("T",) and not flow.last and len(span) == 1 and (flow.time > 1 or not keep):
-        axes = (*flow.axes[:axis], *((),) * keep, *flow.axes[axis + 1 :])
-        return StepOf(replace(flow, axes=axes), span[0], len(flow.steps))
-    return take(flow, axis, span, keep, name)
+        return replace(x, tracked=take(x.tracked, axis, span, keep, name))
+    tracked = form
+    if tracked.axes[axis] == ("T",) and not tracked.last and len(span) == 1 and (tracked.time > 1 or not keep):
+        axes = (*tracked.axes[:axis], *((),) * keep, *tracked.axes[axis + 1 :])
+        return StepOf(replace(tracked, axes=axes), span[0], len(tracked.steps))
+    return take(tracked, axis, span, keep, name)

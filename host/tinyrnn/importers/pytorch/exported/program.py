@@ -15,10 +15,10 @@ import numpy as np
 
 from tinyrnn.errors import ModelError
 from tinyrnn.importers import untrusted_files
-from tinyrnn.importers.axis_tracking import ANY_BATCH, ANY_TIME, Flow, InitialState, choose, first_reading
+from tinyrnn.importers.axis_tracking import ANY_BATCH, ANY_TIME, InitialState, TrackedArray, choose, first_reading
 from tinyrnn.importers.pytorch.exported.archive import FLOATS, Name, Node, argument_of, arrays_of, names_in, nodes_of
 from tinyrnn.importers.pytorch.exported.cell_patterns import resolved, root_of, settled
-from tinyrnn.importers.pytorch.exported.cells import Layers, StepOf, flow_of
+from tinyrnn.importers.pytorch.exported.cells import Layers, StepOf, tracked_of
 from tinyrnn.importers.pytorch.exported.layers import Unusable
 from tinyrnn.importers.pytorch.exported.operators import CELLS, LAYERED, walk
 from tinyrnn.importers.pytorch.exported.runner import Runner
@@ -107,8 +107,8 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
             if isinstance(value, Term):
                 resolved(value)  # finds which state it is
         feeds = _feeds(path, sizes, starts, named, wanted, meta)
-        answer, flow = choose(_answers(named, wanted, feeds), options.output, str(path))
-        return _Reading(start, answer, flow, feeds, frozenset(bounded))
+        answer, tracked = choose(_answers(named, wanted, feeds), options.output, str(path))
+        return _Reading(start, answer, tracked, feeds, frozenset(bounded))
 
     readings = {
         3: ("BTF", "TBF"),
@@ -117,16 +117,16 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
     }.get(len(shape), ())
     otherwise = ModelError(f"{path}: its input has shape {shape}; expected (batch, time, features)")
     letters, reading = first_reading(readings, attempt, otherwise)
-    start, flow = reading.start, reading.flow
+    start, tracked = reading.start, reading.tracked
     time = start.time if "T" not in letters or isinstance(shape[letters.index("T")], int) else None
-    every = not flow.is_last or (bool(states) and time == 1)
+    every = not tracked.is_last or (bool(states) and time == 1)
     runner = Runner(
         nodes=nodes,
         weights=weights,
         data=data[0],
         answer=reading.answer,
         start=start,
-        flow=flow,
+        tracked=tracked,
         states=sizes,
         feeds=reading.feeds,
         whole=whole,
@@ -137,10 +137,10 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
     zero = [f"the initial state {name} starts as zero, as a stream does" for name in sorted(states)]
     return Source(
         framework="PyTorch",
-        steps=flow.steps,
+        steps=tracked.steps,
         inputs=start.features,
         when="every" if every else "last",
-        tail=flow.tail,
+        tail=tracked.tail,
         run=runner,
         stream=runner.stream if states else None,
         batch=start.batch if isinstance(shape[letters.index("B")] if "B" in letters else 1, int) else None,
@@ -153,9 +153,9 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
 class _Reading:
     """What a program means where its input's axes are read in one way."""
 
-    start: Flow
+    start: TrackedArray
     answer: str
-    flow: Flow
+    tracked: TrackedArray
     feeds: dict[str, str]
     bounded: frozenset[str]
 
@@ -177,13 +177,13 @@ def _answers(outputs: dict[str, Any], wanted: Sequence[str], feeds: dict[str, st
         if isinstance(value, Term):
             value = settled(value, name)
         if isinstance(value, StepOf) and not value.memory and name in wanted:
-            value = flow_of(value, name)
+            value = tracked_of(value, name)
         found[name] = value
-    flows: dict[str, object] = {name: value for name, value in found.items() if isinstance(value, Flow)}
+    arrays: dict[str, object] = {name: value for name, value in found.items() if isinstance(value, TrackedArray)}
     lasts = {name: value for name, value in found.items() if isinstance(value, Layers) and name in wanted}
-    if len(wanted) == 1 or not flows:
-        flows |= {name: value.as_flow(name) for name, value in lasts.items()}
-    return flows
+    if len(wanted) == 1 or not arrays:
+        arrays |= {name: value.as_tracked(name) for name, value in lasts.items()}
+    return arrays
 
 
 def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> set[str]:
@@ -290,8 +290,8 @@ def _input_shape(path: Path, graph: dict[str, Any], name: str) -> tuple[list[int
     return sizes, meta["dtype"] not in FLOATS
 
 
-def _start(shape: Sequence[int | None], letters: str) -> Flow:
+def _start(shape: Sequence[int | None], letters: str) -> TrackedArray:
     sizes = {"B": 1, "F": 1, "T": 1} | {
         atom: n or {"B": ANY_BATCH, "T": ANY_TIME}[atom] for atom, n in zip(letters, shape, strict=True)
     }
-    return Flow(tuple((atom,) for atom in letters), sizes["B"], sizes["T"], sizes["F"])
+    return TrackedArray(tuple((atom,) for atom in letters), sizes["B"], sizes["T"], sizes["F"])

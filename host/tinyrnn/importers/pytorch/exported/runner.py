@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyrnn.errors import TinyrnnError
-from tinyrnn.importers.axis_tracking import Flow
+from tinyrnn.importers.axis_tracking import TrackedArray
 from tinyrnn.importers.pytorch.exported.archive import Node, names_in
 from tinyrnn.importers.pytorch.exported.torch_calls import LARGEST, Folder, call, tensor_of
 from tinyrnn.importers.source_model import refuse
@@ -25,8 +25,8 @@ class Runner:
     weights: dict[str, np.ndarray]
     data: str  # the input that is the sequence
     answer: str  # the output that counts
-    start: Flow  # the input's axes
-    flow: Flow  # the answer's axes
+    start: TrackedArray  # the input's axes
+    tracked: TrackedArray  # the answer's axes
     states: dict[str, list[int | None]]  # initial states that are inputs: their sizes, None for the batch
     feeds: dict[str, str]  # the output that goes back into each of them
     whole: bool  # the input holds whole numbers
@@ -89,5 +89,5 @@ class Runner:
             else:
                 results = call(node, values)
             values.update(zip(node.outputs, results, strict=False))
-        y = self.flow.arrange(values[self.answer].numpy(), batch, time, self.answer)
+        y = self.tracked.arrange(values[self.answer].numpy(), batch, time, self.answer)
         return (y[:, None] if self.every and y.ndim == 2 else y), values

@@ -1,4 +1,4 @@
-"""Operators of a torch.export program that move, cut and name axes, on a Flow.
+"""Operators of a torch.export program that move, cut and name axes, on a TrackedArray.
 
 An index or a slice of the features is a matrix of zeros and ones; of the time axis it is one step of a loop, or the last.
 """
@@ -12,131 +12,133 @@ from typing import Any
 
 import numpy as np
 
-from tinyrnn.importers.axis_tracking import Flow
-from tinyrnn.importers.source_model import Dense, Step, refuse
+from tinyrnn.importers.axis_tracking import TrackedArray
+from tinyrnn.importers.source_model import Dense, SourceStep, refuse
 
-Given = dict[str, Any]
+LayerContext = dict[str, Any]
 
 
-def take(flow: Flow, axis: int, indices: Sequence[int], keep: bool, name: str) -> Flow:
+def take(tracked: TrackedArray, axis: int, indices: Sequence[int], keep: bool, name: str) -> TrackedArray:
     """These indices of an axis; keep: the axis stays even where there is one index only."""
-    axis = flow.axis(axis, name)
-    length = flow.shape[axis]
+    axis = tracked.axis(axis, name)
+    length = tracked.shape[axis]
     if any(not -length <= i < length for i in indices):
         raise refuse(name, f"takes indices {list(indices)} of an axis of {length}", "export the model again")
     places = [i % length for i in indices]
-    features = flow.axes[axis] == ("F",)
+    features = tracked.axes[axis] == ("F",)
     if places == list(range(length)) and (keep or length > 1):
-        return flow
+        return tracked
     if features and length > 1:
-        after = flow
-        if flow.tail == ("softmax",) and length == 2 and len(places) == 1:  # the probability of one class of two
+        after = tracked
+        if tracked.tail == ("softmax",) and length == 2 and len(places) == 1:  # the probability of one class of two
             chosen = places[0]
             signs = np.where(np.arange(2) == chosen, 1.0, -1.0)[None]
-            after = replace(flow, tail=()).then(Step(name, Dense(signs, np.zeros(1))), 1)
+            after = replace(tracked, tail=()).then(SourceStep(name, Dense(signs, np.zeros(1))), 1)
             after = replace(after, tail=("sigmoid",))
         elif places:
-            after = flow.then(Step(name, Dense(np.eye(length)[places], np.zeros(len(places)))), len(places))
+            after = tracked.then(SourceStep(name, Dense(np.eye(length)[places], np.zeros(len(places)))), len(places))
         if len(places) == 1 and not keep:
             after = replace(after, axes=(*after.axes[:axis], *after.axes[axis + 1 :]))
         return after
     if len(places) != 1:
-        return flow.cut(axis, min(places, default=0), max(places, default=-1) + 1, 1, name)
-    return flow.pick(axis, places[0], name, keep)
+        return tracked.cut(axis, min(places, default=0), max(places, default=-1) + 1, 1, name)
+    return tracked.pick(axis, places[0], name, keep)
 
 
-def _transposed(flow: Flow, a: int, b: int, name: str) -> Flow:
-    order = list(range(len(flow.axes)))
-    a, b = flow.axis(a, name), flow.axis(b, name)
+def _transposed(tracked: TrackedArray, a: int, b: int, name: str) -> TrackedArray:
+    order = list(range(len(tracked.axes)))
+    a, b = tracked.axis(a, name), tracked.axis(b, name)
     order[a], order[b] = order[b], order[a]
-    return flow.transpose(order, name)
+    return tracked.transpose(order, name)
 
 
-def _moved(flow: Flow, given: Given, name: str) -> Flow:
+def _moved(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
     many = [given[k] if isinstance(given[k], list) else [given[k]] for k in ("source", "destination")]
-    source, target = ([flow.axis(d, name) for d in dims] for dims in many)
-    order = [i for i in range(len(flow.axes)) if i not in source]
+    source, target = ([tracked.axis(d, name) for d in dims] for dims in many)
+    order = [i for i in range(len(tracked.axes)) if i not in source]
     for place, axis in sorted(zip(target, source, strict=True)):
         order.insert(place, axis)
-    return flow.transpose(order, name)
+    return tracked.transpose(order, name)
 
 
-def span_of(flow: Flow, given: Given, name: str) -> range:
+def span_of(tracked: TrackedArray, given: LayerContext, name: str) -> range:
     """The indices that slice() takes of its axis."""
-    length = flow.shape[flow.axis(given.get("dim", 0), name)]
+    length = tracked.shape[tracked.axis(given.get("dim", 0), name)]
     stop = given.get("end")
     return range(*slice(given.get("start") or 0, length if stop is None else stop, given.get("step", 1)).indices(length))
 
 
-def _sliced(flow: Flow, given: Given, name: str) -> Flow:
-    axis = flow.axis(given.get("dim", 0), name)
+def _sliced(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
+    axis = tracked.axis(given.get("dim", 0), name)
     start, stop = given.get("start"), given.get("end")
-    span = span_of(flow, given, name)
-    if flow.axes[axis] == ("F",) or len(span) == 1:
-        return take(flow, axis, span, True, name)
-    return flow.cut(axis, start or 0, 2**31 if stop is None else stop, given.get("step", 1), name)
+    span = span_of(tracked, given, name)
+    if tracked.axes[axis] == ("F",) or len(span) == 1:
+        return take(tracked, axis, span, True, name)
+    return tracked.cut(axis, start or 0, 2**31 if stop is None else stop, given.get("step", 1), name)
 
 
-def _narrowed(flow: Flow, given: Given, name: str) -> Flow:
-    start = given["start"] % flow.shape[flow.axis(given["dim"], name)]
-    return _sliced(flow, {"dim": given["dim"], "start": start, "end": start + given["length"]}, name)
+def _narrowed(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
+    start = given["start"] % tracked.shape[tracked.axis(given["dim"], name)]
+    return _sliced(tracked, {"dim": given["dim"], "start": start, "end": start + given["length"]}, name)
 
 
-def _flattened(flow: Flow, given: Given, name: str) -> Flow:
-    first, end = (flow.axis(given.get(k, d), name) for k, d in (("start_dim", 0), ("end_dim", -1)))
-    shape = [*flow.shape[:first], -1, *flow.shape[end + 1 :]]
-    return flow.reshape(shape, name, keep_zero=False)
+def _flattened(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
+    first, end = (tracked.axis(given.get(k, d), name) for k, d in (("start_dim", 0), ("end_dim", -1)))
+    shape = [*tracked.shape[:first], -1, *tracked.shape[end + 1 :]]
+    return tracked.reshape(shape, name, keep_zero=False)
 
 
-def _unflattened(flow: Flow, given: Given, name: str) -> Flow:
-    axis = flow.axis(given["dim"], name)
-    return flow.reshape([*flow.shape[:axis], *given["sizes"], *flow.shape[axis + 1 :]], name, keep_zero=False)
+def _unflattened(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
+    axis = tracked.axis(given["dim"], name)
+    return tracked.reshape([*tracked.shape[:axis], *given["sizes"], *tracked.shape[axis + 1 :]], name, keep_zero=False)
 
 
-def _squeezed(flow: Flow, given: Given, name: str) -> Flow:
+def _squeezed(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
     dim = given.get("dim")
     if dim is None:
-        return flow.squeeze(None, name)
-    return flow.squeeze([d for d in (dim if isinstance(dim, list) else [dim]) if flow.shape[flow.axis(d, name)] == 1], name)
+        return tracked.squeeze(None, name)
+    return tracked.squeeze(
+        [d for d in (dim if isinstance(dim, list) else [dim]) if tracked.shape[tracked.axis(d, name)] == 1], name
+    )
 
 
-def _same_shape(flow: Flow, given: Given, name: str) -> Flow:
+def _same_shape(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
     """expand() and repeat() that leave the shape as it is."""
     sizes: Any = given.get("size", given.get("repeats", given.get("other")))
     shape = list(getattr(sizes, "shape", sizes))
-    full = [1] * (len(shape) - len(flow.axes)) + list(flow.shape)
+    full = [1] * (len(shape) - len(tracked.axes)) + list(tracked.shape)
     ones = "repeats" in given
     if any(n != 1 if ones else n not in (-1, old) for n, old in zip(shape, full, strict=True)):
-        raise refuse(name, f"repeats {list(flow.shape)} to {shape}", "expected one path through the layers")
-    return flow.reshape(full, name, keep_zero=False)
+        raise refuse(name, f"repeats {list(tracked.shape)} to {shape}", "expected one path through the layers")
+    return tracked.reshape(full, name, keep_zero=False)
 
 
-def _constant(given: Given, key: str, name: str) -> np.ndarray:
+def _constant(given: LayerContext, key: str, name: str) -> np.ndarray:
     if not isinstance(given[key], np.ndarray):
         raise refuse(name, "takes an index that depends on the input", "expected a constant index, y[:, -1]")
     return given[key]
 
 
-def _index_selected(flow: Flow, given: Given, name: str) -> Flow:
-    return take(flow, given["dim"], [int(i) for i in _constant(given, "index", name).reshape(-1)], True, name)
+def _index_selected(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
+    return take(tracked, given["dim"], [int(i) for i in _constant(given, "index", name).reshape(-1)], True, name)
 
 
-def _gathered(flow: Flow, given: Given, name: str) -> Flow:
+def _gathered(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
     """gather() with one index everywhere, for all features."""
     index = _constant(given, "index", name)
-    axis = flow.axis(given["dim"], name)
+    axis = tracked.axis(given["dim"], name)
     rest = [i for i in range(index.ndim) if i != axis]
     if (
         index.size == 0
         or (index != index.flat[0]).any()
         or index.shape[axis] != 1
-        or any(index.shape[i] != flow.shape[i] for i in rest)
+        or any(index.shape[i] != tracked.shape[i] for i in rest)
     ):
         raise refuse(name, f"gathers by an index of shape {index.shape}", "expected the last step, y[:, -1]")
-    return take(flow, axis, [int(index.flat[0])], True, name)
+    return take(tracked, axis, [int(index.flat[0])], True, name)
 
 
-def _indexed(flow: Flow, given: Given, name: str) -> Flow:
+def _indexed(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
     """x[i, j], where each index takes an axis as it is, or one place of it."""
     indices = given["indices"]
     if any(i is not None and not isinstance(i, np.ndarray) for i in indices):
@@ -148,22 +150,22 @@ def _indexed(flow: Flow, given: Given, name: str) -> Flow:
         ((axis, only),) = chosen.items()
         if only.ndim > 1:
             raise refuse(name, f"takes an index of shape {only.shape}", "expected a constant index, y[:, -1]")
-        return take(flow, axis, [int(i) for i in only.reshape(-1)], only.ndim == 1, name)
+        return take(tracked, axis, [int(i) for i in only.reshape(-1)], only.ndim == 1, name)
     wide = np.broadcast_arrays(*chosen.values())
     places = dict(zip(chosen, wide, strict=True))
     fixed = {axis: int(i.flat[0]) for axis, i in places.items() if (i == i.flat[0]).all()}
-    whole = [axis for axis, i in places.items() if i.ndim == 1 and i.tolist() == list(range(flow.shape[axis]))]
-    whole = [axis for axis in whole if axis not in fixed or flow.shape[axis] > 1] or whole[:1]
+    whole = [axis for axis, i in places.items() if i.ndim == 1 and i.tolist() == list(range(tracked.shape[axis]))]
+    whole = [axis for axis in whole if axis not in fixed or tracked.shape[axis] > 1] or whole[:1]
     axes = sorted(axis for axis in places if axis not in whole)
     apart = list(chosen) != list(range(min(chosen), max(chosen) + 1))
     if len(whole) != 1 or apart or any(axis not in fixed for axis in axes):
         raise refuse(name, "takes places by several indices", "expected the last step, y[:, -1]")
     for axis in reversed(axes):
-        flow = take(flow, axis, [fixed[axis]], False, name)
-    return flow
+        tracked = take(tracked, axis, [fixed[axis]], False, name)
+    return tracked
 
 
-SHAPES: dict[str, Callable[[Flow, Given, str], Flow]] = {
+SHAPES: dict[str, Callable[[TrackedArray, LayerContext, str], TrackedArray]] = {
     "transpose": lambda f, g, n: _transposed(f, g["dim0"], g["dim1"], n),
     "swapaxes": lambda f, g, n: _transposed(f, g["axis0"], g["axis1"], n),
     "swapdims": lambda f, g, n: _transposed(f, g["dim0"], g["dim1"], n),
@@ -195,18 +197,20 @@ SHAPES: dict[str, Callable[[Flow, Given, str], Flow]] = {
 }
 
 
-def _flipped(flow: Flow, given: Given, name: str) -> Flow:
+def _flipped(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
     for dim in given["dims"]:
-        axis = flow.axis(dim, name)
-        if flow.axes[axis] != ("F",):
-            raise refuse(name, f"flips axis {dim} of {flow.letters}", "a stream has no future: expected time in its order")
-        flow = take(flow, axis, range(flow.shape[axis])[::-1], True, name)
-    return flow
+        axis = tracked.axis(dim, name)
+        if tracked.axes[axis] != ("F",):
+            raise refuse(
+                name, f"flips axis {dim} of {tracked.letters}", "a stream has no future: expected time in its order"
+            )
+        tracked = take(tracked, axis, range(tracked.shape[axis])[::-1], True, name)
+    return tracked
 
 
-def pieces(flow: Flow, axis: int, operator: str, given: Given, name: str) -> list[range]:
+def pieces(tracked: TrackedArray, axis: int, operator: str, given: LayerContext, name: str) -> list[range]:
     """The spans that split(), chunk() and their kin make of an axis."""
-    length = flow.shape[flow.axis(axis, name)]
+    length = tracked.shape[tracked.axis(axis, name)]
     sizes: Any = given.get("split_sizes", given.get("split_size", given.get("sections")))
     if operator in ("chunk", "unsafe_chunk"):
         sizes = max(-(-length // max(int(given["chunks"]), 1)), 1)

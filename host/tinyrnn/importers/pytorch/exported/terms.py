@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyrnn.importers.axis_tracking import Flow
+from tinyrnn.importers.axis_tracking import TrackedArray
 from tinyrnn.importers.pytorch.exported.affine import vector_of
 from tinyrnn.importers.pytorch.exported.cells import StepOf
 from tinyrnn.importers.source_model import Activation, Affine, Dense, refuse
@@ -62,7 +62,7 @@ Atom = Leaf | Value | Function | Product
 class Term:
     """sum of matrix @ atom, + shift; a matrix of one axis is the diagonal of one."""
 
-    form: Flow  # axes and sizes; it has no steps
+    form: TrackedArray  # axes and sizes; it has no steps
     index: int  # the step
     parts: dict[tuple[Any, ...], tuple[Atom, np.ndarray]]
     shift: np.ndarray  # (features,)
@@ -89,7 +89,7 @@ class Term:
         return term_of(self.form, self.index, self.as_value(), np.ones(self.form.features))
 
 
-def term_of(form: Flow, index: int, atom: Atom, matrix: np.ndarray) -> Term:
+def term_of(form: TrackedArray, index: int, atom: Atom, matrix: np.ndarray) -> Term:
     return Term(form, index, {atom.key: (atom, matrix)}, np.zeros(len(matrix)))
 
 
@@ -97,35 +97,37 @@ def matrix_of(matrix: np.ndarray) -> np.ndarray:
     return np.diag(matrix) if matrix.ndim == 1 else matrix
 
 
-def given_state(name: str, sizes: Sequence[int | None], start: Flow) -> Term:
+def given_state(name: str, sizes: Sequence[int | None], start: TrackedArray) -> Term:
     """An input that is a state before the first step, of shape (H,), (B, H) or (1, B, H). Raises ModelError."""
     units = sizes[-1] if sizes else None
     if units is None or len(sizes) > 3 or (len(sizes) == 3 and sizes[0] != 1):
         raise refuse(name, f"is a second input of shape {list(sizes)}", "expected one, the sequence")
     axes = ((), ("B",), ("F",))[-len(sizes) :]
-    form = Flow(axes, start.batch, start.time, int(units))
+    form = TrackedArray(axes, start.batch, start.time, int(units))
     root = Term(form, -1, {}, np.zeros(int(units)), state=name)
     return term_of(form, -1, root.as_value(), np.ones(int(units)))
 
 
 def lifted(step: StepOf, name: str) -> Term:
     """A step of a sequence as a term: the layers behind its base once more, as arithmetic."""
-    if len(step.flow.steps) - step.base > MOST_STEPS:
+    if len(step.tracked.steps) - step.base > MOST_STEPS:
         raise refuse(
-            name, f"stands behind {len(step.flow.steps) - step.base} functions of one step", f"expected at most {MOST_STEPS}"
+            name,
+            f"stands behind {len(step.tracked.steps) - step.base} functions of one step",
+            f"expected at most {MOST_STEPS}",
         )
     if step.memory:
         raise refuse(name, "calculates with an LSTM's cell state c", "expected its output h")
-    layers = [i + 1 for i, s in enumerate(step.flow.steps) if not isinstance(s.what, (Dense, Affine, Activation))]
+    layers = [i + 1 for i, s in enumerate(step.tracked.steps) if not isinstance(s.what, (Dense, Affine, Activation))]
     step = replace(step, base=max([step.base, *layers]))
     width = next(
-        (s.what.weight.shape[1] for s in step.flow.steps[step.base :] if isinstance(s.what, Dense)), step.flow.features
+        (s.what.weight.shape[1] for s in step.tracked.steps[step.base :] if isinstance(s.what, Dense)), step.tracked.features
     )
-    form = replace(step.flow, steps=(), features=width)
-    base = replace(step.flow, steps=step.flow.steps[: step.base], features=width)
+    form = replace(step.tracked, steps=(), features=width)
+    base = replace(step.tracked, steps=step.tracked.steps[: step.base], features=width)
     leaf = Leaf(StepOf(base, step.index, step.base), ("leaf", step.index, tuple(id(s) for s in base.steps)))
     term = term_of(form, step.index, leaf, np.ones(width))
-    for done in step.flow.steps[step.base :]:
+    for done in step.tracked.steps[step.base :]:
         what = done.what
         if isinstance(what, Dense):
             term = through(term, what.weight, what.bias)
@@ -133,7 +135,7 @@ def lifted(step: StepOf, name: str) -> Term:
             term = scaled(term, what.scale, what.shift)
         elif isinstance(what, Activation):
             term = function(term, what.kind)
-    return replace(term, form=replace(step.flow, steps=()))
+    return replace(term, form=replace(step.tracked, steps=()))
 
 
 def through(term: Term, weight: np.ndarray, bias: np.ndarray) -> Term:
@@ -162,7 +164,7 @@ def function(term: Term, kind: str) -> Term:
     return term_of(term.form, term.index, atom, np.ones(term.form.features))
 
 
-def _meet(a: Term, b: Term) -> tuple[Term, Term, Flow]:
+def _meet(a: Term, b: Term) -> tuple[Term, Term, TrackedArray]:
     """Both with the older one under one name, and the axes of the result."""
     if a.index != b.index:
         a, b = (t.frozen() if t.index < max(a.index, b.index) else t for t in (a, b))
@@ -240,7 +242,7 @@ def beside(name: str, parts: list[Any], axis: int) -> Term:
     return Term(replace(form, features=total), max(t.index for t in terms), atoms, shift)
 
 
-def reshaped(term: Term, form: Flow) -> Term:
+def reshaped(term: Term, form: TrackedArray) -> Term:
     """The same numbers with other axes, under the same name."""
     term.as_value()
     return replace(term, form=replace(form, steps=()))

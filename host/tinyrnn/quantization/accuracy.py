@@ -10,7 +10,7 @@ from tinyrnn.data.recording import Sequences
 from tinyrnn.float_model.evaluation import counting
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.integer_model.network import Network
-from tinyrnn.integer_model.simulator import Twin
+from tinyrnn.integer_model.simulator import Simulator
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Comparison:
 def compare(model: FloatModel, network: Network, sequences: Sequences) -> Comparison:
     """Run both over the sequences."""
     x, lengths = sequences.padded()
-    twin = Twin(network)
+    simulator = Simulator(network)
     float_values = counting(model.forward(x), lengths, model.when)
-    int_values = counting(twin.values(twin.run(network.raw(x))[0]), lengths, model.when)
+    int_values = counting(simulator.values(simulator.run(network.raw(x))[0]), lengths, model.when)
     largest = float(np.abs(float_values - int_values).max())
     y = sequences.all_y()
     nan = float("nan")

@@ -30,10 +30,10 @@ from tinyrnn.runtimes import SCRIPTS, Runtime
 from tinyrnn.training.architecture import CELLS
 
 if TYPE_CHECKING:
-    from tinyrnn.integer_model.simulator import Twin
+    from tinyrnn.integer_model.simulator import Simulator
 
 DEVICE = Path(urnn.__file__).parents[1]  # the folder to import urnn from
-SCRIPT, FLOAT_NET = SCRIPTS / "compare.py", SCRIPTS / "float_gru.py"
+SCRIPT, FLOAT_NET = SCRIPTS / "time_kernel_sets.py", SCRIPTS / "float_gru.py"
 SAMPLES = 8  # different ones, fed in turn
 BATCH_MS, BATCHES = 50, 5  # the webassembly port's clock ticks in milliseconds
 TIMEOUT_S = 600
@@ -46,7 +46,7 @@ class Case:
 
     data: bytes  # the file
     title: str  # "GRU 6-32-4"
-    cell: str  # a name of plan.CELLS, or the kinds of the file's cells
+    cell: str  # a name of architecture.CELLS, or the kinds of the file's cells
     inputs: int
     hidden: int  # of all layers together
     layers: int
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def text(self) -> str:
-        """What scripts/compare.py reads beside the model."""
+        """What scripts/time_kernel_sets.py reads beside the model."""
         lines = _matrices([np.array(self.samples)])
         if self.floats:
             layer, head = self.floats.layers[0], self.floats.head
@@ -183,7 +183,7 @@ def on_runtime(runtime: Runtime, case: Case, small: Case | None = None) -> list[
 
 
 def timed(name: str, run: Run, case: Case, small: Case | None = None) -> list[Line]:
-    """What scripts/compare.py says when started by run()."""
+    """What scripts/time_kernel_sets.py says when started by run()."""
     cases = {"model": case, **({"small": small} if small else {})}
     files = {}
     for stem, each in cases.items():
@@ -211,18 +211,18 @@ def timed(name: str, run: Run, case: Case, small: Case | None = None) -> list[Li
 
 
 def in_numpy(case: Case, small: Case) -> list[Line]:
-    """The twin on the host: one sequence, and NUMPY_BATCH at once, time for each of them."""
-    from tinyrnn.integer_model.simulator import Twin
+    """The simulator on the host: one sequence, and NUMPY_BATCH at once, time for each of them."""
+    from tinyrnn.integer_model.simulator import Simulator
 
-    nets = [(Twin(unpack(each.data)), each) for each in (case, small)]
+    nets = [(Simulator(unpack(each.data)), each) for each in (case, small)]
     lines = []
     for batch in (1, NUMPY_BATCH):
-        us, fixed = (_twin_us(twin, each, batch) for twin, each in nets)
+        us, fixed = (_simulator_us(simulator, each, batch) for simulator, each in nets)
         lines.append(Line("host", f"numpy, {batch} at once", us, fixed))
     return lines
 
 
-def _twin_us(twin: Twin, case: Case, batch: int) -> float:
+def _simulator_us(simulator: Simulator, case: Case, batch: int) -> float:
     """Microseconds for one step of one sequence: the median of BATCHES."""
     raw = np.array([case.samples] * batch)
     times = []
@@ -230,7 +230,7 @@ def _twin_us(twin: Twin, case: Case, batch: int) -> float:
         began = time.perf_counter()
         count = 0
         while time.perf_counter() - began < BATCH_MS / 1000:
-            twin.run(raw)
+            simulator.run(raw)
             count += batch * len(case.samples)
         times.append((time.perf_counter() - began) / count * 1e6)
     return sorted(times)[BATCHES // 2]

@@ -10,7 +10,7 @@ import numpy as np
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import Embedding
 from tinyrnn.float_model.model import FloatModel
-from tinyrnn.importers.source_model import Activation, Affine, Dense, Source, Step
+from tinyrnn.importers.source_model import Activation, Affine, Dense, Source, SourceStep
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -112,7 +112,7 @@ def _where(source: Source, x: np.ndarray) -> str:
     return cure
 
 
-def _after(steps: Sequence[Step], x: np.ndarray) -> np.ndarray:
+def _after(steps: Sequence[SourceStep], x: np.ndarray) -> np.ndarray:
     """x (B, T, C) behind some steps of a source."""
     functions: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "relu": lambda a: np.maximum(a, 0),
@@ -145,8 +145,8 @@ def _streams(source: Source, model: FloatModel) -> Iterator[np.ndarray]:
             lowest = source.first_symbol
             yield np.floor(lowest + at * (first.symbols - lowest - 1) + 0.5)
         else:
-            low, reach = seen.minimum, np.maximum(seen.maximum - seen.minimum, 1e-3)
-            yield (low + at * reach).astype(np.float32).astype(np.float64)
+            low, span = seen.minimum, np.maximum(seen.maximum - seen.minimum, 1e-3)
+            yield (low + at * span).astype(np.float32).astype(np.float64)
 
 
 def tailed(source: Source, model: FloatModel, y: np.ndarray) -> np.ndarray:
@@ -181,8 +181,8 @@ def sequences(source: Source, model: FloatModel, recording: Recording | None) ->
         if isinstance(first, Embedding):
             yield rng.integers(source.first_symbol, first.symbols, shape).astype(np.float64)
         else:
-            middle, reach = (seen.minimum + seen.maximum) / 2, (seen.maximum - seen.minimum) / 2
-            yield (middle + np.maximum(reach, 1e-3) * rng.uniform(-1, 1, shape)).astype(np.float32).astype(np.float64)
+            middle, half = (seen.minimum + seen.maximum) / 2, (seen.maximum - seen.minimum) / 2
+            yield (middle + np.maximum(half, 1e-3) * rng.uniform(-1, 1, shape)).astype(np.float32).astype(np.float64)
     if recording is None:
         return
     for x in recording.train.x[:MOST]:

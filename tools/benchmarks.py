@@ -29,7 +29,7 @@ from shared.records import ROOT, Record
 
 if TYPE_CHECKING:
     from tinyrnn.runtimes import Runtime
-    from tinyrnn.runtimes.comparison import Case, Line
+    from tinyrnn.runtimes.kernel_timing import Case, Line
 
 SIZES = ((6, 32, 4), (12, 32, 9), (12, 64, 9))  # inputs, hidden, outputs, of GRU
 OTHER = (6, 32, 4)  # of the other cells
@@ -40,22 +40,22 @@ JUDGE, JUDGED_HIDDEN, VIPER_FACTOR = "unix-i386", 32, 15.0
 
 def cases(runtime: str) -> Iterator[Case]:
     """What is measured on a runtime."""
-    from accuracy import PLANS
+    from accuracy import ARCHITECTURES
     from sizes import model_options
-    from tinyrnn.runtimes.comparison import random_case
+    from tinyrnn.runtimes.kernel_timing import random_case
 
     yield from (random_case(*size) for size in SIZES)
     if runtime in WITH_ALL_CELLS:
         inputs, hidden, outputs = OTHER
-        for name, plan in PLANS.items():
+        for name, architecture in ARCHITECTURES.items():
             if name != "gru":
-                cells = plan["cells"]
-                yield random_case(inputs, (hidden,) * len(cells), outputs, cells, name, **model_options(plan))
+                cells = architecture["cells"]
+                yield random_case(inputs, (hidden,) * len(cells), outputs, cells, name, **model_options(architecture))
 
 
 def measure(runtime: Runtime, case: Case) -> list[Record]:
     """The records of one runtime and one network, all from one process."""
-    from tinyrnn.runtimes.comparison import on_runtime
+    from tinyrnn.runtimes.kernel_timing import on_runtime
 
     return in_records(on_runtime(runtime, case), case)
 
@@ -63,7 +63,7 @@ def measure(runtime: Runtime, case: Case) -> list[Record]:
 def measure_chip(uf2: Path, case: Case) -> list[Record]:
     """Those of the emulated RP2040."""
     from tinyrnn.emulation.rp2040_timing import whole_steps
-    from tinyrnn.runtimes.comparison import random_case
+    from tinyrnn.runtimes.kernel_timing import random_case
     from tinyrnn.training.architecture import CELLS
 
     # With options there is no smallest network: 1 unit has no projection, no factors
@@ -73,7 +73,7 @@ def measure_chip(uf2: Path, case: Case) -> list[Record]:
 
 def in_records(lines: list[Line], case: Case) -> list[Record]:
     """A record for each line that has a time."""
-    from tinyrnn.runtimes.comparison import ratios
+    from tinyrnn.runtimes.kernel_timing import ratios
 
     found: list[Record] = []
     for line, ratio in zip(lines, ratios(lines), strict=True):
