@@ -13,8 +13,7 @@ from array import array
 from struct import unpack_from
 
 from .format import unseal
-from .program import NORMALISE, Program, module
-from .program import missing as _missing
+from .program import NORMALISE, Program, absent, module
 
 __version__ = "0.1.0"
 KERNEL_SETS = ("asm_thumb", "viper", "bytecode", "unrolled", "plain")  # that load() chooses from, best first
@@ -84,15 +83,16 @@ class Net:
     heads: (name, start, stop) of each head's part of output, where there are several.
     regression: whether the outputs are targets. every_step: whether each step's output counts, or that of the last.
     window: steps of the longest sequence that the model was trained on, 0 where the file does not say.
-    program: the Program that runs, see program.py; for tools.
+    program: the instructions that step() executes, see program.py; states: a view of each cell's state. Both for tools.
     """
 
     labels = heads = ()
+    regression = every_step = False
     _test = None
 
     def __init__(self, data, sections, sets, share=None):
         self.kernel_set = sets[0]
-        self.program = program = Program()
+        program = Program()
         n = 0
         for name, start, stop in sections:
             size = stop - start
@@ -104,8 +104,10 @@ class Net:
                 y, at = program.product(data, start + ((n + 3) & -4), stop, n, program.width, program.x)
                 if at != stop or not n or regression | every > 1:
                     raise ValueError("DENS: wrong length")
-                self.regression = bool(regression)
-                self.every_step = bool(every)
+                if regression:
+                    self.regression = True
+                if every:
+                    self.every_step = True
                 self._exponents = memoryview(data)[start : start + n]
                 self.output = memoryview(y)[:n]
             elif name == b"HEAD" and n and size >= 8:
@@ -123,12 +125,15 @@ class Net:
                 cell(data, start, stop, program)
         if not n or self.labels and len(self.labels) != n:
             raise ValueError("no head, or labels")
-        program.link(sets)
-        if share:
-            share(program, sets[0])
-        # All that step() needs, found at once. 0: the assembler checks the length by itself
+        self.program = program.instructions
+        self.states = program.states
         self._count = array("i", (0,))
-        self._call = program.linked + ([0, self._count], sets[0] != "asm_thumb" and self.inputs)
+        box = [0, self._count]
+        call = program.link(sets)
+        if share:
+            call = share(sets[0], self.program, call, box)
+        # All that step() needs, found at once. 0: the assembler checks the length by itself
+        self._call = call + (box, sets[0] != "asm_thumb" and self.inputs)
 
     def step(self, sample):
         """Take one sample: a sequence of `inputs` integers as the sensor gives them.
@@ -148,7 +153,7 @@ class Net:
             raise ValueError("%d values, not %d" % (len(sample), self.inputs))
         # The kernels do not read every object, nor large integers. They do read the vector that NORMALISE writes
         run, words, box, _ = self._call
-        box[0] = x = self.program.instructions[0][3]
+        box[0] = x = self.program[0][3]
         for i in range(self.inputs):
             v = sample[i]
             if not -0x3FFFFFFF <= v <= 0x3FFFFFFF:
@@ -189,25 +194,24 @@ class Net:
     def reset(self):
         """Start a new sequence: the state and steps become zero."""
         self._count[0] = 0
-        for h in self.program.states:
+        for h in self.states:
             for i in range(len(h)):
                 h[i] = 0
 
     @property
     def state(self):
         """The state of all layers, array('h'), 16 bits each: a copy to save; assign it to restore."""
-        return array("h", [v for h in self.program.states for v in h])
+        return array("h", [v for h in self.states for v in h])
 
     @state.setter
     def state(self, saved):
-        states = self.program.states
-        good = len(saved) == sum([len(h) for h in states])
+        good = len(saved) == sum([len(h) for h in self.states])
         for v in saved:
             good = good and -32768 < v | 0 < 32768  # TypeError for a float, before anything is changed
         if not good:
             raise ValueError("wrong state")
         at = 0
-        for h in states:
+        for h in self.states:
             for i in range(len(h)):
                 h[i] = saved[at]
                 at += 1
@@ -259,7 +263,7 @@ def kernel_sets(missing=False):
                 found.append(name)
         except MemoryError:
             pass
-    return _missing if missing else found
+    return absent if missing else found
 
 
 def load(source, kernels=None, cores=1):

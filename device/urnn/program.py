@@ -1,4 +1,4 @@
-"""A net's program: what the cells write at load, and what the kernels run at each step.
+"""A net's program: the instructions that the cells write at load, and how they become calls of kernels.
 
 An instruction is (code, a, b, c, n): a kernel, three vectors and a count. It computes n integers, mostly c from a and b.
 A kernel's definition in plain Python has the arguments (a, b, c, n). b is None where the kernel takes the sample.
@@ -34,12 +34,11 @@ FAMILIES = ("kernels", "gates")
 
 
 class Program:
-    """What the cells have written so far; net.program once all are done.
+    """What the cells have written so far.
 
     x: the vector that the next cell takes, array('i'). width: its length.
     instructions: a list. states: a view of each cell's state, 16-bit integers that the net keeps between samples.
     products: reads products that are more than a matrix; None until products.py sets it.
-    linked: (run, words) once link() has been called, see there.
     """
 
     x = products = None
@@ -73,7 +72,7 @@ class Program:
         return h
 
     def link(self, sets):
-        """Set linked = (run, words): run(words, words, box) executes all instructions.
+        """Return (run, words): run(words, words, box) executes all instructions.
 
         sets: names of kernel sets, best first. Each instruction goes to the first set that has its kernel, and neighbours
         in the same module become one call. A kernel module has
@@ -104,7 +103,7 @@ class Program:
         while calls:
             found, part = calls.pop()
             chain = found.run, found.pack(part), chain
-        self.linked = (run, chain) if chain[2] else chain[:2]
+        return (run, chain) if chain[2] else chain[:2]
 
 
 def run(chain, _, box):
@@ -116,13 +115,13 @@ def run(chain, _, box):
 
 
 _modules = {}
-missing = {}  # name of a module -> why this runtime does not have it
+absent = {}  # name of a module -> why this runtime does not have it
 
 
 def module(name):
-    """The module of this package, or None where the runtime cannot have it; missing[name] is then the reason."""
-    if name not in _modules and name in missing.get(name, name):  # a reason names a module without a file: look again
-        missing[name] = name + ": memory full"  # for a MemoryError, after which it is tried again
+    """The module of this package, or None where the runtime cannot have it; absent[name] is then the reason."""
+    if name not in _modules and name in absent.get(name, name):  # a reason names a module without a file: look again
+        absent[name] = name + ": memory full"  # for a MemoryError, after which it is tried again
         # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError, and a function for
         # which an old emitter has no jumps long enough a NotImplementedError. Kernels without proof raise anything.
         try:
@@ -132,11 +131,11 @@ def module(name):
                 _import("proof_" + family).prove(found)
                 _forget(".proof_")
             _modules[name] = found
-            del missing[name]
+            del absent[name]
         except MemoryError:
             raise
         except Exception as error:
-            missing[name] = "%s: %s" % (type(error).__name__, error)
+            absent[name] = "%s: %s" % (type(error).__name__, error)
     return _modules.get(name)
 
 

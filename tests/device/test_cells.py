@@ -104,7 +104,7 @@ def test_twin_equals_the_definition(cell: str) -> None:
             net.step(sample)
             assert list(net.output) == outputs[0, t].tolist()
             assert list(net.state) == states[0, t].tolist()
-            for _, _, _, c, _ in net.program.instructions:
+            for _, _, _, c, _ in net.program:
                 assert min(c) >= -LIMIT
                 assert max(c) < LIMIT
 

@@ -73,7 +73,7 @@ def check(board: Board, kernels: str, module: types.ModuleType = urnn) -> None:
         data = pack(network)
         net, plain = board.load(data, kernels), urnn.load(bytearray(data), kernels="plain")
         assert net.kernel_set == kernels
-        codes |= {step[0] for step in plain.program.instructions}
+        codes |= {step[0] for step in plain.program}
         for number, sample in enumerate(random_samples(network, seed, STEPS).tolist()):
             net.step(tuple(sample))
             plain.step(tuple(sample))

@@ -12,6 +12,7 @@ import pytest
 import urnn
 from helpers.paths import DEVICE_SCRIPTS
 from tinyrnn import runtimes
+from tinyrnn.board import package
 from tinyrnn.emulation import rp2040_firmware
 from tinyrnn.emulation.serial_ports import find_uf2
 from tinyrnn.errors import RuntimeMissing
@@ -43,9 +44,10 @@ def test_step_allocates_nothing(bounded32, kernels, units, tmp_path):
 
 
 def test_public_api():
-    assert {name for name in vars(urnn) if not name.startswith("_")} >= {"load", "kernels", "Net"}
+    assert package.public_names() == ("KERNEL_SETS", "Net", "__version__", "kernel_sets", "load")
     public = {name for name in vars(urnn.Net) if not name.startswith("_")}
-    assert public == {"step", "argmax", "value", "reset", "state", "steps", "selftest"}
+    methods = {"step", "argmax", "label", "value", "reset", "state", "steps", "selftest"}
+    assert public == methods | {"labels", "heads", "regression", "every_step"}
 
 
 def test_device_imports_only_what_boards_have():

@@ -141,7 +141,7 @@ def test_sums_that_break_the_law_read_no_wild_address(board: tuple[Board, str], 
 
 
 def channels(rows: list[tuple[int, int, int, int, int]]) -> memoryview:
-    data = len(rows).to_bytes(4, "little")
+    data = b""
     for row in rows:
         data += b"".join(v.to_bytes(4, "little", signed=True) for v in row)
     return memoryview(bytearray(data))

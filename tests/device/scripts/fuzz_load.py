@@ -221,7 +221,7 @@ def use(data, kernels, sign):
     edge = bytes([canary & 255]) * (4 * GUARD)
     arena = bytearray(edge + data + edge)
     net = urnn.load(memoryview(arena)[4 * GUARD : 4 * GUARD + len(data)], kernels)
-    if not all([place(step[3]) for step in net.program.instructions]):
+    if not all([place(step[3]) for step in net.program]):
         raise Fault("buffers without canaries: guarded() no longer stands in for what makes them")
     results = []
     try:
@@ -299,7 +299,7 @@ def in_range(net):
         for i in range(len(values)):
             known[number][at + i] = values[i]
 
-    for code, a, b, c, n in net.program.instructions:
+    for code, a, b, c, n in net.program:
         after = [32767] * n
         if code == MATVEC:
             rows = bounds(a)
