@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from helpers import missing_runtimes
+from helpers.missing_runtimes import needed
 from tinyrnn import runtimes
 from tinyrnn.emulation import serial_ports
-from tinyrnn.errors import RuntimeMissing
 from tinyrnn.runtimes import Runtime
 
 # For one answer of an emulated board, here and in the commands that tests start: a machine may have ten times the load
@@ -31,6 +32,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(missing_runtimes)
+
+
 @pytest.fixture(autouse=True)
 def the_same_weights_each_time() -> None:
     """torch starts its random numbers anew in each test, whatever ran before it."""
@@ -46,13 +51,8 @@ def need_runtime() -> Callable[[str], Runtime]:
     """
 
     def need(name: str) -> Runtime:
-        try:
+        with needed():
             return runtimes.get(name)
-        except RuntimeMissing as error:
-            cure = str(error)
-        if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
-            pytest.fail(f"TINYRNN_REQUIRE_RUNTIMES=1, and {cure}", pytrace=False)
-        pytest.skip(cure)
 
     return need
 
@@ -137,10 +137,5 @@ def port(
 
 
 def open_or_skip(name: str, folder: Path, heapsize: str | None = None, real_time: bool = False) -> serial_ports.Port:
-    try:
+    with needed(optional=name == "rp2040"):
         return serial_ports.open_port(name, folder, heapsize, real_time)
-    except RuntimeMissing as error:
-        cure = str(error)
-    if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1" and name != "rp2040":
-        pytest.fail(f"TINYRNN_REQUIRE_RUNTIMES=1, and {cure}", pytrace=False)
-    pytest.skip(cure)

@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from shared import records
 from shared.records import ROOT, Record
@@ -32,13 +32,14 @@ BOARD = ROOT / "boards" / "rpi-pico.toml"
 MARK = "\n# What a step takes: written by tools/costmodel.py\n"
 CELLS = ("gru", "gru-reset-before", "lstm", "rnn", "rnn-relu", "fastrnn", "fastgrnn")
 LIMIT_PCT = 10.0
-# inputs, units of each layer, outputs. Neither multiples of four and eight nor others only: both occur.
-FITTED = (
+Shape: TypeAlias = "tuple[int, tuple[int, ...], int]"  # inputs, units of each layer, outputs
+# Neither multiples of four and eight nor others only: both occur.
+FITTED: tuple[Shape, ...] = (
     *((1, (4,), 2), (2, (8,), 2), (3, (12,), 5), (6, (16,), 4), (9, (20,), 10), (12, (24,), 3), (16, (16,), 12)),
     *((6, (32,), 4), (13, (30,), 6), (12, (48,), 9), (6, (64,), 5), (3, (80,), 2), (6, (128,), 9)),
     *((5, (16, 16), 4), (9, (8, 20, 12), 5)),
 )
-UNSEEN = (
+UNSEEN: tuple[Shape, ...] = (
     *((1, (8,), 1), (3, (6,), 4), (4, (13,), 8), (2, (18,), 2), (8, (24,), 6), (12, (32,), 9), (20, (20,), 5)),
     *((6, (12, 12), 4), (10, (40,), 7), (9, (56,), 12)),
 )
@@ -46,7 +47,12 @@ UNSEEN = (
 # matrices for more units than that stay with the plain kernels.
 LARGEST = {"plain": (64, 32), "unrolled": (64, 64), "bytecode": (64, 64)}
 MOST_MACS = 60_000  # larger files do not fit into the board's RAM
-SMALL_UNSEEN = ((5, (10,), 3), (7, (22,), 2), (11, (15,), 9), (2, (25,), 4))  # in the place of those left out
+SMALL_UNSEEN: tuple[Shape, ...] = (
+    (5, (10,), 3),
+    (7, (22,), 2),
+    (11, (15,), 9),
+    (2, (25,), 4),
+)  # in the place of those left out
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="into boards/rpi-pico.toml")
     args = parser.parse_args()
 
-    from bench import firmware
+    from benchmarks import firmware
     from tinyrnn.emulation import step_cycles
 
     uf2 = firmware(args.uf2)

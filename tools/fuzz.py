@@ -49,7 +49,7 @@ class Count:
 def seed_models(folder: Path) -> list[str]:
     """Write the models to be damaged; their names, smallest first: 272 and 452 bytes."""
     rng = np.random.default_rng(0)
-    names = []
+    names: list[str] = []
     for inputs, units in ((1, (1,)), (2, (2, 1))):
         name = f"seed{len(names)}.urnn"
         (folder / name).write_bytes(pack(quantize(random_float_model(rng, inputs, units, 2))))
@@ -93,7 +93,8 @@ def fuzz(runtime: Runtime, folder: Path, mode: str, *args: str) -> Count:
     found = re.fullmatch(r"FUZZ cases (\d+) loaded (\d+) refused (\d+) overflowing (\d+)\n", out)
     if not found:
         raise TinyrnnError(f"{runtime.name}: {SCRIPT.name} printed {out[-200:]!r}, expected its summary")
-    return Count(*map(int, found.groups()), time.monotonic() - began)
+    cases, loaded, refused, lawless = map(int, found.groups())
+    return Count(cases, loaded, refused, lawless, time.monotonic() - began)
 
 
 def row(name: str, what: str, count: Count) -> str:

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tinyrnn import files
 from tinyrnn.errors import TinyrnnError
@@ -17,7 +17,7 @@ FIGURES = ROOT / "docs" / "figures"
 
 
 Value: TypeAlias = "str | int | float | None"
-Record: TypeAlias = "dict[str, Value]"
+Record: TypeAlias = "dict[str, Any]"  # field -> Value; which of them a field has is known where it is read
 
 # The fields of each file's records, in this order and no others.
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -35,6 +35,17 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("runtime", "kernels", "cell", "inputs", "hidden", "outputs", "us_step", "ratio_to_plain"),
         *("cycles_step", "cycles_per_mac", "cycles_fixed", "bytes_allocated_step"),
     ),
+    "comparison": (
+        *("runtime", "kernels", "cell", "hidden", "inputs", "outputs", "us_step", "us_fixed"),
+        *("cycles_step", "cycles_per_mac", "cycles_fixed", "bytes_allocated_step"),
+    ),
+}
+# What measures the figures
+COMMANDS = {
+    "accuracy": "make accuracy",
+    "sizes": "make sizes",
+    "bench": "make bench",
+    "comparison": "tinyrnn bench --compare",
 }
 
 

@@ -112,7 +112,8 @@ def run(args: argparse.Namespace) -> int:
     print(_described(model), flush=True)
     difference, count = framework_check.compare(source, model, recording)
     print(
-        f"largest difference from {source.framework} on {count} sequences: {difference:.2g} (allowed: {framework_check.LIMIT:g})"
+        f"largest difference from {source.framework} on {count} sequences: {difference:.2g} "
+        f"(allowed: {framework_check.LIMIT:g})"
     )
     if difference > framework_check.LIMIT:
         print(f"that is what the last bit of the inputs moves in {source.framework} itself, which computes in float32")

@@ -40,7 +40,7 @@ if sys.argv[2] == "ended":
         for _, generator in code[0]:
             generator[0].close()  # as an exception within it does
 closed = run()
-del matrices
+matrices.clear()
 net = urnn.load(data, "plain")
 if not run() == first == again == closed:
     raise RuntimeError("other integers")
