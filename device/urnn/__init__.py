@@ -13,11 +13,12 @@ from array import array
 from struct import unpack_from
 
 from .format import unseal
-from .program import NORMALISE, Program, link, module, tried
+from .program import NORMALISE, Program, absent, module
 
 __version__ = "0.1.0"
-_len = len  # a name of this module: MicroPython looks up its own in a list, a thousand cycles long
-LAW = 1 << 30  # every intermediate v satisfies -LAW <= v < LAW
+KERNEL_SETS = ("asm_thumb", "viper", "bytecode", "unrolled", "plain")  # that load() chooses from, best first
+_len = len  # MicroPython takes a thousand cycles to find a built-in name, and few for one of this module
+_RANGE = 1 << 30  # every intermediate v satisfies -_RANGE <= v < _RANGE: the 31-bit range
 
 
 def _ticks_us():
@@ -33,17 +34,17 @@ def _since_us(began):
 
 
 def _channels(data, start, size, program):
-    # docs/numerics.md, equations 5 and 6: the law, proven here for every channel
-    n = unpack_from("<I", data, start)[0]
-    if n > 65535 or size != 4 + 20 * n:
+    # docs/numerics.md, equations 5 and 6: proves the 31-bit range for every channel
+    n = size // 20
+    if not 0 < n <= 65535 or size != 20 * n:
         raise ValueError("INPT: wrong length")
-    for at in range(start + 4, start + size, 20):
+    for at in range(start, start + size, 20):
         low, high, offset, factor, shift = unpack_from("<5i", data, at)
-        good = 0 <= shift <= 15 and 0 < factor < LAW and -LAW <= low <= offset <= high < LAW
+        good = 0 <= shift <= 15 and 0 < factor < _RANGE and -_RANGE <= low <= offset <= high < _RANGE
         if good:
             for end in (low, high):
                 v = (end - offset) * factor + (1 << shift >> 1)
-                good = good and -LAW <= v < LAW and -32767 <= v >> shift <= 32767
+                good = good and -_RANGE <= v < _RANGE and -32767 <= v >> shift <= 32767
         if not good:
             raise ValueError("INPT: out of range")
     program.x = program.vector(n, n)  # no longer than a sample, as which it serves in _take()
@@ -52,113 +53,121 @@ def _channels(data, start, size, program):
     return n
 
 
+def _names(data, start, stop):
+    return str(bytes(data[start:stop]), "utf-8").split("\n")
+
+
 def _heads(data, start, stop, n):
-    count = unpack_from("<I", data, start)[0]
-    if count > (stop - start - 4) >> 2:
-        raise ValueError("HEAD: wrong length")
+    count = data[start] | data[start + 1] << 8
+    at = start + 4
+    names = _names(data, at + 4 * count, stop)
     found = []
-    at = start + 4 + 4 * count
     end = 0
-    for name in str(bytes(data[at:stop]), "utf-8").split("\n"):
-        if len(found) < count:
+    if len(names) == count:  # so the sizes before them lie within the section
+        for name in names:
             begin = end
-            end += unpack_from("<H", data, start + 4 + 4 * len(found))[0]
-            found.append((name, begin, end))
-            if begin == end:
-                end = 0
-                break
+            end += data[at] | data[at + 1] << 8
+            if begin != end:
+                found.append((name, begin, end))
+            at += 4
     if end != n or len(found) != count:
         raise ValueError("HEAD: out of range")
     return tuple(found)
 
 
 class Net:
-    """A loaded model: what urnn.load() returns. The file's bytes stay where they are and are read in place.
+    """A loaded model, which urnn.load() returns. The file's bytes stay where they are and are read in place.
 
     inputs: number of integers in a sample. labels: names of the classes or of the targets, maybe empty.
-    kernels: name of the kernel set in use. output: the head's integers, one for each class or target.
+    kernel_set: name of the kernel set in use. output: the head's integers, one for each class or target.
     heads: (name, start, stop) of each head's part of output, where there are several.
+    regression: whether the outputs are targets. every_step: whether each step's output counts, or that of the last.
     window: steps of the longest sequence that the model was trained on, 0 where the file does not say.
+    program: the instructions that step() executes, see program.py; states: a view of each cell's state. Both for tools.
     """
 
-    def __init__(self, data, sections, sets):
-        self.kernels = sets[0]
-        self.labels = self.heads = ()
-        self._test = None
-        self.regression = self.every_step = False
-        self.window = 0
+    labels = heads = ()
+    regression = every_step = False
+    _test = None
+
+    def __init__(self, data, sections, sets, share=None):
+        self.kernel_set = sets[0]
         program = Program()
         n = 0
-        for tag, start, stop in sections:
+        for name, start, stop in sections:
             size = stop - start
-            if tag == b"TASK" and size == 4 and data[start] | data[start + 1] < 2:
-                self.regression = bool(data[start])
-                self.every_step = bool(data[start + 1])
-                self.window = data[start + 2] | data[start + 3] << 8
-            elif tag == b"INPT" and not program.x and size >= 24:
+            if name == b"INPT" and not program.x:
                 self.inputs = _channels(data, start, size, program)
-            elif tag == b"DENS" and program.states and not n and size >= 4:
-                n = data[start] | data[start + 1] << 8
-                at = start + 4 + ((n + 3) & -4)
-                y, at = program.product(data, at, stop, n, program.width, program.x)
-                if at != stop or not n:
+            elif name == b"DENS" and program.states and not n and size >= 8:
+                n, self.window, regression, every = unpack_from("<HHBB", data, start)
+                start += 8
+                y, at = program.product(data, start + ((n + 3) & -4), stop, n, program.width, program.x)
+                if at != stop or not n or regression | every > 1:
                     raise ValueError("DENS: wrong length")
-                self._exponents = memoryview(data)[start + 4 : start + 4 + n]
+                if regression:
+                    self.regression = True
+                if every:
+                    self.every_step = True
+                self._exponents = memoryview(data)[start : start + n]
                 self.output = memoryview(y)[:n]
-            elif tag == b"HEAD" and n and size >= 8:
+            elif name == b"HEAD" and n and size >= 8:
                 self.heads = _heads(data, start, stop, n)
-            elif tag == b"labl":
-                self.labels = str(bytes(data[start:stop]), "utf-8").split("\n")
-            elif tag == b"test":
+            elif name == b"labl":
+                self.labels = _names(data, start, stop)
+            elif name == b"test":
                 self._test = (data, start, stop)
-            elif tag[0] < 97:
-                # A cell's section has the name of its module
-                name = str(tag, "utf-8").strip().lower()
-                cell = program.x and not n and size >= 4 and name.isalpha() and module(name)
+            elif name[0] < 97:
+                # The name of a cell's section is that of its module, in capitals
+                text = str(name, "utf-8").lower()
+                cell = program.x and not n and text.replace("_", "").isalpha() and getattr(module(text), "cell", None)
                 if not cell:
-                    raise ValueError("section %r: update urnn" % tag)
-                cell.cell(data, start, stop, program)
+                    raise ValueError("section %r: update urnn" % name)
+                cell(data, start, stop, program)
         if not n or self.labels and len(self.labels) != n:
             raise ValueError("no head, or labels")
-        self._states = program.states
-        self._steps = program.steps  # the linked program may hold addresses only
-        # What step() needs, in one look-up. The assembler looks at the length itself: 0 is for any
+        self.program = program.instructions
+        self.states = program.states
         self._count = array("i", (0,))
-        self._call = link(program.steps, sets) + ([0, self._count], self.kernels != "asm_thumb" and self.inputs)
+        box = [0, self._count]
+        call = program.link(sets)
+        if share:
+            call = share(sets[0], self.program, call, box)
+        # All that step() needs, found at once. 0: the assembler checks the length by itself
+        self._call = call + (box, sets[0] != "asm_thumb" and self.inputs)
 
     def step(self, sample):
         """Take one sample: a sequence of `inputs` integers as the sensor gives them.
 
-        Allocates nothing for integers in [-2^30, 2^30); any other is taken for the nearest of these. ValueError for
-        another number of them, TypeError for what is no integer; the state is then as before.
-        Afterwards output, argmax(), value() and state are those of this step.
+        Allocates nothing for integers in [-2^30, 2^30). Any other integer counts as the nearest of these. Raises ValueError
+        for another number of integers and TypeError for an item that is none; the state is then as before.
+        Afterwards output, argmax(), label(), value() and state are those of this step.
         """
         # No more locals: MicroPython takes a block of the heap for a call that needs more than 11 words
-        run, program, box, n = self._call
+        run, words, box, n = self._call
         box[0] = sample
-        if n and _len(sample) != n or run(program, program, box):
+        if n and _len(sample) != n or run(words, words, box):
             self._take(sample)
 
     def _take(self, sample):
         if len(sample) != self.inputs:
             raise ValueError("%d values, not %d" % (len(sample), self.inputs))
-        # An object or an integer that the kernels do not read: they find all where the normalised ones are to be
-        run, program, box, _ = self._call
-        box[0] = x = self._steps[0][3]
+        # The kernels do not read every object, nor large integers. They do read the vector that NORMALISE writes
+        run, words, box, _ = self._call
+        box[0] = x = self.program[0][3]
         for i in range(self.inputs):
             v = sample[i]
             if not -0x3FFFFFFF <= v <= 0x3FFFFFFF:
-                v = LAW - 1 if v | 0 > 0 else -LAW  # a float has no such operator
+                v = _RANGE - 1 if v | 0 > 0 else -_RANGE  # a float has no operator |
             x[i] = v
-        run(program, program, box)
+        run(words, words, box)
 
     @property
     def steps(self):
-        """The number of steps since load() or reset(), 2^30 - 1 for more. Beyond `window` the model is on new ground."""
+        """The number of steps since load() or reset(), 2^30 - 1 for more. Training saw no sequence longer than `window`."""
         return self._count[0]
 
     def argmax(self, head=0):
-        """The class: index of the largest output, the first of equals; of several heads, that of one of them."""
+        """The class: index of the largest output, the first of equals. Where there are several heads: the class of one."""
         y = self.output
         best = first = 0
         stop = len(y)
@@ -170,6 +179,13 @@ class Net:
                 best = i
         return best - first
 
+    def label(self, head=0):
+        """The name of the class argmax(head), or its index as text where the file has no names."""
+        i = self.argmax(head)
+        if not self.labels:
+            return str(i)
+        return self.labels[i + self.heads[head][1] if self.heads else i]
+
     def value(self, i=0):
         """Output i as a float: a target in the user's unit, or a class's logit."""
         e = self._exponents[i]
@@ -178,33 +194,33 @@ class Net:
     def reset(self):
         """Start a new sequence: the state and steps become zero."""
         self._count[0] = 0
-        for h in self._states:
+        for h in self.states:
             for i in range(len(h)):
                 h[i] = 0
 
     @property
     def state(self):
         """The state of all layers, array('h'), 16 bits each: a copy to save; assign it to restore."""
-        return array("h", [v for h in self._states for v in h])
+        return array("h", [v for h in self.states for v in h])
 
     @state.setter
     def state(self, saved):
-        good = len(saved) == sum([len(h) for h in self._states])
+        good = len(saved) == sum([len(h) for h in self.states])
         for v in saved:
             good = good and -32768 < v | 0 < 32768  # TypeError for a float, before anything is changed
         if not good:
             raise ValueError("wrong state")
         at = 0
-        for h in self._states:
+        for h in self.states:
             for i in range(len(h)):
                 h[i] = saved[at]
                 at += 1
 
     def selftest(self):
-        """Replay the vectors inside the file; return 'PASS, ...' with the time of a step.
+        """Replay the vectors inside the file; return 'PASS, ...' with the time of a step and the kernel set.
 
-        The state and steps are as before afterwards. Raises ValueError when the file has no vectors, and RuntimeError, with
-        position (outputs, then states), want and got, when this runtime computes anything else than the host did.
+        The state and steps are as before afterwards. Raises ValueError when the file has no vectors. Raises RuntimeError,
+        with position (outputs, then states), want and got, when an integer differs from the host's.
         """
         if not self._test:
             raise ValueError("no vectors")
@@ -230,73 +246,63 @@ class Net:
         self._count[0] = count
         for i in range(len(want)):
             if want[i] != got[i]:
-                raise RuntimeError("FAIL, %s: integer %d: want %d, got %d" % (self.kernels, i, want[i], got[i]))
-        return "PASS, %d steps, %d us/step, %s" % (steps, us // steps, self.kernels)
+                raise RuntimeError("FAIL, %s: integer %d: want %d, got %d" % (self.kernel_set, i, want[i], got[i]))
+        return "PASS, %d steps, %d us/step, %s" % (steps, us // steps, self.kernel_set)
 
 
-_SETS = ("asm_thumb", "viper", "bytecode", "unrolled", "plain")  # best first
-
-
-def kernels(missing=False):
+def kernel_sets(missing=False):
     """The names of the kernel sets that this runtime can use, and has the memory for, best first.
 
-    missing: a dictionary instead, module -> why this runtime cannot have it, of those that were tried so far: of each set
-    kernels_NAME, and gates_NAME where a net has asked for it.
+    missing: return a dictionary instead, module -> the reason why this runtime does not have it. A set NAME is the module
+    kernels_NAME, and gates_NAME beside it once a net has needed that.
     """
     found = []
-    for name in _SETS:
+    for name in KERNEL_SETS:
         try:
             if module("kernels_" + name):
                 found.append(name)
         except MemoryError:
             pass
-    return {name: why for name, why in tried.items() if isinstance(why, str)} if missing else found
-
-
-def _at(name, data):
-    # The address of data, for kernels that need one
-    found = module("kernels_" + name)
-    return found.address(data) if hasattr(found, "address") else 0
+    return absent if missing else found
 
 
 def load(source, kernels=None, cores=1):
     """Read a model and return a Net, ready to step.
 
-    source: the path of a .urnn file, or its bytes in a bytes-like object, which is then used in
-    place and must lie at a multiple of 4 for viper: a bytearray does.
+    source: the path of a .urnn file, or its bytes in a bytes-like object. The object is used in place and must lie at a
+    multiple of 4 for machine code: a bytearray does.
     kernels: the name of a kernel set; default the best that this runtime has. cores: 2 divides each step between the two
     cores of an RP2040 or RP2350, see cores.py.
-    Raises ValueError for a file that is damaged, hostile or not for this version, and for kernels or cores that are not
-    here.
+    Raises ValueError when the file is damaged, hostile or for another version, and when the kernels or cores are missing.
     """
     sets = _sets
     if kernels:
-        sets = ("asm_dsp",) + _SETS  # which is never the default
+        sets = ("asm_dsp",) + KERNEL_SETS  # asm_dsp is never the default
         if kernels not in sets or not module("kernels_" + kernels):
-            raise ValueError("no kernels %r: expected %s" % (kernels, ", ".join(_kernels())))
+            raise ValueError("no kernels %r: expected %s" % (kernels, ", ".join(kernel_sets())))
         sets = sets[sets.index(kernels) :]
     data = source
     if isinstance(source, str):
         with open(source, "rb") as f:
             try:
                 data = memoryview(f)  # in ROMFS the file stays where it is, in flash
-                if _at(sets[0], data) & 3:
+                found = module("kernels_" + sets[0])
+                if hasattr(found, "address") and found.address(data) & 3:  # machine code reads words
                     data = bytearray(data)
             except TypeError:
                 data = bytearray(f.seek(0, 2))
                 f.seek(0)
                 f.readinto(data)
-    net = Net(data, unseal(data), sets)
+    share = None
     if cores != 1:
         both = cores == 2 and module("cores")
         if not both:
             raise ValueError("cores=%r: not on this board" % cores)
-        both.share(net)
-    return net
+        share = both.share
+    return Net(data, unseal(data), sets, share)
 
 
-_kernels = kernels  # load() has an argument of that name
-# The best set is imported with the package, not by the first load(): its code is not the model's memory.
-_sets = _SETS
+# The best set is imported with the package and not by the first load(), which needs all the memory for the model.
+_sets = KERNEL_SETS
 while not module("kernels_" + _sets[0]):
     _sets = _sets[1:]

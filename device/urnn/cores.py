@@ -152,29 +152,30 @@ def _wake():
     data(2, 0xBF40)  # sev
 
 
-def share(net):
-    """Divide the steps of a net between the cores.
+def share(kernel_set, program, linked, box):
+    """Divide a net's program between the cores; return what takes the place of linked.
 
+    kernel_set, program, linked: the set's name, the instructions, and what Program.link() made of them. box: the net's; the
+    words of each core are appended, since segments hold only their addresses.
     Raises ValueError for kernels that cannot be divided, and when core 1 has a thread.
     """
-    if net.kernels != kernels.NAME:
-        raise ValueError("cores=2: kernels %r, not %r" % (net.kernels, kernels.NAME))
+    if kernel_set != kernels.NAME:
+        raise ValueError("cores=2: kernels %r, not %r" % (kernel_set, kernels.NAME))
     start()
-    steps = list(net._steps)
-    net._kept = None
-    units = _units(steps)
-    call, words, box, n = net._call
+    units = _units(program)
+    program = list(program)
+    call, words = linked
     chain = (call, words, ()) if call is kernels.run else words
     calls = []
     while chain:
         found, words, chain = chain
         part = []
-        while steps and (steps[0][0] in kernels.CODES) == (found is kernels.run):
-            part.append(steps.pop(0))
-        calls.append((run, _words(part, units, net)) if found is kernels.run else (found, words))
+        while program and (program[0][0] in kernels.CODES) == (found is kernels.run):
+            part.append(program.pop(0))
+        calls.append((run, _words(part, units, box)) if found is kernels.run else (found, words))
     for found, words in reversed(calls):
         chain = found, words, chain
-    net._call = (chain[:2] if not chain[2] else (call, chain)) + (box, n)
+    return chain[:2] if not chain[2] else (call, chain)
 
 
 def _units(steps):
@@ -189,8 +190,8 @@ def _units(steps):
     return found
 
 
-def _words(steps, units, net):
-    """The words of run() for some steps."""
+def _words(steps, units, box):
+    """The words of run() for some instructions."""
     segments = []  # core 0's words, core 1's; what their products write and read, empty where nothing can join them
     for step in steps:
         frame = list(kernels.pack([step]))[:-1]
@@ -236,7 +237,7 @@ def _words(steps, units, net):
         for program in segment[:2]:
             program = array("i", program + [0]) if program else None
             words.append(kernels.address(program) if program else 0)
-            net._kept = net._kept, program  # the words hold addresses only
+            box.append(program)
     return array("i", words + [0, 0])
 
 

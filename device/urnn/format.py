@@ -1,38 +1,41 @@
-"""THE model file, .urnn: its frame, its matrices, and the checks. docs/format.md is the prose of this module.
+"""The model file, .urnn: its frame, its matrices, and the checks. This module is the definition; docs/format.md explains it.
 
-Little-endian. Header: b"URNN", u8 version, u8 arithmetic, u16 number of sections, u32 bytes of the file. Sections:
-4-letter tag, u32 length, payload, zeros up to a multiple of 4. At the end the CRC-32 of all that comes before.
-A tag that starts with a small letter may be skipped by a reader that does not know it, as in PNG.
+All numbers are little-endian. The header: b"URNN", u8 version, u8 arithmetic, u16 number of sections, u32 bytes of the
+file. A section: u32 with the length of the payload in the low 24 bits and that of the name in the high 8, the name, the
+payload. Name and payload are each padded with zeros to a multiple of 4. The file ends with the CRC-32 of all that precedes.
+
+A reader skips an unknown section whose name starts with a small letter, as in PNG, and refuses any other.
 """
 
 from binascii import crc32
 from struct import pack, unpack_from
 
 MAGIC = b"URNN"
-VERSION = 1  # of the frame and the sections
+VERSION = 2  # of the frame and the sections
 ARITHMETIC = 1  # of docs/numerics.md: every rounding, table and saturation
 
 
 def seal(sections):
-    """The bytes of a file. sections: a list of (tag, payload), both bytes."""
+    """Return the bytes of a file. sections: a list of (name, payload), both bytes, a payload shorter than 2^24."""
     body = b""
-    for tag, payload in sections:
-        body += tag + pack("<I", len(payload)) + payload + bytes(-len(payload) & 3)
+    for name, payload in sections:
+        body += pack("<I", len(payload) | len(name) << 24) + name + bytes(-len(name) & 3)
+        body += payload + bytes(-len(payload) & 3)
     head = MAGIC + pack("<BBHI", VERSION, ARITHMETIC, len(sections), 16 + len(body))
     return head + body + pack("<I", crc32(head + body) & 0xFFFFFFFF)
 
 
 def unseal(data):
-    """Check the frame; return a list of (tag, start, stop), where data[start:stop] is the payload.
+    """Check the frame; return a list of (name, start, stop), where data[start:stop] is the payload.
 
-    Raises ValueError. Every start is a multiple of 4, and every section lies within data.
+    Raises ValueError. Every name has a letter, every start is a multiple of 4, and every section lies within data.
     """
     size = len(data)
     if size < 16 or bytes(data[:4]) != MAGIC:
         raise ValueError("not a .urnn file")
     version, arithmetic, count, stated = unpack_from("<BBHI", data, 4)
     if version != VERSION or arithmetic != ARITHMETIC:
-        raise ValueError("format %d.%d, not %d.%d" % (version, arithmetic, VERSION, ARITHMETIC))
+        raise ValueError("format %d.%d, not %d.%d: quantize again" % (version, arithmetic, VERSION, ARITHMETIC))
     if stated != size or size & 3:
         raise ValueError("%d bytes, not %d: copy again" % (size, stated))
     end = size - 4
@@ -41,15 +44,15 @@ def unseal(data):
     found = []
     at = 12
     for _ in range(count):
-        if at + 8 > end:
+        # At the end this reads the CRC, whose section would not fit
+        low, high, n = unpack_from("<HBB", data, at)
+        at += 4
+        start = at + ((n + 3) & -4)
+        stop = start + (low | high << 16)
+        if stop > end or not n:
             break
-        length = unpack_from("<I", data, at + 4)[0]
-        start = at + 8
-        # In two steps: a sum could leave the small integers
-        if length > end - start:
-            break
-        found.append((bytes(data[at : at + 4]), start, start + length))
-        at = start + ((length + 3) & -4)
+        found.append((bytes(data[at : at + n]), start, stop))
+        at = (stop + 3) & -4
     if at != end or len(found) != count:
         raise ValueError("section %d is cut off" % len(found))
     return found

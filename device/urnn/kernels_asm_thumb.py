@@ -53,7 +53,7 @@ def pack(steps):
             # x, A_0..A_3, where to enter the loop, end of x, y now, y, end of y, first block
             words += (b, 0, 0, 0, 0, skip * 96 | cols & 1, b + 4 * cols, 0, c, c + 4 * n, m + 4)
         elif code == NORMALISE:
-            words += (m + 4, c, n, address(_TYPES))
+            words += (m, c, n, address(_TYPES))
         else:
             words += (m, address(b), c, 4 * n, 8 * n, address(TANH))
     words.append(0)

@@ -14,12 +14,12 @@ CODES = (NORMALISE, MATVEC, GRU)
 def normalise(table, sample, x, n):
     """x[c] = rshift((clamp(sample[c], low, high) - offset) * factor, shift): raw integers to the net's format.
 
-    table: u32 C, then for each channel i32 low, high, offset, factor, shift. sample: C integers, however large.
-    x: n = C, 16-bit range. TypeError for a sample with anything else in it.
+    table: for each channel i32 low, high, offset, factor, shift. sample: n integers, however large.
+    x: n integers of 16-bit range. TypeError for a sample with anything else in it.
     docs/numerics.md, equations 5 and 6. low=-8 high=7 offset=1 factor=4096 shift=1: sample 3 -> 4096
     """
     for c in range(n):
-        at = 4 + 20 * c
+        at = 20 * c
         v = sample[c] | 0  # a float has no such operator, and would pass where it is limited
         low = i32(table, at)
         high = i32(table, at + 4)

@@ -137,7 +137,7 @@ def pack(steps):
         step = kernels_plain.pack([step])[0]
         if code == NORMALISE:
             table = []
-            for at in range(4, 4 + 20 * n, 20):
+            for at in range(0, 20 * n, 20):
                 low, high, offset, factor, shift = [i32(a, at + 4 * i) for i in range(5)]
                 table.append((low, high, offset, factor, 1 << shift >> 1, shift))
             step = _normalise, table, b, c, n

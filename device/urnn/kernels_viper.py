@@ -29,12 +29,17 @@ of a local variable; a pointer that is bumped and constant offsets, never a 16- 
 from array import array
 
 import micropython
+from micropython import const
 
-from .program import GRU, MATVEC, NORMALISE
 from .tables import TANH
 
+# The codes of program.py, for the compiler to put in
+_NORMALISE = const(1)
+_MATVEC = const(2)
+_GRU = const(3)
+
 NAME = "viper"
-CODES = (NORMALISE, MATVEC, GRU)
+CODES = (_NORMALISE, _MATVEC, _GRU)
 _LOW = -1 << 30
 _HIGH = -1 - _LOW
 
@@ -84,7 +89,7 @@ def run(m: ptr8, x: ptr32, box):
         c = ptr32(home + (x[3] << up >> up))
         n = x[4]
         here += 20
-        if code == 2:  # MATVEC
+        if code == _MATVEC:
             cols = int(ptr16(a)[1])
             end8 = int(b) + ((cols & -8) << 2)
             end1 = int(b) + (cols << 2)
@@ -187,7 +192,7 @@ def run(m: ptr8, x: ptr32, box):
                 c = ptr32(int(x) + 4)
                 a = ptr32(int(w))
                 n -= 4
-        elif code == 1:  # NORMALISE
+        elif code == _NORMALISE:
             sample = box[0]
             low = _LOW
             high = _HIGH
@@ -201,15 +206,15 @@ def run(m: ptr8, x: ptr32, box):
                 if item > high:
                     return box
                 v = int(item)
-                s = int(x[1]) << up >> up  # low
+                s = int(x[0]) << up >> up  # low
                 if v < s:
                     v = s
-                s = int(x[2]) << up >> up  # high
+                s = int(x[1]) << up >> up  # high
                 if v > s:
                     v = s
-                v = (v - int(x[3])) << up >> up
-                s = x[5]
-                c[0] = (v * int(x[4]) + ((1 << s) >> 1)) >> s
+                v = (v - int(x[2])) << up >> up
+                s = x[4]
+                c[0] = (v * int(x[3]) + ((1 << s) >> 1)) >> s
                 x = ptr32(int(x) + 20)
                 c = ptr32(int(c) + 4)
                 k += 1
@@ -217,7 +222,7 @@ def run(m: ptr8, x: ptr32, box):
             v = x[0] + 1
             if not v >> 30:
                 x[0] = v
-        elif code == 3:  # GRU
+        elif code == _GRU:
             gate = n << 2
             # r and z, which lie one behind the other: sigmoid(saturate(a + b)), left in a
             k = n << 1

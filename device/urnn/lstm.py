@@ -10,11 +10,14 @@ from .program import LIMIT, MATVEC, MEMORY, MUL, SIGMOID, TANH
 
 
 def cell(data, start, stop, program):
-    """Check the section data[start:stop] and append its steps; program.x becomes the output h."""
+    """Check the section data[start:stop] and append its instructions; program.x becomes the output h."""
     n = data[start + 2] | data[start + 3] << 8
+    size = stop - start - 16
+    if not n or size < 4 * n:
+        raise ValueError("LSTM: wrong length")
     outputs = data[start + 6] | data[start + 7] << 8
     width = outputs or n
-    if not n or stop - start < 16 + 4 * (n + outputs):
+    if size < 4 * (n + outputs):
         raise ValueError("LSTM: wrong length")
     h = program.state(width)
     c = program.state(n)

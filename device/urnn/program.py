@@ -1,8 +1,7 @@
-"""A step of the net as a program: what the cells write at load, and what the kernels run.
+"""A net's program: the instructions that the cells write at load, and how they become calls of kernels.
 
-A step of it is (code, a, b, c, n): a kernel, three vectors and a count. It computes n integers, mostly c from a and b.
-Each code stands for one kernel; its definition in plain Python has the arguments (a, b, c, n).
-b is None where a kernel takes the sample.
+An instruction is (code, a, b, c, n): a kernel, three vectors and a count. It computes n integers, mostly c from a and b.
+A kernel's definition in plain Python has the arguments (a, b, c, n). b is None where the kernel takes the sample.
 """
 
 import sys
@@ -10,6 +9,8 @@ from array import array
 
 from .format import matrix
 
+# The codes of the kernels. Modules with machine code repeat those that they have as constants, for the compiler to put
+# in; a test compares
 NORMALISE = 1
 MATVEC = 2
 GRU = 3
@@ -35,26 +36,26 @@ FAMILIES = ("kernels", "gates")
 class Program:
     """What the cells have written so far.
 
-    x: the vector that the next cell takes, array('i'); width: its length. steps: the program. states: a view of each
-    cell's state, 16-bit integers which the net keeps from one sample to the next. part: None, or what a product is read
-    by whose matrix has 0 rows, set by part.py.
+    x: the vector that the next cell takes, array('i'). width: its length.
+    instructions: a list. states: a view of each cell's state, 16-bit integers that the net keeps between samples.
+    products: reads products that are more than a matrix; None until products.py sets it.
     """
 
+    x = products = None
+    width = 0
+
     def __init__(self):
-        self.x = None
-        self.width = 0
-        self.steps = []
+        self.instructions = []
         self.states = []
-        self.part = None
 
     def add(self, code, a, b, c, n):
-        """Append a step."""
-        self.steps.append((code, a, b, c, n))
+        """Append an instruction."""
+        self.instructions.append((code, a, b, c, n))
 
     def product(self, data, at, stop, rows, cols, x):
         """Check the matrix of rows x cols at data[at:] and append its product with x; return (result, next field)."""
-        if self.part and stop - at > 8 and not data[at] | data[at + 1]:
-            return self.part(data, at, stop, rows, cols, x, self)
+        if self.products and stop - at > 8 and not data[at] | data[at + 1]:
+            return self.products(data, at, stop, rows, cols, x, self)
         m, at = matrix(data, at, stop, rows, cols)
         y = self.vector(rows)
         self.add(MATVEC, m, x, y, rows)
@@ -70,14 +71,57 @@ class Program:
         self.states.append(memoryview(h)[:n])
         return h
 
+    def link(self, sets):
+        """Return (run, words): run(words, words, box) executes all instructions.
 
-tried = {}  # name of a module -> the module, or the text why this runtime cannot have it
+        sets: names of kernel sets, best first. Each instruction goes to the first set that has its kernel, and neighbours
+        in the same module become one call. A kernel module has
+
+        NAME, CODES: its set, and the kernels in it.
+        pack(instructions): returns words, whatever its run() takes.
+        run(words, words, box): executes them. box[0] is the sample. box[1] is an array with one integer, the number of
+        samples taken, which stays at 2^30 - 1. Returns true for a sample that its NORMALISE does not take, having changed
+        nothing but c. It must take at least an array of n 32-bit integers, which may be c itself.
+
+        The words are passed twice for viper's sake. It keeps the first two locals of a function in registers, arguments
+        first, so its run(m: ptr8, x: ptr32, box) works in m and x. It reads the words from x; m, which starts with
+        nothing, has to be given a buffer too. Other modules ignore the second argument.
+        """
+        calls = []
+        for instruction in self.instructions:
+            code = instruction[0]
+            for name in sets:
+                found = module(FAMILIES[code >> 4] + "_" + name)
+                if found and code in found.CODES:
+                    break
+            else:
+                raise ValueError("no kernel %d" % code)
+            if not calls or calls[-1][0] is not found:
+                calls.append((found, []))
+            calls[-1][1].append(instruction)
+        chain = ()
+        while calls:
+            found, part = calls.pop()
+            chain = found.run, found.pack(part), chain
+        return (run, chain) if chain[2] else chain[:2]
+
+
+def run(chain, _, box):
+    """Execute what link() has split: (run, words, the rest) or ()."""
+    while chain:
+        call, words, chain = chain
+        if call(words, words, box):
+            return True
+
+
+_modules = {}
+absent = {}  # name of a module -> why this runtime does not have it
 
 
 def module(name):
-    """The module of this package, or None where the runtime cannot have it; tried[name] says why."""
-    found = tried.get(name)
-    if not found or isinstance(found, str) and name in found:  # no module of that name: it may have come since
+    """The module of this package, or None where the runtime cannot have it; absent[name] is then the reason."""
+    if name not in _modules and name in absent.get(name, name):  # a reason names a module without a file: look again
+        absent[name] = name + ": memory full"  # for a MemoryError, after which it is tried again
         # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError, and a function for
         # which an old emitter has no jumps long enough a NotImplementedError. Kernels without proof raise anything.
         try:
@@ -86,12 +130,13 @@ def module(name):
             if family in FAMILIES and found.NAME != "plain":
                 _import("proof_" + family).prove(found)
                 _forget(".proof_")
+            _modules[name] = found
+            del absent[name]
         except MemoryError:
             raise
         except Exception as error:
-            found = "%s: %s" % (type(error).__name__, error)
-        tried[name] = found
-    return None if isinstance(found, str) else found
+            absent[name] = "%s: %s" % (type(error).__name__, error)
+    return _modules.get(name)
 
 
 def _import(name):
@@ -107,39 +152,3 @@ def _forget(part):
                 delattr(sys.modules[__name__[:-8]], name[len(__name__) - 7 :])
             except (KeyError, AttributeError):
                 pass
-
-
-def link(steps, sets):
-    """Return (run, program): run(program, program, box) executes all the steps. box: a list, box[0] is the sample.
-
-    sets: names of kernel sets, best first; each step goes to the first that has its kernel, and neighbours in the same
-    module become one call. A module has NAME, CODES, pack(steps) -> program, and run(program, program, box). A run()
-    returns true for a sample that its NORMALISE does not take, having changed nothing but c. It takes at least arrays
-    of n integers of 32 bits, c itself among them. box[1]: an array of one integer, the samples taken so far, 2^30 - 1 for
-    more.
-    """
-    calls = []
-    for step in steps:
-        code = step[0]
-        for name in sets:
-            found = module(FAMILIES[code >> 4] + "_" + name)
-            if found and code in found.CODES:
-                break
-        else:
-            raise ValueError("no kernel %d" % code)
-        if not calls or calls[-1][0] is not found:
-            calls.append((found, []))
-        calls[-1][1].append(step)
-    chain = ()
-    while calls:
-        found, steps = calls.pop()
-        chain = found.run, found.pack(steps), chain
-    return (run, chain) if chain[2] else chain[:2]
-
-
-def run(chain, _, box):
-    """Execute what link() has split: (run, program, the rest) or ()."""
-    while chain:
-        call, program, chain = chain
-        if call(program, program, box):
-            return True

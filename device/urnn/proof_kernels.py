@@ -48,7 +48,7 @@ def _cases():
     v = [(i * 20021 & 65535) - 32767 for i in range(24)]  # over all of 16 bits
     w = bytes([i * i * 5 + 3 * i & 255 for i in range(76)])
     # Each channel's low, high, offset, factor, shift
-    table = bytes(array("i", (3, -20000, 9, -7, 3, 1, -8, 8, 5, 8192, 3, -8, 8, 0, 8001, 5)))
+    table = bytes(array("i", (-20000, 9, -7, 3, 1, -8, 8, 5, 8192, 3, -8, 8, 0, 8001, 5)))
     # Five rows in two blocks. 19 columns: twice eight and three more, nine pairs and one more
     head = bytes(array("i", (2000000, -3, 65536, -900000, 7 + (13 << 16) + (12 << 24))))
     m = b"\5\0\x13\0" + head + w + head + w[1:] + w[:1]

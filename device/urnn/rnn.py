@@ -1,13 +1,13 @@
 """The simple recurrent network, tanh or ReLU. docs/numerics.md, equations 19 and 20.
 
-Section b"RNN ": u16 inputs I, u16 units H, u8 0 tanh, 1 ReLU, u8 0, u16 0, product W (H x I), product U (H x H).
+Section b"RNN": u16 inputs I, u16 units H, u8 0 tanh, 1 ReLU, u8 0, u16 0, product W (H x I), product U (H x H).
 """
 
 from .program import RELU, TANH
 
 
 def cell(data, start, stop, program):
-    """Check the section data[start:stop] and append its steps; program.x becomes the new state."""
+    """Check the section data[start:stop] and append its instructions; program.x becomes the new state."""
     n = data[start + 2] | data[start + 3] << 8
     if not n or stop - start < 16 + 4 * n:
         raise ValueError("RNN: wrong length")

@@ -13,7 +13,7 @@ import sys
 from array import array
 from binascii import a2b_base64, b2a_base64, crc32
 
-from . import __version__, kernels, load
+from . import __version__, kernel_sets, load
 
 try:
     from micropython import kbd_intr
@@ -59,7 +59,7 @@ class Server:
         self.samples = self.outputs = None
         self.seq = self.done = self.crc = self.count = self.kept = 0
         self.fit(LINE)
-        self.sets = ",".join(kernels()).encode()
+        self.sets = ",".join(kernel_sets()).encode()
 
     def fit(self, size):
         """Have buffers for lines of so many bytes. Raises MemoryError; those that were are then still there."""
@@ -128,7 +128,7 @@ class Server:
             gc.collect()
             raise _Refused("memory full")  # the reserve is not for a model, which would not give it back
         counts = net.inputs, len(net.output), len(net.state), len(self.line), size, check
-        return b" %d %d %d %d %d %08x " % counts, net.kernels.encode()
+        return b" %d %d %d %d %d %08x " % counts, net.kernel_set.encode()
 
     def state(self, data=None):
         net = self.net

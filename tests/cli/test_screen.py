@@ -258,7 +258,7 @@ def test_kernels_of_info_are_those_of_the_device_package(
     monkeypatch.chdir(evil)
     assert cli.main(["info", "evil.urnn", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["kernels"] == list(urnn._SETS)
+    assert facts["kernels"] == list(urnn.KERNEL_SETS)
     assert facts["kernels_need"]["viper"] == ["viper"]
     assert facts["kernels_need"]["asm_thumb"] == ["asm_thumb"]
     assert facts["kernels_need"]["plain"] == []

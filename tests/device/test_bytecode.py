@@ -73,7 +73,7 @@ def test_firmware_that_takes_none_uses_other_kernels(
     assert there in text
     module.write_text(text.replace(there, instead), encoding="utf-8")
     script = folder / "list.py"
-    script.write_text("import urnn\nprint(urnn.kernels())\n", encoding="utf-8")
+    script.write_text("import urnn\nprint(urnn.kernel_sets())\n", encoding="utf-8")
     want = [name for name in verification.kernel_sets(micropython) if name != "bytecode"]
     assert micropython.run(script, cwd=folder, timeout=60).strip() == str(want)
     with pytest.raises(TinyrnnError, match="bytecode"):

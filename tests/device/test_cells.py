@@ -104,7 +104,7 @@ def test_twin_equals_the_definition(cell: str) -> None:
             net.step(sample)
             assert list(net.output) == outputs[0, t].tolist()
             assert list(net.state) == states[0, t].tolist()
-            for _, _, _, c, _ in net._steps:
+            for _, _, _, c, _ in net.program:
                 assert min(c) >= -LIMIT
                 assert max(c) < LIMIT
 
@@ -223,7 +223,7 @@ def test_unbounded_states_saturate() -> None:
         assert (np.abs(states) <= 32767).all()
     grow = Matrix(np.array([[127]], np.int8), np.array([900], np.int32), np.zeros(1, np.uint8))
     first = Matrix(np.array([[0]], np.int8), np.array([1], np.int32), np.zeros(1, np.uint8))
-    relu = replace(lstm, cells=(cells.known()[b"RNN "](first, grow, True),))
+    relu = replace(lstm, cells=(cells.known()[b"RNN"](first, grow, True),))
     _, states = Simulator(relu).run(np.zeros((1, 50, 1), np.int64))
     assert states[0, -1, 0] == 32767
 

@@ -72,8 +72,8 @@ def check(board: Board, kernels: str, module: types.ModuleType = urnn) -> None:
         network = random_network(seed, "mixed", plain=False)
         data = pack(network)
         net, plain = board.load(data, kernels), urnn.load(bytearray(data), kernels="plain")
-        assert net.kernels == kernels
-        codes |= {step[0] for step in plain._steps}
+        assert net.kernel_set == kernels
+        codes |= {step[0] for step in plain.program}
         for number, sample in enumerate(random_samples(network, seed, STEPS).tolist()):
             net.step(tuple(sample))
             plain.step(tuple(sample))
@@ -88,12 +88,12 @@ def test_the_same_integers(compiler: str, arch: str) -> None:
     path = program(compiler)
     with core(arch) as machine:
         if (arch, compiler) in BROKEN:
-            why = Board(machine=machine, compiler=path).urnn.kernels(True)["kernels_viper"]
+            why = Board(machine=machine, compiler=path).urnn.kernel_sets(True)["kernels_viper"]
             assert why.startswith(("MachineFault: ", "MpyError: ")), "the code crashes, or there is no such emitter"
             return
         board = Board(machine=machine, compiler=path)
         if (arch, compiler) in TOO_LONG:
-            why = [board.urnn.module(name) or board.urnn.kernels(True)[name] for name in MODULES]
+            why = [board.urnn.module(name) or board.urnn.kernel_sets(True)[name] for name in MODULES]
             assert all("native method too big" in text for text in why)
             check(board, "asm_thumb")
             return
@@ -102,7 +102,7 @@ def test_the_same_integers(compiler: str, arch: str) -> None:
         check(board, "viper")
         # Not for want of a part: both families are machine code, and have proven themselves
         assert all(board.urnn.module(name) for name in MODULES)
-        assert not set(board.urnn.kernels(True)) & set(MODULES)
+        assert not set(board.urnn.kernel_sets(True)) & set(MODULES)
 
 
 def far_branches(code: bytes) -> list[int]:

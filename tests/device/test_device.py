@@ -12,6 +12,7 @@ import pytest
 import urnn
 from helpers.paths import DEVICE_SCRIPTS
 from tinyrnn import runtimes
+from tinyrnn.board import package
 from tinyrnn.emulation import rp2040_firmware
 from tinyrnn.emulation.serial_ports import find_uf2
 from tinyrnn.errors import RuntimeMissing
@@ -43,9 +44,10 @@ def test_step_allocates_nothing(bounded32, kernels, units, tmp_path):
 
 
 def test_public_api():
-    assert {name for name in vars(urnn) if not name.startswith("_")} >= {"load", "kernels", "Net"}
+    assert package.public_names() == ("KERNEL_SETS", "Net", "__version__", "kernel_sets", "load")
     public = {name for name in vars(urnn.Net) if not name.startswith("_")}
-    assert public == {"step", "argmax", "value", "reset", "state", "steps", "selftest"}
+    methods = {"step", "argmax", "label", "value", "reset", "state", "steps", "selftest"}
+    assert public == methods | {"labels", "heads", "regression", "every_step"}
 
 
 def test_device_imports_only_what_boards_have():
@@ -132,7 +134,7 @@ def test_unknown_kernels(network):
 
 def test_kernels_listed(micropython, tmp_path):
     script = tmp_path / "list.py"
-    script.write_text("import urnn\nprint(urnn.kernels())\n")
+    script.write_text("import urnn\nprint(urnn.kernel_sets())\n")
     out = micropython.run(script, cwd=tmp_path, path=[verification.DEVICE], timeout=30)
     assert out.strip() == str(list(verification.kernel_sets(micropython)))
 
@@ -273,7 +275,7 @@ def test_a_state_that_is_no_integers_changes_nothing(net, bad):
 
 
 def test_a_set_that_fails_is_compiled_once(micropython, tmp_path):
-    """kernels() asks for every set; one whose module fails to compile is not compiled again, one that is absent may come."""
+    """kernel_sets() asks for every set. One whose module fails to compile is not compiled again; one without a file is."""
     shutil.copytree(verification.DEVICE / "urnn", tmp_path / "urnn")
     (tmp_path / "urnn" / "kernels_asm_thumb.py").write_text("print('compiled')\nraise ImportError('not here')\n")
     (tmp_path / "list.py").write_text(
@@ -281,7 +283,7 @@ def test_a_set_that_fails_is_compiled_once(micropython, tmp_path):
         "print(module('late'))\n"
         "with open('urnn/late.py', 'w') as f:\n    f.write('NAME = 1')\n"
         "print(module('late').NAME)\n"
-        "for _ in range(3):\n    urnn.kernels()\n"
+        "for _ in range(3):\n    urnn.kernel_sets()\n"
     )
     out = micropython.run(tmp_path / "list.py", cwd=tmp_path, timeout=60)
     assert out.split() == ["compiled", "None", "1"]

@@ -141,7 +141,7 @@ def test_sums_that_break_the_law_read_no_wild_address(board: tuple[Board, str], 
 
 
 def channels(rows: list[tuple[int, int, int, int, int]]) -> memoryview:
-    data = len(rows).to_bytes(4, "little")
+    data = b""
     for row in rows:
         data += b"".join(v.to_bytes(4, "little", signed=True) for v in row)
     return memoryview(bytearray(data))
@@ -227,7 +227,7 @@ def test_a_file_at_an_odd_address_is_refused(board: tuple[Board, str]) -> None:
 def test_assembler_is_not_there_where_objects_lie_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """A firmware that puts a word more into a tuple, or that keeps integers in 30 bits, has no set asm_thumb."""
     try:
-        assert "asm_thumb" in Board().urnn.kernels()
+        assert "asm_thumb" in Board().urnn.kernel_sets()
     except (RuntimeMissing, MpyError) as error:
         if "is not here" not in str(error) or os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
             raise
@@ -240,14 +240,14 @@ def test_assembler_is_not_there_where_objects_lie_otherwise(monkeypatch: pytest.
 
     with monkeypatch.context() as patch:
         patch.setattr(Board, "_layout", longer)
-        assert "asm_thumb" not in Board().urnn.kernels()
+        assert "asm_thumb" not in Board().urnn.kernel_sets()
 
     def shorter(self: Board, value: Any) -> int:
         return (value << 2 | 1) & 0xFFFFFFFF if type(value) is int and value in (-3, 30001) else to_word(self, value)
 
     with monkeypatch.context() as patch:
         patch.setattr(Board, "to_word", shorter)
-        assert "asm_thumb" not in Board().urnn.kernels()
+        assert "asm_thumb" not in Board().urnn.kernel_sets()
 
 
 @pytest.mark.parametrize("core", thumb_cores.CORES)

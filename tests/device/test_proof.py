@@ -29,7 +29,7 @@ def test_the_definition_proves_itself(family: str) -> None:
 
 # A module, a line of its run(), the same with a fault such as a compiler makes, the kernel that computes something else
 FAULTS = (
-    ("kernels_viper", "c[0] = (v * int(x[4]) + ((1 << s) >> 1)) >> s", "c[0] = (v * int(x[4]) + (1 >> 1)) >> s", 1),
+    ("kernels_viper", "c[0] = (v * int(x[3]) + ((1 << s) >> 1)) >> s", "c[0] = (v * int(x[3]) + (1 >> 1)) >> s", 1),
     ("kernels_viper", "m = ptr8(w[15])", "m = ptr8(w[14])", 2),  # in the unrolled loop
     ("kernels_viper", "while int(q) != end1:", "while int(q) != end8:", 2),  # the columns left over
     ("kernels_viper", "n -= 4", "n -= 8", 2),  # the second block of rows
@@ -61,7 +61,7 @@ def test_a_fault_in_any_kernel_is_seen(tmp_path: Path, module: str, line: str, f
     """On the Cortex-M0+ core, each in a copy of the package."""
     board = Board(package=broken(tmp_path, module, line, fault))
     assert board.urnn.module(module) is None
-    assert re.search(rf"kernel {code}: wrong integers", board.urnn.kernels(True)[module])
+    assert re.search(rf"kernel {code}: wrong integers", board.urnn.kernel_sets(True)[module])
     others = [name for name in ("kernels_viper", "gates_viper", "kernels_asm_thumb", "gates_asm_thumb") if name != module]
     assert all(board.urnn.module(name) for name in others)
 
@@ -86,7 +86,7 @@ def test_a_proof_is_forgotten(micropython: Runtime, tmp_path: Path) -> None:
     """Its memory is the model's again."""
     script = tmp_path / "left.py"
     script.write_text(
-        "import sys, urnn\nurnn.kernels()\n"
+        "import sys, urnn\nurnn.kernel_sets()\n"
         "print([name for name in sys.modules if 'proof' in name], hasattr(urnn, 'proof_kernels'))\n",
         encoding="utf-8",
     )
@@ -103,10 +103,11 @@ def test_a_module_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return original(name)
 
     monkeypatch.setattr(program, "_import", counted)
-    monkeypatch.setattr(program, "tried", {})
+    monkeypatch.setattr(program, "_modules", {})
+    monkeypatch.setattr(program, "absent", {})
     for _ in range(3):
         assert program.module("kernels_viper") is None
         assert program.module("kernels_nowhere") is None
         assert program.module("kernels_plain") is kernels_plain
     assert asked == ["kernels_viper", "kernels_nowhere", "kernels_plain", "kernels_nowhere", "kernels_nowhere"]
-    assert program.tried["kernels_nowhere"] == "ModuleNotFoundError: No module named 'urnn.kernels_nowhere'"
+    assert program.absent["kernels_nowhere"] == "ModuleNotFoundError: No module named 'urnn.kernels_nowhere'"

@@ -21,8 +21,10 @@ from tinyrnn.errors import RuntimeMissing
 from tinyrnn.integer_model.network import pack
 
 DOT = DEVICE_SCRIPTS / "thumb_dot.py"
-SETS = [  # with machine code, and for this core: asm_dsp, which is none of urnn._SETS, needs another
-    name for name in sorted(urnn._SETS) if machine_functions((PACKAGE / f"kernels_{name}.py").read_text(encoding="utf-8"))
+SETS = [  # with machine code, and for this core: asm_dsp, which is none of urnn.KERNEL_SETS, needs another
+    name
+    for name in sorted(urnn.KERNEL_SETS)
+    if machine_functions((PACKAGE / f"kernels_{name}.py").read_text(encoding="utf-8"))
 ]
 SMALL, LARGE = step_cycles.Size(3, 8, 2), step_cycles.Size(3, 24, 2)
 
@@ -56,7 +58,7 @@ def test_the_core_computes_the_plain_kernels_integers(kernels: str, seed: int) -
     data = pack(network)
     net = Board().load(data, kernels)
     plain = urnn.load(bytearray(data), kernels="plain")
-    assert net.kernels.split("+")[0] == kernels
+    assert net.kernel_set.split("+")[0] == kernels
     for number, sample in enumerate(samples(network)):
         net.step(sample)
         plain.step(sample)

@@ -18,9 +18,9 @@ from tinyrnn.emulation.mpy_file import ASM, machine_functions
 from tinyrnn.errors import RuntimeMissing, TinyrnnError
 
 DOT = DEVICE_SCRIPTS / "thumb_dot.py"
-ASSEMBLER = [  # of a Cortex-M0; asm_dsp, which is none of urnn._SETS, needs a larger core
+ASSEMBLER = [  # of a Cortex-M0; asm_dsp, which is none of urnn.KERNEL_SETS, needs a larger core
     name
-    for name in sorted(urnn._SETS)
+    for name in sorted(urnn.KERNEL_SETS)
     if any(kind == ASM for _, kind in machine_functions((PACKAGE / f"kernels_{name}.py").read_text(encoding="utf-8")))
 ]
 SCRATCH = 256  # bytes for arguments: the micro:bit's heap is small

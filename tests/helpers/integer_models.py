@@ -16,7 +16,7 @@ from tinyrnn.quantization.row_scaling import FINE_MAX, fine_matrix
 KINDS = ("ordinary", "extreme", "sparse")
 # Cells with a state, each in all its forms; each is a class of its own in the suite
 KNOWN = {
-    tag.decode().strip().lower().replace("_", "-") + f"-{option}" * bool(option): (cell, option)
+    tag.decode().lower().replace("_", "-") + f"-{option}" * bool(option): (cell, option)
     for tag, cell in cells.known().items()
     for option in cell.options
     if issubclass(cell, Recurrent)

@@ -174,13 +174,13 @@ def test_worst_cases_of_the_law() -> None:
 
 def test_tags() -> None:
     """The table of sections is what the packer writes and what the loader knows."""
-    listed = re.findall(r"^\| `(....)` \|", doc("format.md"), re.M)
-    others = set(integer_cells.known()) - {b"GRU "} | {b"PART", b"HEAD", b"near"}
+    listed = re.findall(r"^\| `([A-Z_a-z]+)` \|", doc("format.md"), re.M)
+    others = set(integer_cells.known()) - {b"GRU"} | {b"PRODUCTS", b"HEAD", b"near"}
     assert [tag for tag in map(str.encode, listed) if tag not in others] == [tag for tag, _, _ in frame.unseal(pack(tiny()))]
     assert others < set(map(str.encode, listed))
     source = (ROOT / "host/tinyrnn/integer_model/network.py").read_text() + (ROOT / "device/urnn/__init__.py").read_text()
     source += "".join(path.read_text() for path in (ROOT / "device/urnn").glob("*.py") if "def cell(" in path.read_text())
-    in_code = {tag.encode() for tag in re.findall(r'\bb"([A-Za-z ]{4})"', source)}
+    in_code = {tag.encode() for tag in re.findall(r'\bb"([A-Z_]{3,}|[a-z]{4})"', source)}
     assert in_code == {tag.encode() for tag in listed}
 
 
@@ -208,7 +208,7 @@ def test_device_api() -> None:
     listed = re.findall(r"^\| `net\.(\w+)", doc("device.md"), re.M)
     assert len(listed) == len(set(listed))
     assert set(listed) == names
-    assert set(re.findall(r"\burnn\.(load|kernels)\(", doc("device.md"))) == {"load", "kernels"}
+    assert set(re.findall(r"\burnn\.(load|kernel_sets)\(", doc("device.md"))) == {"load", "kernel_sets"}
 
 
 def test_the_cell_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def test_installs_from_the_checkout(make_port: Callable[..., Port], model: Path)
 def test_installs_over_http(make_port: Callable[..., Port], server: str) -> None:
     port = make_port("unix-x64")
     mpremote(port, "mip", "install", f"{server}/package.json")
-    assert "plain" in mpremote(port, "exec", "import urnn; print(urnn.kernels())")
+    assert "plain" in mpremote(port, "exec", "import urnn; print(urnn.kernel_sets())")
 
 
 def test_example_says_what_is_missing(make_port: Callable[..., Port], model: Path) -> None:

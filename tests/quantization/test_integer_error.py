@@ -317,7 +317,7 @@ def test_finer_rows_cost_a_row_each() -> None:
     lost = [np.abs(w * 2.0 ** (15 - 12) - np.asarray(exact.weight_hh)).max(axis=1) for w in (coarse, u.real())]
     assert (lost[1][[1, 2, 5, 20]] < lost[0][[1, 2, 5, 20]] / 8).all()
     assert (lost[1][[0, 3, 4, 6]] == lost[0][[0, 3, 4, 6]]).all()
-    # one more block of four rows of 8 columns, a header, the table of four rows, and the section PART
+    # one more block of four rows of 8 columns, a header, the table of four rows, and the section PRODUCTS
     assert len(pack(fine.network)) - len(pack(plain.network)) == 20 + 4 * 8 + 8 + 16 + 12
 
 

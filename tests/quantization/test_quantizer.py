@@ -78,7 +78,7 @@ def test_batch_normalisation_is_folded_away():
     x = rng.integers(-3000, 3001, (4, 60, 6)).astype(float)
     model = replace(model, calibration=replace(model.calibration, value_ranges=model.value_ranges(x)))
     assert largest_difference(model, x) < 0.05
-    assert [cell.tag for cell in quantize(model).cells] == [b"LSTM", b"GRU "]
+    assert [cell.tag for cell in quantize(model).cells] == [b"LSTM", b"GRU"]
 
 
 def test_calibrated_ranges():

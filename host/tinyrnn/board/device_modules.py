@@ -63,7 +63,7 @@ def kernel_set(name: str) -> str | None:
 
 def order() -> tuple[str, ...]:
     """The kernel sets that load() takes by itself, best first."""
-    return tuple(urnn._SETS)
+    return tuple(urnn.KERNEL_SETS)
 
 
 def kernel_sets() -> dict[str, list[str]]:
@@ -81,8 +81,8 @@ def needs(kernels: str) -> list[str]:
 
 def cell_module(tag: bytes) -> str | None:
     """The module of a section's cell, None for a section that is not a cell's: urnn.load()'s rule."""
-    name = tag.decode("latin-1").strip().lower()
-    return name if name in names() and tag[:1].isupper() else None
+    name = tag.decode("latin-1").lower()
+    return name if tag.isupper() and name in names() and "\ndef cell(" in module(name).source else None
 
 
 def needed(model: bytes | None, emitters: Iterable[str], present: Iterable[str] = ()) -> list[str]:

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if args.name:
         network = replace(network, name=args.name)
     size = urnn_file.write(network, output)
-    cells = " + ".join(f"{cell.tag.decode().strip()} {cell.units}" for cell in network.cells)
+    cells = " + ".join(f"{cell.tag.decode()} {cell.units}" for cell in network.cells)
     inputs, outputs = counted(network.inputs, "input"), counted(network.outputs, "output")
     print(f"{inputs} -> {cells} -> {outputs}, every bound proven")
     print(f"wrote {output} ({size} bytes); next: tinyrnn verify {output}")

@@ -64,7 +64,7 @@ class Call:
 
 
 class Board(Values):
-    """One machine with the device package. urnn: the package, whose load() and kernels() are the board's.
+    """One machine with the device package. urnn: the package, whose load() and kernel_sets() are the board's.
 
     Since start(): cycles: function's name -> cycles of all its calls; entered: how many these were; calls: what the code
     asked of the runtime -> how often.
@@ -92,7 +92,7 @@ class Board(Values):
         self._modules: dict[str, types.ModuleType] = {}
         with self._importing():
             self.urnn = importlib.import_module(self._name)
-        for name in ("load", "kernels", "module"):  # what may import more of it later
+        for name in ("load", "kernel_sets", "module"):  # what may import more of it later
             setattr(self.urnn, name, self._while_importing(getattr(self.urnn, name)))
 
     @contextlib.contextmanager

@@ -182,6 +182,6 @@ def kernel_sets() -> tuple[list[str], list[str]]:
     from tinyrnn.emulation.core_board import PACKAGE, Board
     from tinyrnn.emulation.mpy_file import machine_functions
 
-    names = Board().urnn.kernels()
+    names = Board().urnn.kernel_sets()
     with_code = [n for n in names if machine_functions((PACKAGE / f"kernels_{n}.py").read_text(encoding="utf-8"))]
     return with_code, [name for name in names if name not in with_code]

@@ -53,14 +53,14 @@ class DeviceProgram:
         self._vectors: dict[int, tuple[int, int]] = {}  # id of the array -> its number, address
         self.steps: list[Instruction] = []
         section = 0
-        for code, *operands, n in self.net._steps:
+        for code, *operands, n in self.net.program:
             found = [self._operand(operand) for operand in operands]
             for operand in found:
                 if isinstance(operand, memoryview):
                     section = self._section(operand)
             a, b, c = found
             self.steps.append(Instruction(code, a, b, c, n, section))
-        self.states = [self._span(state) for state in self.net._states]
+        self.states = [self._span(state) for state in self.net.states]
         self.output = self._span(self.net.output)
 
     def _operand(self, operand: Any) -> Operand:

@@ -37,11 +37,11 @@ class Channels:
 
     def to_bytes(self) -> bytes:
         table = np.stack([self.low, self.high, self.offset, self.factor, self.shift], axis=1).astype("<i4")
-        return struct.pack("<I", len(table)) + table.tobytes()
+        return table.tobytes()
 
     @staticmethod
     def from_bytes(data: memoryview) -> Channels:
-        return Channels(*np.frombuffer(data[4:], "<i4").reshape(-1, 5).T.copy())
+        return Channels(*np.frombuffer(data, "<i4").reshape(-1, 5).T.copy())
 
 
 @dataclass(frozen=True)
@@ -187,10 +187,7 @@ def assemble(network: Network) -> bytes:
         raise ModelError("a layer has more than 65535 rows; expected fewer")
     if network.vectors and len(network.vectors.samples) > 0xFFFF:
         raise ModelError(f"the self-test has {len(network.vectors.samples)} steps; expected at most 65535")
-    sections = [
-        (b"TASK", struct.pack("<BBH", network.task == "regression", network.when == "every", network.window)),
-        (b"INPT", network.input.to_bytes()),
-    ]
+    sections = [(b"INPT", network.input.to_bytes())]
     for cell in network.cells:
         if any(isinstance(product, ExtendedProduct) for _, product in cell.products):
             _announce_products(sections)
@@ -198,7 +195,8 @@ def assemble(network: Network) -> bytes:
     if isinstance(network.head, ExtendedProduct):
         _announce_products(sections)
     exponents = network.exponents.astype(np.int8).tobytes()
-    head = struct.pack("<HH", network.outputs, 0) + exponents + bytes(-len(exponents) & 3)
+    meaning = network.task == "regression", network.when == "every"
+    head = struct.pack("<HHBBH", network.outputs, network.window, *meaning, 0) + exponents + bytes(-len(exponents) & 3)
     sections.append((b"DENS", head + network.head.to_bytes()))
     if network.heads:
         sizes = b"".join(struct.pack("<HH", head.outputs, head.regression) for head in network.heads)
@@ -219,8 +217,8 @@ def assemble(network: Network) -> bytes:
 
 
 def _announce_products(sections: list[tuple[bytes, bytes]]) -> None:
-    if (b"PART", bytes(4)) not in sections:
-        sections.append((b"PART", bytes(4)))
+    if (b"PRODUCTS", b"") not in sections:
+        sections.append((b"PRODUCTS", b""))
 
 
 def unpack(data: bytes) -> Network:
@@ -247,8 +245,8 @@ def parse(data: bytes) -> Network:
             cells.append(cell_kinds.known()[tag].from_bytes(payload))
         elif tag == b"DENS":
             outputs = int.from_bytes(payload[:2], "little")
-            values["exponents"] = np.frombuffer(payload[4 : 4 + outputs], np.int8)
-            values["head"] = read_product(payload[4 + ((outputs + 3) & -4) :])[0]
+            values["exponents"] = np.frombuffer(payload[8 : 8 + outputs], np.int8)
+            values["head"] = read_product(payload[8 + ((outputs + 3) & -4) :])[0]
         elif tag == b"HEAD":
             values["heads"] = tuple(
                 IntegerHead(name, stop - start, payload[6 + 4 * i] == 1) for i, (name, start, stop) in enumerate(net.heads)

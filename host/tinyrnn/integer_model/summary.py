@@ -30,7 +30,7 @@ def describe(file: UrnnFile) -> dict[str, Any]:
         "labels": list(network.labels),
         "heads": [{"name": head.name, "outputs": head.outputs} for head in network.heads],
         "layers": [
-            {"kind": cell.tag.decode().strip(), "inputs": cell.inputs, "units": cell.units, "state": cell.state_size}
+            {"kind": cell.tag.decode(), "inputs": cell.inputs, "units": cell.units, "state": cell.state_size}
             for cell in network.cells
         ],
         "inputs": [
@@ -68,7 +68,7 @@ def buffer_bytes(network: Network) -> int:
 def _named(network: Network) -> list[tuple[str, Matrix]]:
     named: list[tuple[str, Matrix]] = []
     for number, cell in enumerate(network.cells):
-        kind = cell.tag.decode().strip()
+        kind = cell.tag.decode()
         named += [(f"layer {number} {kind} {name}", matrix) for name, matrix in cell.matrices]
     return named + [(f"head{name}", matrix) for name, matrix in network.head.matrices]
 

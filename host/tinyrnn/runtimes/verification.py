@@ -49,7 +49,7 @@ def kernel_sets(runtime: Runtime) -> tuple[str, ...]:
         absent.add("viper")
     if not runtime.is_micropython:
         absent.add("bytecode")
-    return tuple(name for name in urnn._SETS if name not in absent)
+    return tuple(name for name in urnn.KERNEL_SETS if name not in absent)
 
 
 def expected(network: Network, raw: Sequence[np.ndarray]) -> bytes:

@@ -9,17 +9,18 @@ from urnn import kernels_bytecode
 
 with open(sys.argv[1], "rb") as f:
     data = bytearray(f.read())
+matrices = []  # what run() is given for each
+pack = kernels_bytecode.pack
+
+
+def packed(instructions):
+    words = pack(instructions)
+    matrices.extend([part for part in words if part[0] is kernels_bytecode._matvec])
+    return words
+
+
+kernels_bytecode.pack = packed
 net = urnn.load(data, "bytecode")
-
-
-def products(found):
-    """The arguments of _matvec() in whatever link() has made of them."""
-    for part in found:
-        if isinstance(part, tuple) and part and part[0] is kernels_bytecode._matvec:
-            yield part
-        elif isinstance(part, (tuple, list)):
-            for inner in products(part):
-                yield inner
 
 
 def run():
@@ -31,7 +32,6 @@ def run():
     return seen
 
 
-matrices = list(products(net._call))
 print(" ".join(["%d/%d" % (code[1], n) for _, code, _, _, n in matrices]))
 first = run()
 again = run()
@@ -40,7 +40,7 @@ if sys.argv[2] == "ended":
         for _, generator in code[0]:
             generator[0].close()  # as an exception within it does
 closed = run()
-del matrices
+matrices.clear()
 net = urnn.load(data, "plain")
 if not run() == first == again == closed:
     raise RuntimeError("other integers")

@@ -144,15 +144,15 @@ def recombine(seeds, random):
 def frame(parts):
     """What urnn.format.seal() does, without the CRC, which repair() adds."""
     body = b"".join([_section(tag, payload) for tag, payload in parts])
-    data = bytearray(b"URNN\x01\x01\0\0\0\0\0\0" + body + bytes(4))
+    data = bytearray(b"URNN\x02\x01\0\0\0\0\0\0" + body + bytes(4))
     pack_into("<H", data, 6, len(parts))
     return data
 
 
 def _section(tag, payload):
-    length = bytearray(4)
-    pack_into("<I", length, 0, len(payload))
-    return tag + bytes(length) + payload + bytes(-len(payload) & 3)
+    head = bytearray(4)
+    pack_into("<I", head, 0, len(payload) | len(tag) << 24)
+    return bytes(head) + tag + bytes(-len(tag) & 3) + payload + bytes(-len(payload) & 3)
 
 
 def repair(data, size=True, crc=True):
@@ -221,7 +221,7 @@ def use(data, kernels, sign):
     edge = bytes([canary & 255]) * (4 * GUARD)
     arena = bytearray(edge + data + edge)
     net = urnn.load(memoryview(arena)[4 * GUARD : 4 * GUARD + len(data)], kernels)
-    if not all([place(step[3]) for step in net._steps]):
+    if not all([place(step[3]) for step in net.program]):
         raise Fault("buffers without canaries: guarded() no longer stands in for what makes them")
     results = []
     try:
@@ -299,7 +299,7 @@ def in_range(net):
         for i in range(len(values)):
             known[number][at + i] = values[i]
 
-    for code, a, b, c, n in net._steps:
+    for code, a, b, c, n in net.program:
         after = [32767] * n
         if code == MATVEC:
             rows = bounds(a)

@@ -22,13 +22,13 @@ start = used()
 import urnn
 
 path, kernels = sys.argv[1:]
-urnn.kernels()  # imports every set there is: forcing plain where viper is best would import it in load()
+urnn.kernel_sets()  # imports every set there is: forcing plain where viper is best would import it in load()
 imported = used()
 net = urnn.load(path, kernels)
 loaded = used()
 other = urnn.load(path, kernels)
 again = used()
-if net.kernels != kernels or other.kernels != kernels:
-    raise RuntimeError("load() took kernels %s, want %s" % (net.kernels, kernels))
+if net.kernel_set != kernels or other.kernel_set != kernels:
+    raise RuntimeError("load() took kernels %s, want %s" % (net.kernel_set, kernels))
 net.selftest()
 print("import", imported - start, "load", loaded - imported, "again", again - loaded)

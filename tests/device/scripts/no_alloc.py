@@ -46,4 +46,4 @@ def growth():
 
 
 locked()
-print("OK", net.kernels, growth())
+print("OK", net.kernel_set, growth())

@@ -4,9 +4,9 @@ import sys
 
 import urnn
 
-print(urnn.load("m.urnn").kernels)
-print(urnn.kernels(True)[sys.argv[1]])
+print(urnn.load("m.urnn").kernel_set)
+print(urnn.kernel_sets(True)[sys.argv[1]])
 try:
-    print(urnn.load("m.urnn", "viper").kernels)
+    print(urnn.load("m.urnn", "viper").kernel_set)
 except ValueError as error:
     print(error)

@@ -34,7 +34,7 @@ for path in [model] + ["/rom/" + entry[0] for entry in vfs.VfsRom(data).ilistdir
     before = used()
     net = urnn.load(path, kernels)
     grown = used() - before
-    if not net.selftest().startswith("PASS") or net.kernels != kernels:
+    if not net.selftest().startswith("PASS") or net.kernel_set != kernels:
         raise RuntimeError(net.selftest())
     print(path, grown)
     net = None

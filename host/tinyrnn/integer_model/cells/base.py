@@ -19,7 +19,7 @@ class IntegerCell:
     @property
     def title(self) -> str:
         """Its name, as `train --cell` and the boards' figures have it."""
-        return self.tag.decode().strip().lower().replace("_", "-")
+        return self.tag.decode().lower().replace("_", "-")
 
     @property
     def inputs(self) -> int:

@@ -1,4 +1,4 @@
-"""The table of symbols in front of a network: device/urnn/embd.py; docs/numerics.md, equation 33."""
+"""The table of symbols in front of a network: device/urnn/embedding.py; docs/numerics.md, equation 33."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tinyrnn.integer_model.cells.base import IntegerCell
 class Embedding(IntegerCell):
     """A row of the table for each symbol; no matrix and no state."""
 
-    tag: ClassVar[bytes] = b"EMBD"
+    tag: ClassVar[bytes] = b"EMBEDDING"
     table: np.ndarray  # int16 (N, D), -32767..32767
 
     @property

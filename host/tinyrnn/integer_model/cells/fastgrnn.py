@@ -1,4 +1,4 @@
-"""FastGRNN in integers: device/urnn/fgrn.py; docs/numerics.md, equations 18, 19, 25 to 27."""
+"""FastGRNN in integers: device/urnn/fastgrnn.py; docs/numerics.md, equations 18, 19, 25 to 27."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FastGRNN(Recurrent):
     The state is in Q(extra).(15-extra).
     """
 
-    tag: ClassVar[bytes] = b"FGRN"
+    tag: ClassVar[bytes] = b"FASTGRNN"
     bias: np.ndarray  # int32 (H,), Q3.12 scale: what the candidate's bias has more than the gate's
     zeta: int  # Q1.14, 0..16384
     nu: int

@@ -1,4 +1,4 @@
-"""FastRNN in integers: device/urnn/frnn.py; docs/numerics.md, equations 19 and 24."""
+"""FastRNN in integers: device/urnn/fastrnn.py; docs/numerics.md, equations 19 and 24."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ONE = 1 << 15  # 1 in Q0.15
 class FastRNN(Recurrent):
     """W (H, I) on the layer's input, U (H, H) on the state; both give Q3.12. The state is in Q(extra).(15-extra)."""
 
-    tag: ClassVar[bytes] = b"FRNN"
+    tag: ClassVar[bytes] = b"FASTRNN"
     alpha: int  # Q0.15, 0..32768
     beta: int
     extra: int  # 0..15

@@ -14,7 +14,7 @@ from tinyrnn.integer_model.matrices import read_product
 class GRU(Recurrent):
     """W (3H, I) on the layer's input, U (3H, H) on the state; rows r, z, n; both give Q3.12. The state is Q0.15."""
 
-    tag: ClassVar[bytes] = b"GRU "
+    tag: ClassVar[bytes] = b"GRU"
 
     def to_bytes(self) -> bytes:
         return struct.pack("<HH", self.inputs, self.units) + self.w.to_bytes() + self.u.to_bytes()

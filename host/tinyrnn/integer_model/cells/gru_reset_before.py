@@ -1,4 +1,4 @@
-"""GRU with the reset before the recurrent product: device/urnn/grub.py; docs/numerics.md, equations 18 to 21."""
+"""GRU with the reset before the recurrent product: device/urnn/gru_reset_before.py; docs/numerics.md, equations 18 to 21."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinyrnn.integer_model.matrices import Product, read_product
 class GRUBefore(Recurrent):
     """W (3H, I) on the layer's input, rows r, z, n; U of r and z (2H, H) on the state; of n (H, H) on r * state."""
 
-    tag: ClassVar[bytes] = b"GRUB"
+    tag: ClassVar[bytes] = b"GRU_RESET_BEFORE"
     n: Product
 
     @property

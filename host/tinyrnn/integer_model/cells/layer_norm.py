@@ -1,8 +1,7 @@
-"""Layer normalisation between cells: device/urnn/norm.py; docs/numerics.md, equations 28 to 32."""
+"""Layer normalisation between cells: device/urnn/layer_norm.py; docs/numerics.md, equations 28 to 32."""
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +13,7 @@ from tinyrnn.integer_model.matrices import Norm
 class Normalisation(IntegerCell):
     """One table; no matrix and no state."""
 
-    tag: ClassVar[bytes] = b"NORM"
+    tag: ClassVar[bytes] = b"LAYER_NORM"
     table: Norm
 
     @property
@@ -30,11 +29,11 @@ class Normalisation(IntegerCell):
         return 0
 
     def to_bytes(self) -> bytes:
-        return struct.pack("<HH", self.inputs, 0) + self.table.to_bytes()
+        return self.table.to_bytes()
 
     @classmethod
     def from_bytes(cls, data: memoryview) -> Normalisation:
-        return cls(Norm.from_bytes(data[4:], int.from_bytes(data[:2], "little"))[0])
+        return cls(Norm.from_bytes(data, (len(data) - 16) // 4)[0])
 
 
 CELL = Normalisation

@@ -14,7 +14,7 @@ from tinyrnn.integer_model.matrices import read_product
 class RNN(Recurrent):
     """W (H, I) on the layer's input, U (H, H) on the state; with tanh both give Q3.12, with ReLU the state's format."""
 
-    tag: ClassVar[bytes] = b"RNN "
+    tag: ClassVar[bytes] = b"RNN"
     options: ClassVar[tuple[str, ...]] = ("", "relu")
     relu: bool
 

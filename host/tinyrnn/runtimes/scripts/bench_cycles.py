@@ -41,8 +41,8 @@ def digest(net, old):
 def main(kernels, models):
     for model in models:
         net = urnn.load(model, kernels=kernels)
-        if net.kernels.split("+")[0] != kernels:
-            raise RuntimeError("kernels %s, not %s" % (net.kernels, kernels))
+        if net.kernel_set.split("+")[0] != kernels:
+            raise RuntimeError("kernels %s, not %s" % (net.kernel_set, kernels))
         seen = 0
         few = list(samples(net.inputs, STEPS))
         for sample in few:

@@ -4,4 +4,4 @@
 def main():
     import urnn
 
-    return " ".join(urnn.kernels())
+    return " ".join(urnn.kernel_sets())

@@ -74,7 +74,7 @@ def replay(model, cases, kernels):
             steps += length
         if f.read(1):
             raise ValueError("bytes follow the last sequence")
-    print("DONE", count, steps, differences, "%.3f" % (us / max(steps, 1)), heap, net.kernels)
+    print("DONE", count, steps, differences, "%.3f" % (us / max(steps, 1)), heap, net.kernel_set)
 
 
 kernels = None if sys.argv[1] == "best" else sys.argv[1]

@@ -73,7 +73,7 @@ def allocated(step, sample):
 
 
 def integers(name, samples, wanted_us, batches):
-    for kernels in urnn.kernels():
+    for kernels in urnn.kernel_sets():
         net = urnn.load(name + ".urnn", kernels)
         crc = 0
         for sample in samples:

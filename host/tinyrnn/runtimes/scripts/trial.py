@@ -24,7 +24,7 @@ def main(folder, name, model):
         said = "PASS, loads, but the file holds no vectors"
     except RuntimeError as error:
         said = str(error)
-    kernels = package.kernels()
+    kernels = package.kernel_sets()
     del package
     gc.collect()
     free = gc.mem_free() if hasattr(gc, "mem_free") else -1

@@ -1,9 +1,13 @@
-"""Products that are more than a matrix: of low rank, W = A B, with rows of finer weights, with layer normalisation.
+"""Products that are more than a matrix: of low rank, W = A B, with rows of finer weights, with layer normalization.
 
-Section b"PART", u32 0, stands before the first cell that has one: it makes urnn.load() and deploy ask for this module.
-Where a cell has a product, u16 rows = 0 of the matrix gives way to: u16 0, u8 1 when normalised, u8 0, u16 rank K or 0,
-u16 F; matrix B (K x cols) when there is a rank; matrix (rows + F x K or cols); when F > 0 the table of fine(), F times
-u16 row, u16 shift, rows ascending; the table of scale() when it is normalised.
+The section b"PRODUCTS", whose payload is empty, precedes the first cell that has such a product. It makes urnn.load() and
+`tinyrnn deploy` look for this module. A cell's product is then a matrix or, told from one by 0 in the place of its rows:
+
+u16 0; u8 1 when normalized, else 0; u8 0; u16 rank K or 0; u16 number F of finer rows;
+matrix B (K x cols) when there is a rank;
+matrix (rows + F) x (K or cols);
+the table of fine(), F times u16 row, u16 shift, rows ascending;
+the table of scale() when it is normalized.
 """
 
 from struct import unpack_from
@@ -13,12 +17,12 @@ from .program import FINE, LIMIT, MATVEC, SCALE
 
 
 def cell(data, start, stop, program):
-    """From here on the program takes such products."""
-    program.part = product
+    """Let the program take such products from here on."""
+    program.products = product
 
 
 def product(data, at, stop, rows, cols, x, program):
-    """What Program.product() does, for a product of this module."""
+    """Do what Program.product() does, for a product of this module."""
     _, norm, rank, extra = unpack_from("<4H", data, at)
     if norm > 1 or extra > rows:
         raise ValueError("product: update urnn")
@@ -27,7 +31,7 @@ def product(data, at, stop, rows, cols, x, program):
         m, at = matrix(data, at, stop, rank, cols)
         y = program.vector(rank)
         program.add(MATVEC, m, x, y, rank)
-        program.add(LIMIT, None, y, y, rank)  # nothing to do for a file that keeps the law
+        program.add(LIMIT, None, y, y, rank)  # changes nothing where the packer has proven the ranges
         x = y
         cols = rank
     m, at = matrix(data, at, stop, rows + extra, cols)
@@ -55,7 +59,7 @@ def table(data, at, stop, n):
     if stop < end or not 0 < n <= 16384:
         raise ValueError("norm: wrong length")
     p, r, e, s = unpack_from("<4i", data, at)
-    # The reciprocal of n is checked whole: the law rests on it
+    # The proof of the 31-bit range rests on the reciprocal of n, so all of it is checked
     if not (0 <= p < 15 and n <= 1 << p and r == ((2 << 14 + p) + n) // (2 * n) <= 32768 and 0 < e <= 32768 and 0 <= s < 16):
         raise ValueError("norm: out of range")
     return memoryview(data)[at:end], end
