@@ -99,8 +99,8 @@ def step_time() -> str:
     cost: dict[str, Any] = catalogue.get("rpi-pico").cost
     lines = [
         (kernels, cell, *(f"{figures[name]:g}" for name in COEFFICIENTS), f"{figures['error_pct']:g}")
-        for kernels, fits in cost.items()
-        for cell, figures in fits.items()
+        for kernels in KINDS
+        for cell, figures in cost[kernels].items()
     ]
     return markdown(("kernels", "cell", *COEFFICIENTS, "largest error, %"), lines, left=2)
 
