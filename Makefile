@@ -5,16 +5,18 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo runtimes test check accuracy sizes bench fuzz release clean
+.PHONY: help venv demo runtimes test check lint format-check types spelling imports generated format accuracy sizes bench fuzz docs release clean
 
 help:
 	@echo "make demo       train, quantize and run a network under real MicroPython"
 	@echo "make test       all tests, on every runtime that this machine can have"
-	@echo "make check      lint, types, spelling, generated files"
+	@echo "make check      lint, format, types, spelling, imports, generated files"
+	@echo "make format     write all code in the project's format"
 	@echo "make runtimes   real MicroPython ports into the cache folder (docs/runtimes.md)"
 	@echo "make accuracy   float and integer accuracy, five seeds         -> build/accuracy.json"
 	@echo "make sizes      bytes of the device package and of load()      -> build/sizes.json"
 	@echo "make bench      a step on each runtime, of each cell           -> build/bench.json"
+	@echo "make docs       this documentation as a site                   -> build/site"
 	@echo "make fuzz       damaged model files against the loader"
 	@echo "make release    sdist and wheel, each installed and tried       -> build/release"
 	@echo "make clean      remove .venv and build"
@@ -45,20 +47,45 @@ test: $(READY)
 	@$(BIN)/python tools/runtimes.py || echo "The tests on the runtimes that FAILED will be skipped, or fail where they are required." >&2
 	@$(BIN)/python -m pytest -n 2
 
-check: $(READY)
+check: lint format-check types spelling imports generated
+
+# One check each; .pre-commit-config.yaml starts them one by one
+lint: $(READY)
 	$(BIN)/ruff check
+
+format-check: $(READY)
 	$(BIN)/ruff format --check --quiet
+
+types: $(READY)
 	$(BIN)/mypy
+
+spelling: $(READY)
 	$(BIN)/codespell
+
+imports: $(READY)
+	$(BIN)/lint-imports
+
+generated: $(READY)
 	$(BIN)/python tools/tables.py --check
 	$(BIN)/python tools/manifest.py --check
 	$(BIN)/python tools/readme.py --check
+	$(BIN)/python tools/pictures.py --check
+
+format: $(READY)
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
 
 accuracy sizes fuzz release: $(READY)
 	@$(BIN)/python tools/$@.py
 
 bench: $(READY)
 	@$(BIN)/python tools/benchmarks.py
+	@$(BIN)/tinyrnn bench --compare --json > build/comparison.json
+
+# The variable turns off a note about the successors of MkDocs
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 clean:
 	rm -rf $(VENV) build

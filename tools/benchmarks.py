@@ -63,11 +63,11 @@ def measure(runtime: Runtime, case: Case) -> list[Record]:
 def measure_chip(uf2: Path, case: Case) -> list[Record]:
     """Those of the emulated RP2040."""
     from tinyrnn.emulation.rp2040_timing import whole_steps
+    from tinyrnn.float_model import cells as float_cells
     from tinyrnn.runtimes.kernel_timing import random_case
-    from tinyrnn.training.architecture import CELLS
 
     # With options there is no smallest network: 1 unit has no projection, no factors
-    small = random_case(1, 1, 1, case.cell) if case.cell in CELLS else None
+    small = random_case(1, 1, 1, case.cell) if case.cell in float_cells.names() else None
     return in_records(whole_steps(uf2, case, small), case)
 
 

@@ -95,7 +95,7 @@ def cells() -> list[Record]:
     """Records of the package and of the file for a model of every cell that make accuracy measures."""
     import numpy as np
     from accuracy import ARCHITECTURES
-    from tinyrnn.board.package import needed
+    from tinyrnn.board.device_modules import needed
     from tinyrnn.float_model.random_models import random_float_model
     from tinyrnn.integer_model.network import pack
     from tinyrnn.quantization.quantizer import quantize

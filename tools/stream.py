@@ -55,7 +55,7 @@ def main() -> int:
 
 def stream(model: str, port: str, seconds: float) -> tuple[int, dict[str, int], float]:
     """Feed `tinyrnn run` as fast as it takes: (samples answered, counts of wrong answers by kind, seconds)."""
-    network = urnn_file.read(model)
+    network = urnn_file.load(model).network
     simulator = Simulator(network)
     rng = np.random.default_rng(0)
     low, high = np.maximum(network.input.low, -32768), np.minimum(network.input.high, 32767)  # a sensor's 16 bits

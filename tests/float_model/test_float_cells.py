@@ -14,7 +14,12 @@ torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyr
 
 from helpers.float_models import FOUR, INPUTS, KIND, UNITS, VARIANTS, cell, every_kind, model_of, seed, sequences, some
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.cells import GRU, KINDS, LSTM, RNN, FastGRNN, FastRNN
+from tinyrnn.float_model import cells as float_cells
+from tinyrnn.float_model.cells.fastgrnn import FastGRNN
+from tinyrnn.float_model.cells.fastrnn import FastRNN
+from tinyrnn.float_model.cells.gru import GRU
+from tinyrnn.float_model.cells.lstm import LSTM
+from tinyrnn.float_model.cells.rnn import RNN
 from tinyrnn.float_model.layers import (
     BatchNorm,
     CellNorm,
@@ -24,7 +29,6 @@ from tinyrnn.float_model.layers import (
     LayerNorm,
     dense,
 )
-from tinyrnn.training.architecture import CELLS
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +185,7 @@ def test_cell_is_its_formula(kind: str, rank: bool, inside: bool) -> None:
 
 def test_stacked_layers_of_every_kind_and_heads() -> None:
     model = every_kind()
-    assert {layer.kind for layer in model.layers} == set(KINDS) - {"embedding"}
+    assert {layer.kind for layer in model.layers} == {*float_cells.kinds(), "layernorm", "batchnorm"}
     x = sequences()
     y = (x - model.mean) / model.std
     for layer in model.layers:
@@ -237,7 +241,7 @@ def test_reach_is_what_the_cells_reach() -> None:
                 after = layer.step(sequence[None, t], state)
                 h = layer.output(state)
                 u = h @ dense(layer.weight_hh).T
-                if kind == "gru-before":  # r from the definition: a candidate of U (r * h) alone
+                if kind == "gru-reset-before":  # r from the definition: a candidate of U (r * h) alone
                     r = np.array([gate_r(layer, sequence[t], h[0])])
                     u[:, 2 * UNITS :] = (r * h) @ dense(layer.weight_hh)[2 * UNITS :].T
                 seen = {"state": after, "ih": sequence[None, t] @ dense(layer.weight_ih).T, "hh": u}
@@ -263,9 +267,14 @@ def test_the_document_names_every_kind_field_and_cell_of_the_trainer() -> None:
     text = (DOCS / "cells.md").read_text()
     listed = [line.split("|") for line in text.splitlines() if re.match(r"\| `[a-z]+`[ ,]", line)]
     listed = [line for line in listed if line[1] != " `kind` "]
-    assert {line[1].strip(" `") for line in listed if "," not in line[1]} == set(KINDS)
+    assert {line[1].strip(" `") for line in listed if "," not in line[1]} == {
+        *float_cells.kinds(),
+        "layernorm",
+        "batchnorm",
+        "embedding",
+    }
     trained = {line[7].split("`")[1] for line in listed if len(line) == 9}
-    assert trained == set(CELLS)
+    assert trained == set(float_cells.names())
     for make in (GRU, LSTM, RNN, FastRNN, FastGRNN, CellNorm):
         for part in fields(make):
             assert re.search(rf"\b{part.name}\b", text), f"docs/cells.md does not speak of {make.__name__}.{part.name}"

@@ -6,7 +6,8 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-from tinyrnn.float_model.cells import GRU, LSTM, RNN, FastGRNN, FastRNN
+from tinyrnn.float_model import cells
+from tinyrnn.float_model.cells.base import FloatCell
 from tinyrnn.float_model.layers import BatchNorm, CellNorm, Embedding, Factors, Layer, LayerNorm, Linear
 from tinyrnn.float_model.model import Calibration, FloatHead, FloatModel
 
@@ -34,27 +35,21 @@ def norm(rows: int) -> CellNorm:
     return CellNorm(some(rows), some(rows), eps=1e-3)
 
 
-def cell(kind: str, inputs: int = INPUTS, rank: bool = False, layernorm: bool = False) -> Layer:
-    """A random cell of any kind with its options."""
+def cell(kind: str, inputs: int = INPUTS, rank: bool = False, layernorm: bool = False) -> FloatCell:
+    """A random cell of any KIND with its options."""
     matrix = low if rank else some
-    name, _, option = kind.partition("-")
-    rows = {"gru": 3, "lstm": 4}.get(name, 1) * UNITS
-    inner: dict[str, Any] = {"norm": norm(rows)} if layernorm else {}
-    width = 3 if option == "projection" else UNITS
-    both = (matrix(rows, inputs), matrix(rows, width))
-    if name == "gru":
-        return GRU(*both, some(rows), some(rows), reset_after=option != "before", **inner)
-    if name == "lstm":
-        return LSTM(*both, some(rows), some(rows), matrix(width, UNITS) if option else None, **inner)
-    if name == "rnn":
-        return RNN(*both, some(rows), some(rows), option or "tanh", **inner)
-    if name == "fastrnn":
-        return FastRNN(*both, some(rows), 0.3, 0.65, **inner)
-    return FastGRNN(*both, some(rows), some(rows), 0.8, 0.1, **inner)
+    named = cells.get(kind.removesuffix(PROJECTED))
+    rows, width = named.cell.gates * UNITS, 3 if kind.endswith(PROJECTED) else UNITS
+    fields: dict[str, Any] = {"weight_ih": matrix(rows, inputs), "weight_hh": matrix(rows, width)}
+    fields |= {name: some(rows) for name in named.cell.biases}
+    if width < UNITS:
+        fields["weight_hr"] = matrix(width, UNITS)
+    return named.cell(**fields, **named.cell.example, **named.options, norm=norm(rows) if layernorm else None)
 
 
 FOUR = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-KIND = ("gru", "gru-before", "lstm", "lstm-projection", "rnn", "rnn-relu", "fastrnn", "fastgrnn")
+PROJECTED = "-projection"
+KIND = (*cells.names(), *(name + PROJECTED for name in cells.names() if cells.get(name).cell.projects))
 VARIANTS = [(kind, rank, inside) for kind in KIND for rank in (False, True) for inside in (False, True)]
 
 

@@ -10,9 +10,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from tinyrnn.board import package
-from tinyrnn.board.deploy import Model, _same, read_model
+from tinyrnn.board import device_modules, package
+from tinyrnn.board.deploy import _same
 from tinyrnn.board.link import Link
+from tinyrnn.board.sizing import Model, read_model
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model.network import pack
 from tinyrnn.quantization.quantizer import quantize
@@ -36,19 +37,21 @@ def version(scratch: Path, prefix: str) -> Iterator[None]:
     """A device package whose __version__ has this prefix: two of them differ in one module. Made once in scratch."""
     folder = scratch / prefix / "urnn"
     if not folder.exists():
-        shutil.copytree(package.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(device_modules.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
         source = (folder / "__init__.py").read_text()
         changed = source.replace('__version__ = "', f'__version__ = "{prefix}')
         assert changed != source
         (folder / "__init__.py").write_text(changed)
-    before = package.FOLDER
-    package.FOLDER = folder
-    package.modules.cache_clear()
+    before = device_modules.FOLDER
+    device_modules.FOLDER = folder
+    device_modules.names.cache_clear()
+    device_modules.module.cache_clear()
     try:
         yield
     finally:
-        package.FOLDER = before
-        package.modules.cache_clear()
+        device_modules.FOLDER = before
+        device_modules.names.cache_clear()
+        device_modules.module.cache_clear()
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def built_for(port: str, model: Model) -> package.Package:
     """The package that deploy makes for this board and a single model."""
     with Link(port) as link:
         identity = link.identity
-    return package.build(package.needed(model.data, identity.emitters), identity.mpy, identity.arch)
+    return package.build(device_modules.needed(model.data, identity.emitters), identity.mpy, identity.arch)
 
 
 def selftest(port: str, name: str = "gesture.urnn") -> str:

@@ -11,9 +11,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from tinyrnn.board.deploy import deploy, read_model
+from tinyrnn.board.deploy import deploy
 from tinyrnn.board.link import Link
 from tinyrnn.board.protocol import SERVE
+from tinyrnn.board.sizing import read_model
 from tinyrnn.emulation.serial_ports import Port
 from tinyrnn.integer_model.cells.gru import GRU
 from tinyrnn.integer_model.matrices import Matrix

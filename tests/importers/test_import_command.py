@@ -17,7 +17,7 @@ from tinyrnn import cli
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model import model_file
-from tinyrnn.float_model.cells import GRU
+from tinyrnn.float_model.cells.gru import GRU
 from tinyrnn.float_model.layers import BatchNorm, LayerNorm
 from tinyrnn.importers import float_conversion, framework_check
 from tinyrnn.importers.source_model import Affine, Dense, Source, SourceStep
@@ -79,7 +79,7 @@ def test_to_urnn(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "net.pt", "-o", "net.urnn", "--data", "sensor.npz", "--normalise")
     assert (status, err) == (0, "")
     assert "test accuracy on sensor" in out
-    network = urnn_file.read("net.urnn")
+    network = urnn_file.load("net.urnn").network
     assert network.name == "net"
     with np.load("sensor.npz") as data:
         x = data["x"]
@@ -151,7 +151,7 @@ def test_every_cell_to_urnn(
     more += ["--activation", "relu"] if "hidden" in parts else []
     status, _, err = run(capsys, "m.pt", "-o", "m.urnn", "--range", "-2", "2", *more)
     assert status == 0, err
-    network = urnn_file.read("m.urnn")
+    network = urnn_file.load("m.urnn").network
     x = np.random.default_rng(1).uniform(-2, 2, (4, 8, 3))
     with torch.no_grad():
         want = net(torch.from_numpy(x).float()).numpy()
@@ -327,7 +327,7 @@ def values_on_a_board(path: str, x: np.ndarray) -> np.ndarray:
     """net.value() of every output after each sequence of x (N, T, C)."""
     import urnn
 
-    network = urnn_file.read(path)
+    network = urnn_file.load(path).network
     net = urnn.load(path, kernels="plain")
     rows = []
     for sequence in x:

@@ -19,7 +19,7 @@ pytest.importorskip("onnxruntime", reason="install it with: pip install 'tinyrnn
 from onnx import TensorProto, helper, numpy_helper
 from tinyrnn import importers
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.cells import GRU
+from tinyrnn.float_model.cells.gru import GRU
 from tinyrnn.float_model.layers import BatchNorm, Embedding, LayerNorm
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.importers import float_conversion, framework_check

@@ -52,7 +52,7 @@ def random(inputs: int, **fields: object) -> Network:
 def test_the_example_model_as_it_is(bounded32: Runtime, tmp_path: Path) -> None:
     """A board with the README's model and no sensor: it runs, says what it lacks, and what it says is every 100 steps."""
     shutil.copy(EXAMPLES / "gesture.urnn", tmp_path)
-    network = urnn_file.read(EXAMPLES / "gesture.urnn")
+    network = urnn_file.load(EXAMPLES / "gesture.urnn").network
     values = np.random.default_rng(0).integers(0, 65536, (250, 3))
     said = run(bounded32, tmp_path, values.ravel().tolist())
     assert said[0].startswith("main.py: PASS, 12 steps, ")

@@ -12,7 +12,10 @@ import urnn
 from tinyrnn import cli
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model import model_file, probing
-from tinyrnn.float_model.cells import GRU, LSTM, RNN, FloatCell
+from tinyrnn.float_model.cells.base import FloatCell
+from tinyrnn.float_model.cells.gru import GRU
+from tinyrnn.float_model.cells.lstm import LSTM
+from tinyrnn.float_model.cells.rnn import RNN
 from tinyrnn.float_model.evaluation import value_ranges_over
 from tinyrnn.float_model.layers import Linear
 from tinyrnn.float_model.model import Calibration, FloatModel
@@ -205,7 +208,7 @@ def test_far_off_is_refused_unless_it_is_accepted(tmp_path: Path, capsys: pytest
     assert err.count("\n") == 1
     assert not output.exists()
     assert cli.main(["quantize", str(path), "--accept-error"]) == 0
-    assert urnn_file.read(output).nearness is not None
+    assert urnn_file.load(output).network.nearness is not None
 
 
 def test_few_outputs_are_no_reason_to_refuse() -> None:

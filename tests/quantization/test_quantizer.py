@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers.integer_models import random_network
 from tinyrnn.errors import ModelError
+from tinyrnn.float_model import cells as float_cells
 from tinyrnn.float_model.layers import BatchNorm, LayerNorm
 from tinyrnn.float_model.model import Calibration
 from tinyrnn.float_model.random_models import random_float_model
@@ -16,7 +17,6 @@ from tinyrnn.integer_model.matrices import Matrix
 from tinyrnn.integer_model.network import pack, prove
 from tinyrnn.integer_model.simulator import Simulator
 from tinyrnn.quantization.quantizer import quantize
-from tinyrnn.training.architecture import CELLS
 
 
 def largest_difference(model, x) -> float:
@@ -46,7 +46,7 @@ ROOM = {"": 0.03, "rank": 0.03, "layernorm": 0.12, "between": 0.12, "symbols": 0
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", float_cells.names())
 def test_every_cell_is_close_to_its_float_model(cell, option):
     options = dict(OPTIONS[option])
     units = options.pop("units", (16,))

@@ -12,9 +12,11 @@ torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyr
 
 from helpers.float_models import INPUTS, UNITS, VARIANTS, cell, identical, low, model_of, seed, sequences, some
 from tinyrnn.errors import ModelError
+from tinyrnn.float_model import cells as float_cells
 from tinyrnn.float_model.layers import CellNorm, Embedding, Factors, Linear
-from tinyrnn.training.architecture import CELLS, Architecture
-from tinyrnn.training.cells import STEPPED, Stepped, build, export
+from tinyrnn.training.architecture import Architecture
+from tinyrnn.training.cells import build, export, known
+from tinyrnn.training.cells.base import Stepped
 from tinyrnn.training.initialization import initial
 from tinyrnn.training.torch_model import TorchNetwork, from_floatmodel
 
@@ -65,7 +67,7 @@ def test_own_loop_is_torch_s_own_and_so_are_its_gradients() -> None:
     x = torch.from_numpy(sequences(steps=15).astype(np.float32))
     for kind in ("gru", "lstm", "lstm-projection", "rnn"):
         layer = cell(kind)
-        native, stepped = build(layer), STEPPED[type(layer)](layer)
+        native, stepped = build(layer), known()[type(layer)].STEPPED(layer)
         results = []
         for module in (native, stepped):
             y = module(x)
@@ -79,8 +81,8 @@ def test_own_loop_is_torch_s_own_and_so_are_its_gradients() -> None:
 
 
 ARCHITECTURES = [
-    *(Architecture((name,), 6) for name in CELLS),
-    *(Architecture((name,), 12, rank=2, layernorm=True) for name in CELLS),
+    *(Architecture((name,), 6) for name in float_cells.names()),
+    *(Architecture((name,), 12, rank=2, layernorm=True) for name in float_cells.names()),
     Architecture(("lstm",), 8, projection=3),
     Architecture(("lstm", "gru", "fastgrnn"), 8, projection=3, layernorm_between=True),
     Architecture(("rnn", "rnn-relu"), 8, layernorm_between=True),
@@ -124,7 +126,10 @@ def test_what_is_not_trained_is_refused() -> None:
     ("options", "words"),
     [
         ({"cells": ()}, "0 layers"),
-        ({"cells": ("transformer",)}, "no cell is called 'transformer'; expected one of gru, gru-reset-before, lstm"),
+        (
+            {"cells": ("transformer",)},
+            "no cell is called 'transformer'; expected one of gru, fastgrnn, fastrnn, gru-reset-before, lstm",
+        ),
         ({"units": 0}, "units is 0"),
         ({"projection": 4}, "outputs of a gru; expected an lstm"),
         ({"cells": ("lstm",), "projection": 32}, "a projection to 32 outputs of 32 units"),

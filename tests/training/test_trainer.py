@@ -20,13 +20,14 @@ from tinyrnn import cli
 from tinyrnn.cli import train as command
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.errors import ModelError
+from tinyrnn.float_model import cells as float_cells
 from tinyrnn.float_model import (
     evaluation,
     model_file,
 )
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.training import trainer
-from tinyrnn.training.architecture import CELLS, Architecture
+from tinyrnn.training.architecture import Architecture
 from tinyrnn.training.hyperparameters import PIECE, Batches, default_hyperparameters, loss, rate, spread
 from tinyrnn.training.torch_model import from_floatmodel
 
@@ -269,7 +270,7 @@ def test_damaged_checkpoint_is_said_and_not_used(tmp_path: Path, content: bytes 
 
 
 VARIANTS: list[dict[str, object]] = [
-    *({"cells": (name,)} for name in CELLS),
+    *({"cells": (name,)} for name in float_cells.names()),
     {"cells": ("lstm",), "projection": 3},
     {"cells": ("fastgrnn", "gru"), "rank": 2, "layernorm": True},
     {"cells": ("rnn", "lstm"), "layernorm_between": True},
@@ -301,7 +302,7 @@ def test_every_cell_resumes(tmp_path: Path, options: dict[str, object]) -> None:
         assert np.allclose(got.hh, want.hh, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", float_cells.names())
 def test_every_cell_learns(name: str) -> None:
     model = trainer.fit(tones(sequences=48), architecture=Architecture((name,), 8), epochs=100)
     assert model.info["float_accuracy_pct"] >= 90

@@ -31,7 +31,7 @@ def test_it_is_carried_to_the_board(window: int, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
     model_file.save(model(window=window, when="last"), tmp_path / "model.pt")
     assert cli.main(["quantize", str(tmp_path / "model.pt"), "-o", str(tmp_path / "m.urnn")]) == 0
-    assert urnn_file.read(tmp_path / "m.urnn").window == window
+    assert urnn_file.load(tmp_path / "m.urnn").network.window == window
     net = urnn.load(str(tmp_path / "m.urnn"))
     assert (net.window, net.every_step, net.regression) == (window, False, False)
 
@@ -110,7 +110,7 @@ def test_a_stream_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_the_example_model_is_right_on_windows_and_not_on_a_stream() -> None:
     """The fall that net.window is there to prevent; docs/device.md names it."""
-    network = urnn_file.read(EXAMPLE)
+    network = urnn_file.load(EXAMPLE).network
     recording = data.load("basic-motions")
     net = urnn.load(str(EXAMPLE), kernels="plain")
     assert net.window == recording.train.lengths.max() == 100

@@ -35,6 +35,17 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("runtime", "kernels", "cell", "inputs", "hidden", "outputs", "us_step", "ratio_to_plain"),
         *("cycles_step", "cycles_per_mac", "cycles_fixed", "bytes_allocated_step"),
     ),
+    "comparison": (
+        *("runtime", "kernels", "cell", "hidden", "inputs", "outputs", "us_step", "us_fixed"),
+        *("cycles_step", "cycles_per_mac", "cycles_fixed", "bytes_allocated_step"),
+    ),
+}
+# What measures the figures
+COMMANDS = {
+    "accuracy": "make accuracy",
+    "sizes": "make sizes",
+    "bench": "make bench",
+    "comparison": "tinyrnn bench --compare",
 }
 
 

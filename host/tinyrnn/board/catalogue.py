@@ -7,13 +7,15 @@ board's figures. A figure that nobody has published is absent there, and the ans
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyrnn.errors import BoardError
+
+if TYPE_CHECKING:
+    from tinyrnn.board.sizing import Model
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -93,19 +95,18 @@ class Fit:
         return UNKNOWN if UNKNOWN in verdicts else FITS
 
 
-def fit(model: str | os.PathLike[str], board: Board) -> Fit:
-    """Whether a .urnn file fits. Raises ModelError when the file is not one."""
-    from tinyrnn.board import deploy, package
+def fit(model: Model, board: Board) -> Fit:
+    """Whether a model fits."""
+    from tinyrnn.board import device_modules, package, sizing
     from tinyrnn.board.identity import ARCHITECTURES
 
-    found = deploy.read_model(Path(model))
     arch = board.arch.value
     mpy = 0 if board.firmware != "micropython" else package.MPY_VERSION | 3 << 8 | ARCHITECTURES.index(arch) << 10
-    built = package.build(package.needed(found.data, board.emitters.value), mpy, arch)
-    sizes = [len(data) for data in built.files.values()] + [len(built.pointer), len(found.data)]
-    flash = deploy.flash_blocks(sizes, BLOCK_BYTES) * BLOCK_BYTES
-    need = Need(flash, deploy.heap_bytes(built, found), len(found.data))
-    return Fit(board, need, tuple(name for name in package.order() if name in built.kernels))
+    built = package.build(device_modules.needed(model.data, board.emitters.value), mpy, arch)
+    sizes = [len(data) for data in built.files.values()] + [len(built.pointer), len(model.data)]
+    flash = sizing.flash_blocks(sizes, BLOCK_BYTES) * BLOCK_BYTES
+    need = Need(flash, sizing.heap_bytes(built, model), len(model.data))
+    return Fit(board, need, tuple(name for name in device_modules.order() if name in built.kernels))
 
 
 @functools.cache

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinyrnn import files
-from tinyrnn.board import package
+from tinyrnn.board import device_modules, package
 from tinyrnn.errors import BoardError
 from tinyrnn.text import counted, kilobytes
 
 if TYPE_CHECKING:
-    from tinyrnn.board.deploy import Model
+    from tinyrnn.board.sizing import Model
 
 BOOT = "boot_out.txt"  # CircuitPython writes it at each start
 BOOT_BYTES = 1 << 16  # of it at most
@@ -30,7 +30,7 @@ def write_drive(folder: str, model: Model) -> list[str]:
     root = Path(folder)
     board, version = _identify(root)
     # Its mpy-cross is another one and few of its boards have emitters: source, in plain Python
-    built = package.build(package.needed(model.data, ()), 0, "")
+    built = package.build(device_modules.needed(model.data, ()), 0, "")
     target, fresh, old = (root / "lib" / name for name in ("urnn", "urnn.new", "urnn.old"))
     place = root / model.name
     try:

@@ -49,7 +49,7 @@ class Estimate:
 
 
 def name_of(cell: IntegerCell) -> str:
-    """The name of a cell's kind, as architecture.CELLS has it."""
+    """The name of a cell's kind, as float_model.cells has it."""
     if isinstance(cell, RNN):
         return f"rnn{'-relu' if cell.relu else ''}"
     return "gru-reset-before" if isinstance(cell, GRUBefore) else type(cell).__name__.lower()

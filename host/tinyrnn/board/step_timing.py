@@ -70,7 +70,7 @@ def measure(
     steps: with each set; None: as many as take SET_US. progress: called when one step has been measured, then after each
     round of them. Raises BoardError (model not there), LinkError, Mismatch.
     """
-    network = urnn_file.read(model)
+    network = urnn_file.load(model).network
     samples = _samples(network)
     with Link(port) as link:
         identity = link.identity

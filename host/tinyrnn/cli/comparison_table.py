@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from tinyrnn.integer_model import urnn_file
     from tinyrnn.runtimes import kernel_timing
 
-    case = kernel_timing.file_case(urnn_file.read(args.model)) if args.model else kernel_timing.random_case(*DEFAULT)
+    case = kernel_timing.file_case(urnn_file.load(args.model).network) if args.model else kernel_timing.random_case(*DEFAULT)
     small = kernel_timing.smallest(case)
     lines: list[Line] = []
     missing: list[str] = [] if args.runtime else list(runtimes.missing().values())

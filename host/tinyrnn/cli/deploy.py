@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tinyrnn.text import counted
 
 if TYPE_CHECKING:
-    from tinyrnn.board.deploy import Model, Result
+    from tinyrnn.board.deploy import Result
+    from tinyrnn.board.sizing import Model
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -38,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Deploy and print a line for each board. Returns 0; 1 when --all failed on some."""
     from tinyrnn.board import ports
-    from tinyrnn.board.deploy import read_model
+    from tinyrnn.board.sizing import read_model
     from tinyrnn.errors import BoardError
 
     model = read_model(args.model)

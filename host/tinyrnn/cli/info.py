@@ -35,11 +35,15 @@ def run(args: argparse.Namespace) -> int:
     """Print the description, or with --board whether it fits. Returns 0; 8 where it is not known to fit the board."""
     import json
 
+    from tinyrnn.board import device_modules
+    from tinyrnn.integer_model import urnn_file
     from tinyrnn.integer_model.summary import describe
 
     if args.board:
         return _run_boards(args)
-    facts = describe(args.model)
+    facts = describe(urnn_file.load(args.model))
+    needs = device_modules.kernel_sets()
+    facts |= {"kernels": list(needs), "kernels_need": needs}
     if args.json:
         print(json.dumps(facts, indent=2))
         return 0
@@ -109,14 +113,16 @@ def _run_boards(args: argparse.Namespace) -> int:
     import json
 
     from tinyrnn.board import catalogue, step_time
+    from tinyrnn.board.sizing import model_of
     from tinyrnn.errors import BoardError
     from tinyrnn.integer_model import urnn_file
 
     every = args.board == "all"
     chosen = list(catalogue.known().values()) if every else [catalogue.get(args.board)]
-    fits = [catalogue.fit(args.model, board) for board in chosen]
-    network = urnn_file.read(args.model)
-    costs = [step_time.estimates(network, board) for board in chosen]
+    file = urnn_file.load(args.model)
+    model = model_of(file)
+    fits = [catalogue.fit(model, board) for board in chosen]
+    costs = [step_time.estimates(file.network, board) for board in chosen]
     if args.json:
         print(json.dumps([{**_row(each), "step": _step(cost)} for each, cost in zip(fits, costs, strict=True)], indent=2))
     elif every:

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from tinyrnn.board.sample_lines import Lines
     from tinyrnn.integer_model import urnn_file
 
-    network = urnn_file.read(args.model)
+    network = urnn_file.load(args.model).network
     try:
         with _interrupts() as interrupts, Link(args.port or ports.only()) as link:
             client = Client(link)

@@ -12,8 +12,9 @@ from tinyrnn import files
 from tinyrnn.cli import screen
 from tinyrnn.cli.recording_options import add_arguments, from_args, natural, positive
 from tinyrnn.errors import ModelError, TinyrnnError
+from tinyrnn.float_model import cells
 from tinyrnn.text import counted
-from tinyrnn.training.architecture import CELLS, MOST_LAYERS, Architecture
+from tinyrnn.training.architecture import MOST_LAYERS, Architecture
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -33,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     options.add_argument("-o", "--output", metavar="FILE", default="model.pt", help="the model (default model.pt)")
     options.add_argument("--units", metavar="H", type=positive, default=32, help="units of a layer (default 32)")
     options.add_argument("--layers", metavar="N", type=positive, help="layers of one cell (default 1)")
-    options.add_argument("--cell", choices=tuple(CELLS), help="default gru")
+    options.add_argument("--cell", choices=cells.names(), help=f"default {cells.DEFAULT}")
     options.add_argument(
         "--cells", metavar="A,B", type=_cells, help="layers of different cells, first the one at the input: lstm,gru"
     )
@@ -203,8 +204,8 @@ def _fit(recording: Recording, architecture: Architecture, seed: int, output: Pa
 def _cells(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     for name in names:
-        if name not in CELLS:
-            raise argparse.ArgumentTypeError(f"{name!r}; expected cells of {', '.join(CELLS)}, such as lstm,gru")
+        if name not in cells.names():
+            raise argparse.ArgumentTypeError(f"{name!r}; expected cells of {', '.join(cells.names())}, such as lstm,gru")
     return names
 
 

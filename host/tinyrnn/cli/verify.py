@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from tinyrnn.integer_model import urnn_file
     from tinyrnn.quantization.accuracy import raw_sequences
 
-    network = urnn_file.read(args.model)
+    network = urnn_file.load(args.model).network
     recording = _recording(network, args)
     raw = raw_sequences(network, recording.test) if recording else _random(network, args)
     if args.on:

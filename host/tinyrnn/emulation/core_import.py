@@ -1,4 +1,4 @@
-"""Imports modules with machine code for m0board.Board: their decorators give the board's callables."""
+"""Imports modules with machine code for core_board.Board: their decorators give the board's callables."""
 
 from __future__ import annotations
 
@@ -9,13 +9,32 @@ import importlib.util
 import sys
 import types
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from tinyrnn.emulation import mpy_file
+from tinyrnn.emulation.memory import Memory
 
-if TYPE_CHECKING:
-    from tinyrnn.emulation.core_board import Board
+
+class Board(Protocol):
+    """What a board offers to the modules that are imported for it: core_board.Board does."""
+
+    machine: Memory
+    compiler: Path | None
+    namespaces: list[dict[str, Any]]
+
+    def function(self, module: mpy_file.Module, code: mpy_file.Function, namespace: dict[str, Any]) -> Callable[..., Any]:
+        """The callable that runs a function's machine code."""
+
+    def passing(self) -> AbstractContextManager[None]:
+        """Memory that is taken inside is free afterwards."""
+
+    def address(self, buffer: Any) -> int:
+        """Where a buffer lies in the machine's memory."""
+
+    def to_word(self, value: Any) -> int:
+        """A value of Python as a word of MicroPython."""
 
 
 class Finder:

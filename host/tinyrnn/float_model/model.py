@@ -11,34 +11,8 @@ from typing import Any
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.cells import GRU, KINDS, LSTM, RNN, FastGRNN, FastRNN, FloatCell
-from tinyrnn.float_model.layers import BatchNorm, CellNorm, Embedding, Factors, Layer, LayerNorm, Linear, check_array, rows
-from tinyrnn.float_model.model_file import from_dict, load, load_raw, save
-
-__all__ = [
-    "GRU",
-    "KINDS",
-    "LSTM",
-    "RNN",
-    "BatchNorm",
-    "Calibration",
-    "CellNorm",
-    "Embedding",
-    "Factors",
-    "FastGRNN",
-    "FastRNN",
-    "FloatCell",
-    "FloatHead",
-    "FloatModel",
-    "Layer",
-    "LayerNorm",
-    "Linear",
-    "ValueRanges",
-    "from_dict",
-    "load",
-    "load_raw",
-    "save",
-]
+from tinyrnn.float_model.cells.base import FloatCell
+from tinyrnn.float_model.layers import BatchNorm, Embedding, Layer, Linear, check_array, rows
 
 TASKS = ("classification", "regression")
 WHEN = ("last", "every")

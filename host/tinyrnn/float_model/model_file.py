@@ -10,18 +10,16 @@ import io
 import os
 import zipfile
 from dataclasses import MISSING, fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from urnn.format import MAGIC
 
 from tinyrnn import files
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.cells import GRU, KINDS
-from tinyrnn.float_model.layers import CellNorm, Factors, Layer, Linear
-
-if TYPE_CHECKING:
-    from tinyrnn.float_model.model import FloatModel
+from tinyrnn.float_model import cells
+from tinyrnn.float_model.layers import BatchNorm, CellNorm, Embedding, Factors, Layer, LayerNorm, Linear
+from tinyrnn.float_model.model import Calibration, FloatHead, FloatModel, ValueRanges
 
 FORMAT = "tinyrnn-float-3"
 FORMATS = ("tinyrnn-float-1", "tinyrnn-float-2", FORMAT)
@@ -85,8 +83,6 @@ def load_raw(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def from_dict(raw: Any, path: str | os.PathLike[str] = "model") -> FloatModel:
     """The inverse of what ``save`` did to the model. Raises ModelError, naming what is missing."""
-    from tinyrnn.float_model.model import Calibration, FloatHead, FloatModel, ValueRanges
-
     try:
         given = dict(raw)
         given["mean"], given["std"] = _array(given["mean"]), _array(given["std"])
@@ -119,10 +115,11 @@ def from_dict(raw: Any, path: str | os.PathLike[str] = "model") -> FloatModel:
 
 def _layer(raw: Any) -> Layer:
     given = dict(raw)
-    kind = given.pop("kind", GRU.kind)
-    if kind not in KINDS:
-        raise ModelError(f"layer of the unknown kind {kind!r:.40}; expected one of {', '.join(KINDS)}")
-    layer: Layer = _build(KINDS[kind], given)
+    kind = given.pop("kind", cells.DEFAULT)
+    kinds: dict[str, type[Layer]] = {**cells.kinds(), **{each.kind: each for each in (LayerNorm, BatchNorm, Embedding)}}
+    if kind not in kinds:
+        raise ModelError(f"layer of the unknown kind {kind!r:.40}; expected one of {', '.join(kinds)}")
+    layer: Layer = _build(kinds[kind], given)
     return layer
 
 

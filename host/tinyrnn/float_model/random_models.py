@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyrnn.float_model.cells import GRU, LSTM, RNN, FastGRNN, FastRNN, FloatCell
+from tinyrnn.float_model import cells as float_cells
+from tinyrnn.float_model.cells.base import FloatCell
 from tinyrnn.float_model.layers import CellNorm, Embedding, Factors, Layer, LayerNorm, Linear, Weight
 from tinyrnn.float_model.model import Calibration, FloatHead, FloatModel
-from tinyrnn.training.architecture import CELLS, Architecture
 
 
 def random_float_model(
@@ -15,7 +15,7 @@ def random_float_model(
     inputs: int,
     units: tuple[int, ...],
     outputs: int,
-    cells: str | tuple[str, ...] = "gru",
+    cells: str | tuple[str, ...] = float_cells.DEFAULT,
     *,
     rank: int = 0,
     projection: int = 0,
@@ -26,7 +26,7 @@ def random_float_model(
 ) -> FloatModel:
     """An untrained classifier with PyTorch's initialisation.
 
-    cells: a name of architecture.CELLS for all layers, or one for each. rank, projection, layernorm: as in Architecture.
+    cells: a name of float_model.cells for all layers, or one for each. rank, projection, layernorm: as in Architecture.
     between: layer normalisation between the layers and in front of the head. symbols: an embedding of that many in
     front, to `inputs` numbers. heads: outputs of each head, in all `outputs`.
     """
@@ -38,10 +38,7 @@ def random_float_model(
     for name, n in zip(names, units, strict=True):
         if between and any(isinstance(layer, FloatCell) for layer in layers):
             layers.append(_norm(rng, width))
-        architecture = Architecture(
-            (name,), n, projection if name == "lstm" and projection < n else 0, rank=0, layernorm=layernorm
-        )
-        layers.append(_cell(rng, architecture, width, rank))
+        layers.append(_cell(rng, name, width, n, rank, projection, layernorm))
         width = layers[-1].units
     if between:
         layers.append(_norm(rng, width))
@@ -72,10 +69,12 @@ def random_float_model(
     )
 
 
-def _cell(rng: np.random.Generator, architecture: Architecture, inputs: int, rank: int) -> FloatCell:
-    name, n = architecture.cells[0], architecture.units
-    rows, bound = CELLS[name] * n, n**-0.5
-    outputs = architecture.outputs(name)
+def _cell(
+    rng: np.random.Generator, name: str, inputs: int, n: int, rank: int, projection: int, layernorm: bool
+) -> FloatCell:
+    named = float_cells.get(name)
+    rows, bound = named.cell.gates * n, n**-0.5
+    outputs = projection if named.cell.projects and 0 < projection < n else n
 
     def matrix(cols: int) -> Weight:
         if 0 < rank * (rows + cols) < rows * cols:
@@ -85,18 +84,10 @@ def _cell(rng: np.random.Generator, architecture: Architecture, inputs: int, ran
         return rng.uniform(-bound, bound, (rows, cols))
 
     w, u = matrix(inputs), matrix(outputs)
-    b, c = rng.uniform(-bound, bound, rows), rng.uniform(-bound, bound, rows)
-    norm = CellNorm(rng.uniform(0.3, 1, rows), rng.uniform(0.3, 1, rows)) if architecture.layernorm else None
-    if name.startswith("gru"):
-        return GRU(w, u, b, c, reset_after=name == "gru", norm=norm)
-    if name == "lstm":
-        hr = rng.uniform(-bound, bound, (outputs, n)) if architecture.projection else None
-        return LSTM(w, u, b, c, hr, norm=norm)
-    if name == "fastrnn":
-        return FastRNN(w, u, b, alpha=0.1, beta=0.92, norm=norm)
-    if name == "fastgrnn":
-        return FastGRNN(w, u, b, c, zeta=0.8, nu=0.05, norm=norm)
-    return RNN(w, u, b, c, "relu" if name == "rnn-relu" else "tanh", norm=norm)
+    biases = dict(zip(named.cell.biases, [rng.uniform(-bound, bound, rows) for _ in range(2)], strict=False))
+    norm = CellNorm(rng.uniform(0.3, 1, rows), rng.uniform(0.3, 1, rows)) if layernorm else None
+    projected = {"weight_hr": rng.uniform(-bound, bound, (outputs, n))} if outputs < n else {}
+    return named.cell(w, u, **biases, **named.cell.example, **named.options, **projected, norm=norm)
 
 
 def _norm(rng: np.random.Generator, width: int) -> LayerNorm:

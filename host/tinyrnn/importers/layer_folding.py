@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.cells import RNN, FloatCell
+from tinyrnn.float_model.cells.base import FloatCell
+from tinyrnn.float_model.cells.rnn import RNN
 from tinyrnn.float_model.layers import BatchNorm, Embedding, Factors, Layer, Linear, Weight, dense, product
 from tinyrnn.importers.source_model import Activation, Affine, Dense, SourceStep, refuse
 

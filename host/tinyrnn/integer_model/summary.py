@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import Any
 
 from urnn import format as frame
 
-from tinyrnn.integer_model import urnn_file
 from tinyrnn.integer_model.device_program import DeviceProgram
 from tinyrnn.integer_model.matrices import Matrix
 from tinyrnn.integer_model.network import Network, assemble
+from tinyrnn.integer_model.urnn_file import UrnnFile
 
 
-def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Everything about the file. Raises ModelError when it cannot be read."""
-    network, data = urnn_file.load(path)
+def describe(file: UrnnFile) -> dict[str, Any]:
+    """Everything about the file."""
+    network, data = file.network, file.data
     sections = [{"tag": tag.decode("latin-1"), "bytes": stop - start} for tag, start, stop in frame.unseal(data)]
-    needs = kernels()
     channel = network.input
     names = network.channels or tuple(f"channel {i}" for i in range(network.inputs))
     return {
-        "file": str(path),
+        "file": str(file.path),
         "name": network.name,
         "bytes": len(data),
         "arithmetic": frame.ARITHMETIC,
@@ -53,20 +51,8 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "buffer_bytes": buffer_bytes(network),
         "macs": macs(network),
         "units": network.units,
-        "kernels": list(needs),
-        "kernels_need": needs,
         "vectors": len(network.vectors.samples) if network.vectors else 0,
     }
-
-
-def kernels() -> dict[str, list[str]]:
-    """The kernel sets of the device package, best first: name -> the emitters that it needs of the firmware.
-
-    Each of them runs every model: what a set has no machine code for, it takes from the plain one.
-    """
-    from tinyrnn.board import package
-
-    return {name: package.needs(name) for name in package.order()}
 
 
 def macs(network: Network) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinyrnn import files
@@ -12,19 +13,23 @@ from tinyrnn.integer_model.network import Network, pack, unpack
 LARGEST_BYTES = 16 << 20  # far above what any board has; guards against reading a film by mistake
 
 
-def read(path: str | os.PathLike[str]) -> Network:
-    """The network in a .urnn file. Raises ModelError."""
-    return load(path)[0]
+@dataclass(frozen=True)
+class UrnnFile:
+    """A file as it was read, once, and the network that is in it."""
+
+    path: Path
+    data: bytes
+    network: Network
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Network, bytes]:
-    """The network in a .urnn file, and the file's bytes: of one reading. Raises ModelError."""
+def load(path: str | os.PathLike[str]) -> UrnnFile:
+    """Read a .urnn file and prove its 31-bit range. Raises ModelError."""
     data = read_bytes(path)
     if data[:2] == b"PK":  # an archive, as torch.save() and Keras write it
         cure = f"tinyrnn quantize {path}" if files.FLOAT_MARK in data else f"tinyrnn import {path} -o NEW.urnn"
         raise ModelError(f"{path}: not a .urnn file but an archive, perhaps a float model; expected a .urnn file: {cure}")
     try:
-        return unpack(data), data
+        return UrnnFile(Path(path), data, unpack(data))
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
 

@@ -15,17 +15,15 @@ from types import MappingProxyType
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.cells import FloatCell
+from tinyrnn.float_model.cells.base import FloatCell
 from tinyrnn.float_model.layers import Embedding, dense
 from tinyrnn.float_model.model import FloatModel, ValueRanges
-from tinyrnn.float_model.random_models import random_float_model
-from tinyrnn.integer_model import cells
-from tinyrnn.integer_model.cells.base import IntegerCell, LayerContext
+from tinyrnn.integer_model.cells.base import IntegerCell
 from tinyrnn.integer_model.matrices import ACTIVATION_MAX, LIMIT, Product
 from tinyrnn.integer_model.network import Channels, IntegerHead, Network, with_vectors
+from tinyrnn.quantization import cells
+from tinyrnn.quantization.cells.base import LayerContext
 from tinyrnn.quantization.row_scaling import FINE_MAX, SHIFT_MAX, WEIGHT_MAX, fine_matrix, matrix, round_half_up, row
-
-__all__ = ["quantize", "random_float_model"]
 
 HEADROOM = 1.25  # of the input's format above what calibration saw
 STEPS_ENOUGH = 512  # of the raw integers in a channel's standard deviation, where it is a float
@@ -53,20 +51,20 @@ def quantized(model: FloatModel, fine: Mapping[str, Collection[int]] = MappingPr
     first = model.layers[0]
     if isinstance(first, Embedding):
         channels, exponents = _symbols(first.symbols)
-        given = LayerContext("layer 0", bits=0)
+        context = LayerContext("layer 0", bits=0)
     else:
         channels, bits, scale, shift, exponents = _input_format(model)
-        given = LayerContext("layer 0", bits, scale, shift)
+        context = LayerContext("layer 0", bits, scale, shift)
     found: list[IntegerCell] = []
     formats: list[int] = []
-    bits = given.bits
+    bits = context.bits
     for number, layer in enumerate(model.layers):
         where = f"layer {number}"
         if number:
-            given = LayerContext(where, bits)
+            context = LayerContext(where, bits)
         if isinstance(layer, FloatCell):
-            given = LayerContext(where, given.bits, given.scale, given.shift, value_ranges.pop(0))
-        cell, bits = cells.for_layer(layer, where).quantize(layer, replace(given, fine=fine))
+            context = LayerContext(where, context.bits, context.scale, context.shift, value_ranges.pop(0))
+        cell, bits = cells.for_layer(layer, where).quantize(layer, replace(context, fine=fine))
         found.append(cell)
         formats.append(bits)
     head, output_exponents = _head(model, bits, bool(fine.get("head")))

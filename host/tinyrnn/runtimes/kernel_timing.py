@@ -20,14 +20,14 @@ import urnn
 
 from tinyrnn.board.step_time import name_of
 from tinyrnn.errors import Mismatch, TinyrnnError
-from tinyrnn.float_model.cells import GRU
+from tinyrnn.float_model import cells as float_cells
+from tinyrnn.float_model.cells.gru import GRU
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model.network import Network, pack, unpack
 from tinyrnn.integer_model.summary import macs
 from tinyrnn.quantization.quantizer import quantize
 from tinyrnn.runtimes import SCRIPTS, Runtime
-from tinyrnn.training.architecture import CELLS
 
 if TYPE_CHECKING:
     from tinyrnn.integer_model.simulator import Simulator
@@ -46,7 +46,7 @@ class Case:
 
     data: bytes  # the file
     title: str  # "GRU 6-32-4"
-    cell: str  # a name of architecture.CELLS, or the kinds of the file's cells
+    cell: str  # a name of float_model.cells, or the kinds of the file's cells
     inputs: int
     hidden: int  # of all layers together
     layers: int
@@ -107,7 +107,7 @@ def random_case(
 
 def smallest(case: Case) -> Case:
     """The network for ``fixed``: 1 input, 1 unit, 1 output, of the case's first cell that can stand alone."""
-    return random_case(1, 1, 1, next((cell for cell in case.cell.split("+") if cell in CELLS), "gru"))
+    return random_case(1, 1, 1, next((cell for cell in case.cell.split("+") if cell in float_cells.names()), "gru"))
 
 
 def file_case(network: Network) -> Case:

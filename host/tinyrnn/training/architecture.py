@@ -1,14 +1,13 @@
-"""What is to be trained: which cells, how many units, which options. Imports neither numpy nor torch."""
+"""What is to be trained: which cells, how many units, which options. Importing it imports neither numpy nor torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from tinyrnn.errors import ModelError
+from tinyrnn.float_model import cells
 from tinyrnn.text import counted
 
-# The name on the command line, and the gates in W and U, in blocks of units
-CELLS = {"gru": 3, "gru-reset-before": 3, "lstm": 4, "rnn": 1, "rnn-relu": 1, "fastrnn": 1, "fastgrnn": 1}
 MOST_UNITS, MOST_LAYERS = 2048, 16  # a GRU of 2048 units has 12 MB of weights
 
 
@@ -16,7 +15,7 @@ MOST_UNITS, MOST_LAYERS = 2048, 16  # a GRU of 2048 units has 12 MB of weights
 class Architecture:
     """The recurrent layers of a network to be trained. Raises ModelError when it makes no sense."""
 
-    cells: tuple[str, ...] = ("gru",)  # one name of CELLS a layer
+    cells: tuple[str, ...] = (cells.DEFAULT,)  # one name of float_model.cells a layer
     units: int = 32  # of every layer
     projection: int = 0  # outputs of an LSTM layer, fewer than its units; 0: all of them
     rank: int = 0  # of W and U, as two factors wherever that makes them smaller; 0: full matrices
@@ -27,19 +26,18 @@ class Architecture:
         if not self.cells:
             raise ModelError("the network has 0 layers; expected 1 or more")
         for name in self.cells:
-            if name not in CELLS:
-                raise ModelError(f"no cell is called {name!r:.40}; expected one of {', '.join(CELLS)}")
+            cells.get(name)
         if self.units < 1:
             raise ModelError(f"units is {self.units}; expected 1 or more")
         if self.units > MOST_UNITS or len(self.cells) > MOST_LAYERS:
             seen = f"{counted(len(self.cells), 'layer')} of {self.units} units"
             raise ModelError(f"{seen}; expected at most {MOST_LAYERS} of {MOST_UNITS}: no board holds more")
-        if self.projection and "lstm" not in self.cells:
+        if self.projection and not any(cells.get(name).cell.projects for name in self.cells):
             raise ModelError(f"a projection to {self.projection} outputs of a {self.title}; expected an lstm: --cell lstm")
         if self.projection < 0 or self.projection >= self.units:
             raise ModelError(f"a projection to {self.projection} outputs of {self.units} units; expected fewer, 1 or more")
         for name in self.cells:
-            rows = CELLS[name] * self.units
+            rows = cells.get(name).cell.gates * self.units
             if self.rank and not self.saves(rows, self.outputs(name)):
                 least = f"the matrix U of a {name} is {rows} x {self.outputs(name)}"
                 raise ModelError(f"a rank of {self.rank} saves nothing: {least}; expected a lower rank, or leave it away")
@@ -53,7 +51,7 @@ class Architecture:
 
     def outputs(self, name: str) -> int:
         """Length of the output of a layer of this cell."""
-        return self.projection if name == "lstm" and self.projection else self.units
+        return self.projection if self.projection and cells.get(name).cell.projects else self.units
 
     def saves(self, rows: int, cols: int) -> bool:
         """Whether two factors of the architecture's rank hold fewer numbers than the whole matrix."""

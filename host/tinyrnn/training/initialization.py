@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinyrnn.float_model.cells import GRU, LSTM, RNN, FastGRNN, FastRNN, FloatCell
+from tinyrnn.float_model import cells
+from tinyrnn.float_model.cells.base import FloatCell
 from tinyrnn.float_model.layers import CellNorm, Factors, Layer, LayerNorm, Linear, Weight
-from tinyrnn.training.architecture import CELLS, Architecture
+from tinyrnn.training.architecture import Architecture
 
 
 def initial(
@@ -34,32 +35,20 @@ def initial(
 
 
 def _cell(name: str, architecture: Architecture, inputs: int, generator: torch.Generator, memory: float) -> FloatCell:
-    units, width, gates = architecture.units, architecture.outputs(name), CELLS[name]
+    named = cells.get(name)
+    units, width, gates = architecture.units, architecture.outputs(name), named.cell.gates
     w, u = torch.empty(gates * units, inputs), torch.empty(gates * units, width)
     for gate in range(gates):
         block = slice(gate * units, (gate + 1) * units)
         nn.init.xavier_uniform_(w[block], generator=generator)
         nn.init.orthogonal_(u[block], generator=generator)
-    if name.startswith("rnn") and not architecture.saves(*u.shape):
-        nn.init.eye_(u)  # without a gate it is the only way to remember (Le, Jaitly, Hinton, arXiv 1504.00941)
+    if named.cell.identity and not architecture.saves(*u.shape):
+        nn.init.eye_(u)
+    fields = {**named.options, **named.cell.start(_numpy(torch.linspace(0.0, math.log(memory), units)))}
+    if named.cell.projects and architecture.projection:
+        fields["weight_hr"] = _numpy(nn.init.orthogonal_(torch.empty(width, units), generator=generator))
     norm = CellNorm(np.ones(gates * units), np.ones(gates * units)) if architecture.layernorm else None
-    weight_ih, weight_hh = _weight(w, architecture), _weight(u, architecture)
-    remember = _numpy(torch.linspace(0.0, math.log(memory), units))
-    zero = np.zeros(units)
-    if name.startswith("gru"):
-        bias = np.concatenate([zero, remember, zero])
-        after = name == "gru"
-        return GRU(weight_ih, weight_hh, bias, np.zeros(3 * units), reset_after=after, norm=norm)
-    if name == "lstm":
-        bias = np.concatenate([-remember, remember, zero, zero])
-        hr = nn.init.orthogonal_(torch.empty(width, units), generator=generator) if architecture.projection else None
-        return LSTM(weight_ih, weight_hh, bias, np.zeros(4 * units), None if hr is None else _numpy(hr), norm=norm)
-    if name == "fastrnn":
-        # The paper's small alpha, here 1 / (1 + memory), learns too slowly in the updates that the hyperparameters has
-        return FastRNN(weight_ih, weight_hh, zero, alpha=0.5, beta=0.5, norm=norm)
-    if name == "fastgrnn":
-        return FastGRNN(weight_ih, weight_hh, remember, zero, zeta=0.75, nu=0.02, norm=norm)
-    return RNN(weight_ih, weight_hh, zero, zero, "relu" if name == "rnn-relu" else "tanh", norm=norm)
+    return named.cell(_weight(w, architecture), _weight(u, architecture), **fields, norm=norm)
 
 
 def _weight(matrix: Tensor, architecture: Architecture) -> Weight:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyrnn.float_model.cells import GRU, LSTM, RNN
+from tinyrnn.float_model.cells.gru import GRU
+from tinyrnn.float_model.cells.lstm import LSTM
+from tinyrnn.float_model.cells.rnn import RNN
 from tinyrnn.float_model.layers import BatchNorm, Embedding, LayerNorm
 from tinyrnn.importers.keras.layer_chain import RECURRENT, LayerConfig
 from tinyrnn.importers.source_model import ACTIVATIONS, TAILS, Activation, Affine, Dense, Options, as_float, refuse

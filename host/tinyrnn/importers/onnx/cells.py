@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyrnn.float_model.cells import GRU, LSTM, RNN
+from tinyrnn.float_model.cells.gru import GRU
+from tinyrnn.float_model.cells.lstm import LSTM
+from tinyrnn.float_model.cells.rnn import RNN
 from tinyrnn.importers.axis_tracking import CellState, InitialState, TrackedArray
 from tinyrnn.importers.onnx.graph_file import Node
 from tinyrnn.importers.source_model import SourceStep, refuse

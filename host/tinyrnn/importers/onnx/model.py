@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.cells import GRU
+from tinyrnn.float_model.cells.gru import GRU
 from tinyrnn.importers.axis_tracking import (
     ANY_BATCH,
     ANY_TIME,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.cells import GRU, LSTM, RNN
+from tinyrnn.float_model.cells.gru import GRU
+from tinyrnn.float_model.cells.lstm import LSTM
+from tinyrnn.float_model.cells.rnn import RNN
 from tinyrnn.float_model.layers import EPS, BatchNorm, LayerNorm
 from tinyrnn.importers.source_model import Options, SourceStep, refuse
 

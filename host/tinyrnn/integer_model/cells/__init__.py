@@ -6,11 +6,7 @@ import importlib
 import pkgutil
 from functools import cache
 
-from tinyrnn.errors import ModelError
-from tinyrnn.float_model.layers import Layer
-from tinyrnn.integer_model.cells.base import IntegerCell, LayerContext
-
-__all__ = ["IntegerCell", "LayerContext", "for_layer", "known"]
+from tinyrnn.integer_model.cells.base import IntegerCell
 
 
 @cache
@@ -19,12 +15,3 @@ def known() -> dict[bytes, type[IntegerCell]]:
     names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
     found = [importlib.import_module(f"{__name__}.{name}").CELL for name in names]
     return {cell.tag: cell for cell in found}
-
-
-def for_layer(layer: Layer, where: str) -> type[IntegerCell]:
-    """The class that quantizes a layer of a float model. Raises ModelError when there is none."""
-    for cell in known().values():
-        if cell.takes(layer):
-            return cell
-    kinds = ", ".join(tag.decode().strip() for tag in known())
-    raise ModelError(f"{where}, {layer.kind}: this kind or an option of it cannot be quantized; expected one of {kinds}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,13 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model import layers
-from tinyrnn.float_model.layers import Layer
-from tinyrnn.integer_model.cells.base import IntegerCell, LayerContext
-from tinyrnn.integer_model.matrices import ACTIVATION_MAX
-from tinyrnn.quantization.row_scaling import STATE_BITS, round_half_up
-
-SYMBOLS_MOST = 32767  # the net's input has 16 bits
+from tinyrnn.integer_model.cells.base import IntegerCell
 
 
 @dataclass(frozen=True)
@@ -46,18 +39,6 @@ class Embedding(IntegerCell):
     @classmethod
     def from_bytes(cls, data: memoryview) -> Embedding:
         return cls(np.frombuffer(data[4:], "<i2").reshape(struct.unpack_from("<HH", data)))
-
-    @classmethod
-    def takes(cls, layer: Layer) -> bool:
-        return isinstance(layer, layers.Embedding)
-
-    @classmethod
-    def quantize(cls, layer: layers.Embedding, given: LayerContext) -> tuple[Embedding, int]:
-        if layer.symbols > SYMBOLS_MOST:
-            raise ModelError(f"{given.where}: {layer.symbols} symbols; expected {SYMBOLS_MOST} or fewer")
-        largest = float(np.abs(layer.weight).max())
-        bits = min(STATE_BITS + 8, math.floor(math.log2(ACTIVATION_MAX / max(largest, 1e-9))))
-        return cls(round_half_up(layer.weight * 2.0**bits).astype(np.int16)), bits
 
 
 CELL = Embedding

@@ -8,14 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from tinyrnn.errors import ModelError
-from tinyrnn.float_model import cells
-from tinyrnn.float_model.layers import Layer
-from tinyrnn.integer_model.cells.base import LayerContext, Recurrent
+from tinyrnn.integer_model.cells.base import Recurrent
 from tinyrnn.integer_model.matrices import read_product
-from tinyrnn.quantization.row_scaling import GATE_BITS, STATE_BITS, round_half_up
-
-BIAS_LIMIT = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -42,21 +36,6 @@ class FastGRNN(Recurrent):
         bias = np.frombuffer(data[16:at], "<i4")
         w, size = read_product(data[at:])
         return cls(w, read_product(data[at + size :])[0], bias, *figures)
-
-    @classmethod
-    def takes(cls, layer: Layer) -> bool:
-        return isinstance(layer, cells.FastGRNN)
-
-    @classmethod
-    def quantize(cls, layer: cells.FastGRNN, given: LayerContext) -> tuple[FastGRNN, int]:
-        extra = given.extra(slice(None), STATE_BITS)
-        bits = STATE_BITS - extra
-        zeta, nu = round_half_up(np.array([layer.zeta, layer.nu]) * 16384).tolist()
-        bias = round_half_up((layer.bias_h - layer.bias_z) * 2.0**GATE_BITS)
-        if (np.abs(bias) >= BIAS_LIMIT).any():
-            raise ModelError(f"{given.where}: its biases differ by {np.abs(bias).max() / 4096:g}; expected below 4096")
-        u = given.u(layer, np.zeros(layer.units), bits)
-        return cls(given.w(layer, layer.bias_z), u, bias.astype(np.int32), zeta, nu, extra), bits
 
 
 CELL = FastGRNN

@@ -6,11 +6,8 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tinyrnn.float_model import cells
-from tinyrnn.float_model.layers import Layer
-from tinyrnn.integer_model.cells.base import LayerContext, Recurrent
+from tinyrnn.integer_model.cells.base import Recurrent
 from tinyrnn.integer_model.matrices import read_product
-from tinyrnn.quantization.row_scaling import STATE_BITS
 
 
 @dataclass(frozen=True)
@@ -26,14 +23,6 @@ class GRU(Recurrent):
     def from_bytes(cls, data: memoryview) -> GRU:
         w, size = read_product(data[4:])
         return cls(w, read_product(data[4 + size :])[0])
-
-    @classmethod
-    def takes(cls, layer: Layer) -> bool:
-        return isinstance(layer, cells.GRU) and layer.reset_after
-
-    @classmethod
-    def quantize(cls, layer: cells.GRU, given: LayerContext) -> tuple[GRU, int]:
-        return cls(given.w(layer, layer.bias_ih), given.u(layer, layer.bias_hh, STATE_BITS)), STATE_BITS
 
 
 CELL = GRU

@@ -6,11 +6,8 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tinyrnn.float_model import cells
-from tinyrnn.float_model.layers import Layer
-from tinyrnn.integer_model.cells.base import LayerContext, Recurrent
+from tinyrnn.integer_model.cells.base import Recurrent
 from tinyrnn.integer_model.matrices import Product, read_product
-from tinyrnn.quantization.row_scaling import STATE_BITS
 
 
 @dataclass(frozen=True)
@@ -32,17 +29,6 @@ class GRUBefore(Recurrent):
         w, size = read_product(data[4:])
         u, more = read_product(data[4 + size :])
         return cls(w, u, read_product(data[4 + size + more :])[0])
-
-    @classmethod
-    def takes(cls, layer: Layer) -> bool:
-        return isinstance(layer, cells.GRU) and not layer.reset_after
-
-    @classmethod
-    def quantize(cls, layer: cells.GRU, given: LayerContext) -> tuple[GRUBefore, int]:
-        early, late = slice(0, 2 * layer.units), slice(2 * layer.units, None)
-        w = given.w(layer, layer.bias_ih)
-        u = given.u(layer, layer.bias_hh[early], STATE_BITS, early)
-        return cls(w, u, given.u(layer, layer.bias_hh[late], STATE_BITS, late, "N")), STATE_BITS
 
 
 CELL = GRUBefore

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from tinyrnn.errors import ModelError
-from tinyrnn.float_model.layers import Layer, LayerNorm
-from tinyrnn.integer_model.cells.base import IntegerCell, LayerContext
-from tinyrnn.integer_model.matrices import ACTIVATION_MAX, Norm
-from tinyrnn.quantization.row_scaling import STATE_BITS, norm_table
-
-DEVIATIONS = 6.0  # what the result's format has room for; the arithmetic itself limits the normalised to 5.6 or more
+from tinyrnn.integer_model.cells.base import IntegerCell
+from tinyrnn.integer_model.matrices import Norm
 
 
 @dataclass(frozen=True)
@@ -43,22 +35,6 @@ class Normalisation(IntegerCell):
     @classmethod
     def from_bytes(cls, data: memoryview) -> Normalisation:
         return cls(Norm.from_bytes(data[4:], int.from_bytes(data[:2], "little"))[0])
-
-    @classmethod
-    def takes(cls, layer: Layer) -> bool:
-        return isinstance(layer, LayerNorm)
-
-    @classmethod
-    def quantize(cls, layer: LayerNorm, given: LayerContext) -> tuple[Normalisation, int]:
-        if given.scale is not None:
-            raise ModelError(
-                f"{given.where}, layernorm: it stands in front of all cells, where channels have formats of their own; "
-                "expected a recurrent layer or an embedding first"
-            )
-        most = min(DEVIATIONS, math.sqrt(len(layer.weight)))
-        largest = float((np.abs(layer.weight) * most + np.abs(layer.bias)).max())
-        bits = min(STATE_BITS, math.floor(math.log2(ACTIVATION_MAX / max(largest, 1e-9))))
-        return cls(norm_table(given.where, layer.weight, layer.bias, layer.eps, given.bits, bits)), bits
 
 
 CELL = Normalisation

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-from tinyrnn.float_model import cells
-from tinyrnn.float_model.layers import Layer
-from tinyrnn.integer_model.cells.base import LayerContext, Recurrent
+from tinyrnn.integer_model.cells.base import Recurrent
 from tinyrnn.integer_model.matrices import read_product
-from tinyrnn.quantization.row_scaling import STATE_BITS
 
 
 @dataclass(frozen=True)
@@ -27,18 +24,6 @@ class RNN(Recurrent):
     def from_bytes(cls, data: memoryview) -> RNN:
         w, size = read_product(data[8:])
         return cls(w, read_product(data[8 + size :])[0], bool(data[4]))
-
-    @classmethod
-    def takes(cls, layer: Layer) -> bool:
-        return isinstance(layer, cells.RNN)
-
-    @classmethod
-    def quantize(cls, layer: cells.RNN, given: LayerContext) -> tuple[RNN, int]:
-        if layer.nonlinearity == "tanh":
-            return cls(given.w(layer, layer.bias_ih), given.u(layer, layer.bias_hh, STATE_BITS), False), STATE_BITS
-        bits = STATE_BITS - given.extra(slice(None), STATE_BITS)
-        given = replace(given, out=bits)
-        return cls(given.w(layer, layer.bias_ih), given.u(layer, layer.bias_hh, bits), True), bits
 
 
 CELL = RNN

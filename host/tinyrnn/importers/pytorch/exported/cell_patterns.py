@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyrnn.float_model.cells import GRU, LSTM, RNN, FloatCell
+from tinyrnn.float_model.cells.base import FloatCell
+from tinyrnn.float_model.cells.gru import GRU
+from tinyrnn.float_model.cells.lstm import LSTM
+from tinyrnn.float_model.cells.rnn import RNN
 from tinyrnn.float_model.layers import sigmoid
 from tinyrnn.importers.pytorch.exported.cells import StepOf, same_path
 from tinyrnn.importers.pytorch.exported.terms import Atom, Function, Leaf, Product, Term, Value, lifted, matrix_of, term_of

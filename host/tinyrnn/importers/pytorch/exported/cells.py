@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyrnn.float_model.cells import LSTM
+from tinyrnn.float_model.cells.lstm import LSTM
 from tinyrnn.importers.axis_tracking import InitialState, LayoutError, TrackedArray
 from tinyrnn.importers.pytorch.exported.archive import Name, Node
 from tinyrnn.importers.pytorch.modules import cell

@@ -1,0 +1,144 @@
+"""The modules of the device package: what each needs, and which of them a model needs on a board.
+
+Nothing is listed here by hand: what a module needs is read from its imports, what a kernel set needs of the firmware from
+its decorators, and what a model needs from its sections' tags, as urnn.load() does it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import urnn
+from urnn import format as frame
+from urnn import program
+
+FOLDER = Path(urnn.__file__).parent
+ALWAYS = ("__init__", "serve")  # what users import
+EMITTERS = ("native", "viper", "asm_thumb", "asm_rv32", "asm_xtensa")
+
+
+@dataclass(frozen=True)
+class Module:
+    """What the source of a module says about it."""
+
+    source: str
+    imports: frozenset[str]  # modules of the package that it imports
+    emitters: frozenset[str]  # that its decorators need
+    codes: frozenset[int]  # of kernels, which it names
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The names of all modules of the device package."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.py")))
+
+
+@cache
+def module(name: str) -> Module:
+    """What the source of that module says."""
+    return _read(FOLDER / f"{name}.py")
+
+
+@cache
+def public_names() -> tuple[str, ...]:
+    """The names that `import urnn` gives: those that __init__ defines without an underscore, and __version__."""
+    found = ["__version__"]
+    for node in ast.parse(module("__init__").source).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.append(node.name)
+        elif isinstance(node, ast.Assign):
+            found += [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return tuple(sorted({name for name in found if name == "__version__" or not name.startswith("_")}))
+
+
+def kernel_set(name: str) -> str | None:
+    """The set that a module belongs to: "viper" of "kernels_viper"; None for one that is not a kernel's."""
+    family = _family(name)
+    return name.removeprefix(f"{family}_") if family else None
+
+
+def order() -> tuple[str, ...]:
+    """The kernel sets that load() takes by itself, best first."""
+    return tuple(urnn._SETS)
+
+
+def kernel_sets() -> dict[str, list[str]]:
+    """The kernel sets, best first: name -> the emitters that it needs of the firmware.
+
+    Each of them runs every model: what a set has no machine code for, it takes from the plain one.
+    """
+    return {name: needs(name) for name in order()}
+
+
+def needs(kernels: str) -> list[str]:
+    """The emitters that a kernel set needs of the firmware, () for one that runs on any."""
+    return sorted(module(f"kernels_{kernels}").emitters)
+
+
+def cell_module(tag: bytes) -> str | None:
+    """The module of a section's cell, None for a section that is not a cell's: urnn.load()'s rule."""
+    name = tag.decode("latin-1").strip().lower()
+    return name if name in names() and tag[:1].isupper() else None
+
+
+def needed(model: bytes | None, emitters: Iterable[str], present: Iterable[str] = ()) -> list[str]:
+    """The names of the modules for a model on a board with these emitters.
+
+    present: modules that are on the board already and may serve its other models; of these the cells stay.
+    """
+    known = names()
+    wanted = [name for name in ALWAYS if name in known]
+    if model is not None:
+        wanted += [name for name in (cell_module(tag) for tag, _, _ in frame.unseal(model)) if name]
+    base = _closure(wanted)
+    wanted += [name for name in present if name in known and kernel_set(name) is None and name not in base]
+    families = {program.FAMILIES[code >> 4] for name in _closure(wanted) for code in module(name).codes}
+    has = set(emitters)
+    for family in families:
+        sets = {name: module(f"{family}_{name}").emitters for name in order() if f"{family}_{name}" in known}
+        usable = [name for name, emitters in sets.items() if emitters and emitters <= has]
+        # Without machine code the best there is, and everywhere the definition
+        portable = [name for name, emitters in sets.items() if not emitters]
+        chosen = usable + (portable[-1:] if usable else portable)
+        wanted += [f"{family}_{name}" for name in chosen]
+        if any(name != "plain" for name in chosen):
+            wanted.append(f"proof_{family}")  # which urnn asks for by the family's name
+    return sorted(_closure(wanted))
+
+
+def _family(name: str) -> str | None:
+    return next((family for family in program.FAMILIES if name.startswith(f"{family}_")), None)
+
+
+def _closure(names: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += module(name).imports
+    return found
+
+
+def _read(path: Path) -> Module:
+    source = path.read_text(encoding="utf-8")
+    imports, emitters, codes = set(), set(), set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            # `from .format import matrix` and `from . import format`
+            modules_named = [node.module] if node.module else [alias.name for alias in node.names]
+            imports |= {name for name in modules_named if name and (FOLDER / f"{name}.py").is_file()}
+            if node.module == "program":
+                codes |= {value for alias in node.names if type(value := getattr(program, alias.name, None)) is int}
+        elif isinstance(node, ast.FunctionDef):
+            for decorator in node.decorator_list:
+                name = decorator.func if isinstance(decorator, ast.Call) else decorator
+                word = name.attr if isinstance(name, ast.Attribute) else name.id if isinstance(name, ast.Name) else ""
+                if word in EMITTERS:
+                    emitters.add(word)
+    return Module(source, frozenset(imports), frozenset(emitters), frozenset(codes))

@@ -1,0 +1,6 @@
+"""The GRU whose reset gate stands before the recurrent product: ``train --cell gru-reset-before``."""
+
+from tinyrnn.float_model.cells.gru import GRU
+
+CELL = GRU
+OPTIONS = {"reset_after": False}

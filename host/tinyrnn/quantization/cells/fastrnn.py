@@ -1,0 +1,24 @@
+"""FastRNN, from float to integers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyrnn.float_model.cells.fastrnn import FastRNN as FloatFastRNN
+from tinyrnn.float_model.layers import Layer
+from tinyrnn.integer_model.cells.fastrnn import FastRNN
+from tinyrnn.quantization.cells.base import LayerContext
+from tinyrnn.quantization.row_scaling import STATE_BITS, round_half_up
+
+
+def takes(layer: Layer) -> bool:
+    """Whether quantize() is for this layer of a float model."""
+    return isinstance(layer, FloatFastRNN)
+
+
+def quantize(layer: FloatFastRNN, context: LayerContext) -> tuple[FastRNN, int]:
+    """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
+    extra = context.extra(slice(None), STATE_BITS)
+    bits = STATE_BITS - extra
+    alpha, beta = round_half_up(np.array([layer.alpha, layer.beta]) * 32768).tolist()
+    return FastRNN(context.w(layer, layer.bias), context.u(layer, np.zeros(layer.units), bits), alpha, beta, extra), bits

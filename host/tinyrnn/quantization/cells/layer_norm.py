@@ -1,0 +1,34 @@
+"""Layer normalisation between cells, from float to integers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinyrnn.errors import ModelError
+from tinyrnn.float_model.layers import Layer, LayerNorm
+from tinyrnn.integer_model.cells.layer_norm import Normalisation
+from tinyrnn.integer_model.matrices import ACTIVATION_MAX
+from tinyrnn.quantization.cells.base import LayerContext
+from tinyrnn.quantization.row_scaling import STATE_BITS, norm_table
+
+DEVIATIONS = 6.0  # what the result's format has room for; the arithmetic itself limits the normalised to 5.6 or more
+
+
+def takes(layer: Layer) -> bool:
+    """Whether quantize() is for this layer of a float model."""
+    return isinstance(layer, LayerNorm)
+
+
+def quantize(layer: LayerNorm, context: LayerContext) -> tuple[Normalisation, int]:
+    """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
+    if context.scale is not None:
+        raise ModelError(
+            f"{context.where}, layernorm: it stands in front of all cells, where channels have formats of their own; "
+            "expected a recurrent layer or an embedding first"
+        )
+    most = min(DEVIATIONS, math.sqrt(len(layer.weight)))
+    largest = float((np.abs(layer.weight) * most + np.abs(layer.bias)).max())
+    bits = min(STATE_BITS, math.floor(math.log2(ACTIVATION_MAX / max(largest, 1e-9))))
+    return Normalisation(norm_table(context.where, layer.weight, layer.bias, layer.eps, context.bits, bits)), bits
