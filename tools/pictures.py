@@ -139,7 +139,7 @@ def label(axes: Axes, names: list[str], points: list[tuple[float, float]]) -> No
     pixels = axes.transData.transform(points)
     taken = [Bbox.from_extents(x - 7, y - 7, x + 7, y + 7) for x, y in pixels]
     for name, point in sorted(zip(names, points, strict=False), key=lambda each: each[1]):
-        tried = []
+        tried: list[Any] = []
         for offset, horizontal, vertical in PLACES:
             text = axes.annotate(
                 name, point, offset, textcoords="offset points", ha=horizontal, va=vertical, fontsize=TEXT_POINTS - 1.5

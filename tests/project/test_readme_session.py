@@ -1,11 +1,11 @@
-"""The README's sessions, typed command by command: with pip, tinyrnn and mpremote as a stranger has them.
+"""The sessions of the documentation, typed command by command: with pip, tinyrnn and mpremote as a stranger has them.
 
-In README.md, between <!-- session --> and <!-- /session --> (and by-hand), a line ``$ COMMAND`` is typed at a shell in
-the project's folder, a line ``>>> LINE`` at the REPL that the last command opened, and what stands below is its output.
-The port's name is the one thing that is exchanged, and ``...`` stands for anything, lines too. On the emulated RP2040, where
-they were recorded, outputs must have the same words, and the same figures within tolerance(): bytes of heap and flash
-within 3 %, times of a step within 5 %, how long deploy took at will, all others as they stand. On the unix port the words
-must be the same. ``python tools/readme.py --session`` writes them anew.
+In README.md between <!-- session --> and <!-- /session -->, and in docs/getting-started.md between <!-- by-hand --> and
+<!-- /by-hand -->, a line ``$ COMMAND`` is typed at a shell in the project's folder. A line ``>>> LINE`` is typed at the
+REPL that the last command opened. The lines below it are its output. Only the port's name is exchanged; ``...`` stands
+for anything, lines too. On the emulated RP2040, where the sessions were recorded, outputs must have the same words, and
+the same figures within tolerance(): bytes of heap and flash within 3 %, times of a step within 5 %, any time for deploy,
+all others exactly. On the unix port the words must be the same. ``python tools/readme.py --session`` records them again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import pytest
 from helpers.paths import ROOT
 from tinyrnn.emulation.serial_ports import Port
 
-README = ROOT / "README.md"
+PAGES = {"session": ROOT / "README.md", "by-hand": ROOT / "docs" / "getting-started.md"}
 PORT = "/dev/ttyACM0"
 STEP_S = 900.0  # guards against a hang: mip alone sends some hundred blocks
 REPL_S = 300.0  # the same, for one line typed at the REPL
@@ -37,8 +37,9 @@ Step = tuple[str, list[str]]  # what is typed, with "$ " or ">>> ", and the line
 
 def block(name: str) -> str:
     """The text of a session. Raises AssertionError unless it is there once."""
-    found = re.findall(rf"<!-- {name} -->\n```console\n(.*?)```\n<!-- /{name} -->", README.read_text(encoding="utf-8"), re.S)
-    assert len(found) == 1, f"README.md has {len(found)} sessions called {name}; expected one"
+    text = PAGES[name].read_text(encoding="utf-8")
+    found = re.findall(rf"<!-- {name} -->\n```console\n(.*?)```\n<!-- /{name} -->", text, re.S)
+    assert len(found) == 1, f"{PAGES[name].name} has {len(found)} sessions called {name}; expected one"
     return str(found[0])
 
 
@@ -99,13 +100,13 @@ def near(seen: str, wanted: str, share: float) -> bool:
 
 
 def same(got: list[str], expected: list[str], exact: bool = True) -> bool:
-    """Whether an output is the README's; exact: its figures too."""
+    """Whether an output is the page's; exact: its figures too."""
     found = figures(got, expected)
     return found is not None and (not exact or all(near(*figure) for figure in found))
 
 
 def renewed(got: list[str], expected: list[str]) -> list[str]:
-    """What the README shows from now on: with the new figures where the words are the same, else what came."""
+    """What the page shows from now on: the new figures where the words are the same, otherwise what came."""
     found = figures(got, expected)
     if found is None or not any("..." in line for line in expected):
         return got
@@ -199,16 +200,16 @@ def play(name: str, port: Port, target: Path) -> list[Step]:
 
 
 def record(name: str, seen: list[Step]) -> None:
-    text = README.read_text(encoding="utf-8")
+    text = PAGES[name].read_text(encoding="utf-8")
     new = ""
     for (typed, got), (_, expected) in zip(seen, steps(block(name)), strict=True):
         new += "\n".join([typed, *renewed(got, expected)]) + "\n"
-    README.write_text(text.replace(block(name), new), encoding="utf-8")
+    PAGES[name].write_text(text.replace(block(name), new), encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["session", "by-hand"])
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("board", ["unix-x64", "rp2040"])
-def test_session_does_what_the_readme_shows(name: str, board: str, make_port: Callable[..., Port], installed: Path) -> None:
+def test_session_does_what_the_page_shows(name: str, board: str, make_port: Callable[..., Port], installed: Path) -> None:
     seen = play(name, make_port(board), installed)
     if board == "rp2040" and os.environ.get("RECORD") == "1":
         record(name, seen)
@@ -243,7 +244,7 @@ def test_figures_are_compared_within_tolerances() -> None:
 
 
 def test_five_lines_give_a_prediction() -> None:
-    for name in ("session", "by-hand"):
+    for name in PAGES:
         lines = [typed for typed, _ in steps(block(name)) if typed.startswith(PROMPT)]
         assert len(lines) == 5
         answer = steps(block(name))[-1][1]

@@ -1,4 +1,4 @@
-"""The committed figures are those of the tools, satisfy what is promised, and stand in the README."""
+"""The committed figures are those of the tools, satisfy what is promised, and are in the pages and pictures."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 import accuracy
 import benchmarks
+import pictures
 import pytest
 import readme
 import sizes
 from helpers.paths import ROOT
-from shared import records
+from shared import figure_tables, records
+from tinyrnn.cli import comparison_table
 from tinyrnn.errors import TinyrnnError
 from tinyrnn.float_model import cells as float_cells
 from tinyrnn.runtimes import Runtime, kernel_timing, verification
@@ -22,6 +24,8 @@ FIELDS = {
     "accuracy": "dataset cell hidden seed float_accuracy_pct int_accuracy_pct agreement_pct",
     "sizes": "part arch bytes",
     "bench": "runtime kernels cell inputs hidden outputs us_step ratio_to_plain "
+    "cycles_step cycles_per_mac cycles_fixed bytes_allocated_step",
+    "comparison": "runtime kernels cell hidden inputs outputs us_step us_fixed "
     "cycles_step cycles_per_mac cycles_fixed bytes_allocated_step",
 }
 HEAP_TOLERANCE_BYTES = 64  # a block or two that a stale word on the stack keeps
@@ -40,19 +44,43 @@ def test_fields(name: str) -> None:
         assert all(value is None or isinstance(value, (str, int, float)) for value in row.values())
 
 
-def test_readme_has_the_committed_figures() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme.fill(text) == text, "run tools/readme.py"
+@pytest.mark.parametrize("page", readme.PAGES)
+def test_pages_have_the_committed_figures(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert readme.fill(text, readme.PAGES[page], page) == text, "run tools/readme.py"
 
 
-def test_readme_tables_follow_the_figures() -> None:
-    marks = "".join(f"{name}\n<!-- {name} -->\nold\n<!-- /{name} -->\n" for name in readme.TABLES)
-    text = readme.fill(marks)
+def test_tables_follow_the_figures() -> None:
+    names = tuple(figure_tables.TABLES)
+    marks = "".join(f"{name}\n<!-- {name} -->\nold\n<!-- /{name} -->\n" for name in names)
+    text = readme.fill(marks, names, "page.md")
     assert "old" not in text
-    assert readme.fill(text) == text
+    assert readme.fill(text, names, "page.md") == text
     assert f"| {committed('bench')[0]['us_step']:.1f} (" in text
-    with pytest.raises(TinyrnnError, match="expected <!-- sizes -->"):
-        readme.fill(marks.replace("<!-- sizes -->", ""))
+    with pytest.raises(TinyrnnError, match=r"page.md: expected <!-- sizes -->"):
+        readme.fill(marks.replace("<!-- sizes -->", ""), names, "page.md")
+
+
+def test_the_comparison_is_what_the_command_line_writes() -> None:
+    case = kernel_timing.random_case(1, 2, 1)
+    line = kernel_timing.Line("cpython", "plain", 10.0, 1.0)
+    assert tuple(comparison_table._record(line, case)) == records.FIELDS["comparison"]
+
+
+def test_pictures_follow_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure that changes, changes its picture; the same figures give the same file."""
+    theme = pictures.THEMES["light"]
+    first = pictures.svg("step-time", theme)
+    assert pictures.svg("step-time", theme) == first
+    for name in records.FIELDS:
+        rows = committed(name)
+        for row in rows:
+            row.update({key: value * 2 for key, value in row.items() if key == "us_step"})
+        records.write(name, rows, tmp_path)
+    monkeypatch.setattr(pictures, "FIGURES", tmp_path)
+    assert pictures.svg("step-time", theme) != first
+    assert pictures.duration(391.6) == "392 µs"
+    assert pictures.duration(23476.5) == "23.5 ms"
 
 
 # ---- sizes

@@ -19,7 +19,7 @@ from tinyrnn.integer_model.simulator import Simulator
 ROOM = 100_000  # padded steps of a batch: tens of megabytes
 TIE = 0.02  # of the range of a head's logits: two classes that are as near decide nothing, where nobody has recorded
 
-# Limits, chosen from measurements: docs/numerics.md, "How near the integers are"
+# Limits, chosen from measurements: docs/numerics.md, "Accuracy of the integer model"
 WARN_SHARE = 0.02  # largest difference of a regression's target, of its range
 WARN_LOGIT_SHARE = 0.05  # largest difference of a logit
 WARN_DECISIONS = 0.01  # decisions that differ
