@@ -14,7 +14,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared import records
 from shared.figure_tables import ACCURACY_DATASET, CHIP, bytes_of, cells, digits, number
