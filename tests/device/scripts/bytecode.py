@@ -15,7 +15,7 @@ pack = kernels_bytecode.pack
 
 def packed(instructions):
     words = pack(instructions)
-    matrices.extend([part for part in words if part[0] is kernels_bytecode._matvec])
+    matrices[:] = [part for part in words if part[0] is kernels_bytecode._matvec]  # the last call is the net's
     return words
 
 
