@@ -8,7 +8,9 @@ import urnn
 from urnn import kernels_bytecode
 
 with open(sys.argv[1], "rb") as f:
-    data = bytearray(f.read())
+    data = bytearray(f.seek(0, 2))  # once: the heap may be tight
+    f.seek(0)
+    f.readinto(data)
 matrices = []  # what run() is given for each
 pack = kernels_bytecode.pack
 
