@@ -49,7 +49,7 @@ def cell_table(accurate: list[Record], sized: list[Record], timed: list[Record])
         copied = (size[f"cell/{cell}", arch] for arch in ("armv6m", "xtensawin"))
         figures = (*percentages(accurate, cell), *times(timed, cell, KINDS[:3]))
         lines.append((cell, *copied, size[f"cell_file/{cell}", "any"], *figures))
-    columns = ("cell", "`urnn` RP2040, bytes", "`urnn` ESP32, bytes", "model, bytes")
+    columns: tuple[str, ...] = ("cell", "`urnn` RP2040, bytes", "`urnn` ESP32, bytes", "model, bytes")
     columns += ("float, %", "integer, %", "same decision, %", *(f"{kind}, µs" for kind in KINDS[:3]))
     return markdown(columns, lines, left=1)
 
@@ -87,7 +87,7 @@ def comparison(rows: list[Record]) -> str:
     for row in rows:
         us, cycles = number(row["us_step"]), row["cycles_step"]
         times_plain = digits(plain[str(row["runtime"])] / us) if row["runtime"] in plain else "-"
-        figures = (digits(us), times_plain, digits(row["us_fixed"]))
+        figures: tuple[str, ...] = (digits(us), times_plain, digits(row["us_fixed"]))
         figures += (whole(cycles), digits(row["cycles_per_mac"]), whole(row["cycles_fixed"]))
         lines.append((str(row["runtime"]), str(row["kernels"]), *figures, whole(row["bytes_allocated_step"])))
     columns = ("runtime", "kernels", "µs", "times plain", "fixed µs", "cycles", "cycles/MAC", "fixed cycles", "heap bytes")
