@@ -9,7 +9,8 @@ from tinyrnn.integer_model import cells
 from tinyrnn.integer_model.cells.base import IntegerCell, Recurrent
 from tinyrnn.integer_model.cells.embedding import Embedding
 from tinyrnn.integer_model.cells.layer_norm import Normalisation
-from tinyrnn.integer_model.matrices import LIMIT, ExtendedProduct, Matrix, Norm, Product
+from tinyrnn.integer_model.limits import LIMIT
+from tinyrnn.integer_model.matrices import ExtendedProduct, Matrix, Norm, Product
 from tinyrnn.integer_model.network import Channels, Network, pack
 from tinyrnn.quantization.row_scaling import FINE_MAX, fine_matrix
 

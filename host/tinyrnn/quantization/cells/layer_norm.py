@@ -9,7 +9,7 @@ import numpy as np
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import Layer, LayerNorm
 from tinyrnn.integer_model.cells.layer_norm import Normalisation
-from tinyrnn.integer_model.matrices import ACTIVATION_MAX
+from tinyrnn.integer_model.limits import ACTIVATION_MAX
 from tinyrnn.quantization.cells.base import LayerContext
 from tinyrnn.quantization.row_scaling import STATE_BITS, norm_table
 
