@@ -68,6 +68,7 @@ imports: $(READY)
 generated: $(READY)
 	$(BIN)/python tools/tables.py --check
 	$(BIN)/python tools/manifest.py --check
+	$(BIN)/python tools/sections.py --check
 	$(BIN)/python tools/readme.py --check
 	$(BIN)/python tools/pictures.py --check
 

@@ -21,6 +21,7 @@ from shared.figure_tables import ACCURACY_DATASET, CHIP, bytes_of, cells, digits
 from shared.records import FIGURES, ROOT
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.transforms import Bbox
 
@@ -69,13 +70,13 @@ def step_time(axes: Axes, theme: Theme) -> None:
         value = us[runtime, kernels]
         axes.barh(y, value - 1, left=1, height=0.62, color=theme.main if own else theme.other)
         axes.text(value * 1.2, y, duration(value), va="center")
-    bars = [
+    bars: list[Artist] = [
         Patch(color=theme.main, label="urnn on an emulated RP2040"),
         Patch(color=theme.other, label="other code on it"),
     ]
     for runtime, marker, label in OTHER_MACHINES:
         points = [(us[runtime, kernels], y) for y, (_, kernels, _, _) in enumerate(BARS) if (runtime, kernels) in us]
-        style = {"markerfacecolor": "white", "markeredgecolor": "#24292f", "markersize": 6.5}
+        style: dict[str, Any] = {"markerfacecolor": "white", "markeredgecolor": "#24292f", "markersize": 6.5}
         bars += axes.plot(*zip(*points, strict=True), marker, label=label, **style)
     axes.set_yticks(range(len(BARS)), [label for _, _, label, _ in BARS])
     axes.set_xscale("log")
@@ -135,11 +136,13 @@ def label(axes: Axes, names: list[str], points: list[tuple[float, float]]) -> No
     """Write each name beside its point, the first len(names) of points, where it covers as little as possible."""
     from matplotlib.transforms import Bbox
 
-    axes.figure.draw_without_rendering()
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes without a figure have no pixels
+    figure.draw_without_rendering()
     pixels = axes.transData.transform(points)
     taken = [Bbox.from_extents(x - 7, y - 7, x + 7, y + 7) for x, y in pixels]
     for name, point in sorted(zip(names, points, strict=False), key=lambda each: each[1]):
-        tried: list[Any] = []
+        tried: list[tuple[float, int]] = []
         for offset, horizontal, vertical in PLACES:
             text = axes.annotate(
                 name, point, offset, textcoords="offset points", ha=horizontal, va=vertical, fontsize=TEXT_POINTS - 1.5

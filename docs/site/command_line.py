@@ -27,8 +27,12 @@ def reference() -> str:
     ]
     for name, command in commands.choices.items():
         lines += ["", f"## tinyrnn {name}", "", escaped(command.description or ""), "", "```text", usage(command), "```"]
-        for group in command._action_groups:
-            lines += table(group)
+        untitled, titled = groups(command)
+        lines += table([action for group in untitled for action in group._group_actions])
+        for group in titled:
+            title = str(group.title)
+            said = f"*{title[:1].upper()}{title[1:]}.* {escaped(group.description or '')}".rstrip()
+            lines += ["", said, *table(group._group_actions)]
         if command.epilog:
             lines += ["", escaped(command.epilog)]
     return "\n".join(lines) + "\n"
@@ -39,15 +43,18 @@ def usage(parser: argparse.ArgumentParser) -> str:
     return parser.format_usage().removeprefix("usage: ").rstrip()
 
 
-def table(group: argparse._ArgumentGroup) -> list[str]:
-    """The arguments of one group, under its title where it has one of its own."""
-    actions = [action for action in group._group_actions if action.dest != "help" and action.help != argparse.SUPPRESS]
-    if not actions:
+def groups(parser: argparse.ArgumentParser) -> tuple[list[argparse._ArgumentGroup], list[argparse._ArgumentGroup]]:
+    """argparse's own groups of arguments, and those to which the command has given a title."""
+    own = (parser._positionals, parser._optionals)
+    return list(own), [group for group in parser._action_groups if group not in own and group._group_actions]
+
+
+def table(actions: list[argparse.Action]) -> list[str]:
+    shown = [action for action in actions if action.dest != "help" and action.help != argparse.SUPPRESS]
+    if not shown:
         return []
-    title = group.title if group.title not in ("options", "optional arguments", "positional arguments") else None
-    lines = ["", f"*{title[:1].upper()}{title[1:]}.* {escaped(group.description or '')}".rstrip()] if title else []
-    lines += ["", "| argument | meaning |", "| --- | --- |"]
-    return lines + [f"| {name(action)} | {escaped(meaning(action))} |" for action in actions]
+    rows = [f"| {name(action)} | {escaped(meaning(action))} |" for action in shown]
+    return ["", "| argument | meaning |", "| --- | --- |", *rows]
 
 
 def name(action: argparse.Action) -> str:

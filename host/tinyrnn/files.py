@@ -25,6 +25,7 @@ except ImportError:  # Windows, where nobody can remove a file that is open
     fcntl = None  # type: ignore[assignment]
 
 TEMPORARY = re.compile(r"\.tinyrnn-[0-9a-f]{16}\.tmp")  # 29 bytes: shorter than any name that a folder refuses
+LARGEST_BYTES = 256 << 20  # of a file that is read whole: a board holds a thousandth of it
 LONGEST_NAME = 255  # bytes, where the system does not say
 FLOAT_MARK = b"tinyrnn-float-"  # of floatfile.FORMATS
 _KINDS = (

@@ -16,7 +16,8 @@ from tinyrnn.errors import ModelError
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model import cells, simulator
 from tinyrnn.integer_model.cells.embedding import Embedding
-from tinyrnn.integer_model.matrices import LIMIT, ExtendedProduct, Matrix, Norm
+from tinyrnn.integer_model.limits import LIMIT
+from tinyrnn.integer_model.matrices import ExtendedProduct, Matrix, Norm
 from tinyrnn.integer_model.network import IntegerHead, Network, pack, prove, unpack
 from tinyrnn.integer_model.simulator import Simulator
 from tinyrnn.quantization.quantizer import quantize

@@ -14,11 +14,11 @@ import numpy as np
 
 from tinyrnn.data.csv_table import parse_number
 from tinyrnn.errors import DataError
+from tinyrnn.integer_model.limits import LIMIT
 
 if TYPE_CHECKING:
     from tinyrnn.integer_model.network import Network
 
-LIMIT = 1 << 30
 READ_BYTES = 1 << 16
 QUEUED_LINES = 256
 LONGEST = 1 << 22  # characters of a line: more than the most channels take

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tinyrnn.cli.quantizing import add_accept_error
 from tinyrnn.cli.recording_options import add_arguments, from_args, given
+from tinyrnn.data import TASKS
 from tinyrnn.errors import ModelError
 from tinyrnn.text import counted
 
@@ -32,9 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="model.pt, or .urnn to quantize at once")
     options = parser.add_argument_group("the model")
     options.add_argument("--name", help="a name to keep in the file (default: FILE's)")
-    options.add_argument(
-        "--task", choices=("classification", "regression"), help="default: the recording's, or a guess that is printed"
-    )
+    options.add_argument("--task", choices=TASKS, help="default: the recording's, or a guess that is printed")
     options.add_argument(
         "--when", choices=("last", "every"), help="the output that counts: of the last step, or of every step"
     )

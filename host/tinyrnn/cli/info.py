@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     from tinyrnn.board import device_modules
     from tinyrnn.integer_model import urnn_file
+    from tinyrnn.integer_model.limits import LIMIT
     from tinyrnn.integer_model.summary import describe
 
     if args.board:
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
             f"{m['rows']} x {m['cols']}",
             str(low) if low == high else f"{low}..{high}",
             str(m["bound"]),
-            f"{100 * m['bound'] / 2**30:.0f} %",
+            f"{100 * m['bound'] / LIMIT:.0f} %",
             str(m["bytes"]),
         )
     console.print(layers)

@@ -225,6 +225,7 @@ def _random(network: Network, args: argparse.Namespace) -> list[np.ndarray]:
     import numpy as np
 
     from tinyrnn.errors import DataError
+    from tinyrnn.integer_model.limits import LIMIT
 
     if not 1 <= args.sequences <= MOST_SEQUENCES:
         raise DataError(f"--sequences {args.sequences}: expected 1 or more, at most {MOST_SEQUENCES}")
@@ -232,5 +233,5 @@ def _random(network: Network, args: argparse.Namespace) -> list[np.ndarray]:
     low, high = network.input.low.astype(np.int64), network.input.high.astype(np.int64)
     # Mostly within the range that counts, sometimes at the ends of what a sample may be
     ordinary = rng.integers(low, high + 1, (args.sequences, 50, network.inputs))
-    extreme = rng.choice([-(2**30), 2**30 - 1], ordinary.shape)
+    extreme = rng.choice([-LIMIT, LIMIT - 1], ordinary.shape)
     return list(np.where(rng.random(ordinary.shape) < 0.02, extreme, ordinary))

@@ -11,6 +11,8 @@ from tinyrnn.errors import DataError
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
 
+TASKS = ("classification", "regression")
+WHEN = ("last", "every")  # which steps of a sequence have an answer
 BUNDLED = ("basic-motions", "japanese-vowels")  # the sets that tinyrnn.data.bundled reads
 
 

@@ -17,7 +17,6 @@ from tinyrnn import files
 from tinyrnn.data.recording import LARGEST, MOST_CHANNELS, listed
 from tinyrnn.errors import DataError
 
-LARGEST_BYTES = 256 << 20  # of a file; its cells take ten times as much memory
 SEPARATORS = "\t;,"  # tried in this order: a comma in a file with semicolons is a decimal comma
 # Names of columns that count time or rows, with or without a unit: t, time_ms, Timestamp [us].
 CLOCK = re.compile(
@@ -199,7 +198,7 @@ def _columns(count: int) -> str:
 
 def _decode(path: Path) -> str:
     try:
-        raw = files.read(path, LARGEST_BYTES)
+        raw = files.read(path, files.LARGEST_BYTES)
     except OSError as error:
         if error.errno == errno.EFBIG:
             raise DataError(f"{path}: {error.strerror}; expected a smaller CSV file: save it as .npz") from None

@@ -11,10 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
+from tinyrnn.data import TASKS, WHEN
 from tinyrnn.errors import DataError
 
-TASKS = ("classification", "regression")
-WHEN = ("last", "every")
 MOST_CHANNELS = 10_000  # a board has no room for the weights of a hundredth
 LONGEST_NAME = 1000  # characters of a label or channel
 SMALLEST = 1e-30  # of a deviation: what is divided by it must stay finite in float32

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from tinyrnn.data import TASKS, WHEN
+from tinyrnn.data.recording import LONGEST_NAME, SMALLEST
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.cells.base import FloatCell
 from tinyrnn.float_model.layers import BatchNorm, Embedding, Layer, Linear, check_array, rows
 
-TASKS = ("classification", "regression")
-WHEN = ("last", "every")
-SMALLEST = 1e-30  # of a channel's deviation, by which is divided: recordings have none below it either
-LONGEST_NAME = 1000  # characters of a label or channel, as in recordings
 MOST_SAMPLES = 4096  # of Calibration.sample; the trainer gives 12
 WINDOW_MAX = 0xFFFF  # as the model file has room for
 

@@ -24,7 +24,6 @@ from tinyrnn.float_model.model import Calibration, FloatHead, FloatModel, ValueR
 FORMAT = "tinyrnn-float-3"
 FORMATS = ("tinyrnn-float-1", "tinyrnn-float-2", FORMAT)
 RATIO = 16  # bytes of float64 for a byte of the file: float16 takes 4, and each tensor is there once
-LARGEST_BYTES = 256 << 20  # a board holds a thousandth of it
 
 
 def save(model: FloatModel, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
@@ -63,7 +62,7 @@ def load_raw(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The file's whole dictionary, ``extra`` entries included. Never runs code from the file."""
     expected = "expected a model.pt made by `tinyrnn train` or `tinyrnn import`"
     try:
-        data = files.read(path, LARGEST_BYTES)
+        data = files.read(path, files.LARGEST_BYTES)
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file; {expected}") from None
     except OSError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinyrnn.errors import DataError, ModelError
+from tinyrnn.float_model.evaluation import SAMPLE_STEPS
 from tinyrnn.float_model.layers import BatchNorm, Embedding, LayerNorm, Linear
 from tinyrnn.float_model.model import Calibration, FloatModel
 from tinyrnn.importers.layer_folding import FoldedLayers, fold_layers
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
 
 ASSUMED = (-4.0, 4.0)  # of normalised inputs, where neither a recording nor a range is given
-SAMPLE_STEPS = 12
 WIDE = 8.0  # standard deviations: inputs that reach further are normalised anew
 
 

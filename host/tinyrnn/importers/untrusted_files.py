@@ -11,8 +11,9 @@ from typing import Any
 
 from tinyrnn import files
 from tinyrnn.errors import ModelError, TinyrnnError
+from tinyrnn.files import LARGEST_BYTES
 
-LARGEST = 256 << 20  # bytes of a file, and of what its archive unpacks to; a board holds a thousandth of it
+LARGEST = LARGEST_BYTES  # bytes of a file, and of what its archive unpacks to
 LARGEST_JSON = 32 << 20
 DEEPEST = 100  # brackets within brackets in JSON
 RATIO = 20  # bytes that a byte of an archive may stand for; weights hardly compress

@@ -12,9 +12,16 @@ import numpy as np
 from urnn import format as frame
 
 from tinyrnn.errors import ModelError
+from tinyrnn.integer_model.limits import ACTIVATION_MAX
 
-LIMIT = 1 << 30  # every intermediate v satisfies -LIMIT <= v < LIMIT
-ACTIVATION_MAX = 32767  # of inputs after normalisation, states and saturated gates
+
+def accumulator_bound(weight: np.ndarray, bias: np.ndarray | int) -> np.ndarray:
+    """The largest magnitude of every partial sum of each row, int64: |bias| + sum |w| * 32767 (equation 8).
+
+    weight: (..., C) integers. bias: (...), the rounding half included.
+    """
+    total: np.ndarray = np.abs(weight.astype(np.int64)).sum(axis=-1) * ACTIVATION_MAX
+    return total + np.abs(np.asarray(bias, np.int64))
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,7 @@ class Matrix:
 
     def bounds(self) -> np.ndarray:
         """The proven bound of every partial sum of each row, int64 (R,): |bias| + sum |w| * 32767 (equation 8)."""
-        weight = np.abs(self.weight.astype(np.int64)).sum(axis=1)
-        return np.abs(self.bias.astype(np.int64)) + weight * ACTIVATION_MAX
+        return accumulator_bound(self.weight, self.bias)
 
     def to_bytes(self) -> bytes:
         """The matrix as the file holds it: blocks of four rows, the weights of a block column by column."""

@@ -19,7 +19,8 @@ from tinyrnn.integer_model import cells as cell_kinds
 from tinyrnn.integer_model.cells.base import IntegerCell
 from tinyrnn.integer_model.cells.gru import GRU
 from tinyrnn.integer_model.device_program import DeviceProgram
-from tinyrnn.integer_model.matrices import ACTIVATION_MAX, LIMIT, ExtendedProduct, Matrix, Product, read_product
+from tinyrnn.integer_model.limits import ACTIVATION_MAX, LIMIT, U16_MAX
+from tinyrnn.integer_model.matrices import ExtendedProduct, Matrix, Product, read_product
 from tinyrnn.integer_model.overflow_proof import Bounds
 
 __all__ = ["GRU", "Channels", "IntegerHead", "Matrix", "Network", "Vectors", "assemble", "pack", "unpack"]
@@ -183,10 +184,10 @@ def assemble(network: Network) -> bytes:
     """What pack() returns, without a proof. Raises ModelError when a dimension has no room."""
     matrices = [matrix for cell in network.cells for _, matrix in cell.matrices]
     matrices += [matrix for _, matrix in network.head.matrices]
-    if max([network.inputs, network.outputs, *(max(matrix.shape) for matrix in matrices)]) > 0xFFFF:
-        raise ModelError("a layer has more than 65535 rows; expected fewer")
-    if network.vectors and len(network.vectors.samples) > 0xFFFF:
-        raise ModelError(f"the self-test has {len(network.vectors.samples)} steps; expected at most 65535")
+    if max([network.inputs, network.outputs, *(max(matrix.shape) for matrix in matrices)]) > U16_MAX:
+        raise ModelError(f"a layer has more than {U16_MAX} rows; expected fewer")
+    if network.vectors and len(network.vectors.samples) > U16_MAX:
+        raise ModelError(f"the self-test has {len(network.vectors.samples)} steps; expected at most {U16_MAX}")
     sections = [(b"INPT", network.input.to_bytes())]
     for cell in network.cells:
         if any(isinstance(product, ExtendedProduct) for _, product in cell.products):

@@ -14,7 +14,8 @@ from urnn import program as codes
 
 from tinyrnn.errors import ModelError
 from tinyrnn.integer_model.device_program import DeviceProgram, Instruction, Operand, Span
-from tinyrnn.integer_model.matrices import ACTIVATION_MAX, LIMIT, Matrix
+from tinyrnn.integer_model.limits import ACTIVATION_MAX, LIMIT
+from tinyrnn.integer_model.matrices import Matrix
 
 HALF = 1 << 14
 SIGMOID_MAX = 32757

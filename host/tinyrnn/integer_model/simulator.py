@@ -14,7 +14,8 @@ from urnn import program as codes
 from urnn.tables import TANH
 
 from tinyrnn.integer_model.device_program import DeviceProgram, Instruction, Operand, Span
-from tinyrnn.integer_model.matrices import ACTIVATION_MAX, Matrix
+from tinyrnn.integer_model.limits import ACTIVATION_MAX
+from tinyrnn.integer_model.matrices import Matrix
 from tinyrnn.integer_model.network import Channels, Network, assemble
 
 _TANH = np.array(TANH, np.int64)

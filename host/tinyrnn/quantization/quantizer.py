@@ -19,7 +19,8 @@ from tinyrnn.float_model.cells.base import FloatCell
 from tinyrnn.float_model.layers import Embedding, dense
 from tinyrnn.float_model.model import FloatModel, ValueRanges
 from tinyrnn.integer_model.cells.base import IntegerCell
-from tinyrnn.integer_model.matrices import ACTIVATION_MAX, LIMIT, Product
+from tinyrnn.integer_model.limits import ACTIVATION_MAX, LIMIT
+from tinyrnn.integer_model.matrices import Product
 from tinyrnn.integer_model.network import Channels, IntegerHead, Network, with_vectors
 from tinyrnn.quantization import cells
 from tinyrnn.quantization.cells.base import LayerContext

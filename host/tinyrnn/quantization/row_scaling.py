@@ -12,7 +12,8 @@ import numpy as np
 
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import Factors, Weight
-from tinyrnn.integer_model.matrices import ACTIVATION_MAX, LIMIT, ExtendedProduct, Fine, Matrix, Norm, Product
+from tinyrnn.integer_model.limits import ACTIVATION_MAX, LIMIT
+from tinyrnn.integer_model.matrices import ExtendedProduct, Fine, Matrix, Norm, Product, accumulator_bound
 
 GATE_BITS = 12  # gates are Q3.12
 STATE_BITS = 15  # states without a calibrated range are Q0.15
@@ -48,7 +49,7 @@ def row(
         weight = round_half_up(w * 2.0**exponent)
         offset = int(round_half_up(b * 2.0 ** (exponent + bits)))
         half = 0 if unit is None else 1 << (exponent - unit) >> 1
-        bound = abs(offset) + half + int(np.abs(weight).sum()) * ACTIVATION_MAX
+        bound = int(accumulator_bound(weight, abs(offset) + half))
         if np.abs(weight).max(initial=0) <= most and bound < LIMIT:
             return weight, offset, exponent
         exponent -= 1
@@ -129,7 +130,7 @@ def bounded(what: str, weight: np.ndarray, bits: int) -> tuple[Matrix, np.ndarra
     weights, shifts, got = [], [], []
     for r, w in enumerate(weight):
         integers, _, exponent = row(f"{what} row {r}", w, 0.0, bits, -60, SHIFT_MAX, None)
-        total = int(np.abs(integers).sum()) * ACTIVATION_MAX
+        total = int(accumulator_bound(integers, 0))
         shift = next(s for s in range(31) if total + (1 << s >> 1) <= ACTIVATION_MAX << s)
         weights.append(integers)
         shifts.append(shift)

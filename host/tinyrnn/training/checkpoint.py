@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tinyrnn import files
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.model_file import LARGEST_BYTES, load_tensors
+from tinyrnn.float_model.model_file import load_tensors
 
 FORMAT = "tinyrnn-part-1"
 MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # that AdamW keeps of each parameter
@@ -57,7 +57,7 @@ class Checkpoint:
         Nothing is filled in before all of the file has been checked: it may be damaged, or made by somebody else.
         """
         try:
-            state = load_tensors(files.read(self.path, LARGEST_BYTES))
+            state = load_tensors(files.read(self.path, files.LARGEST_BYTES))
             if state["format"] != FORMAT:
                 raise ValueError(f"format {state['format']!r}")
             made, epoch = dict(state["options"]), state["epoch"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinyrnn.errors import ModelError
 from tinyrnn.integer_model.cells.base import IntegerCell
+from tinyrnn.integer_model.limits import U16_MAX
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Embedding(IntegerCell):
         return 0
 
     def to_bytes(self) -> bytes:
-        if max(self.table.shape) > 0xFFFF:
-            raise ModelError(f"an embedding of {self.table.shape} numbers; expected 65535 x 65535 or fewer")
+        if max(self.table.shape) > U16_MAX:
+            raise ModelError(f"an embedding of {self.table.shape} numbers; expected {U16_MAX} x {U16_MAX} or fewer")
         return struct.pack("<HH", *self.table.shape) + self.table.astype("<i2").tobytes()
 
     @classmethod

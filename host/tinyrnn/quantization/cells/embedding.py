@@ -10,7 +10,7 @@ from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import Embedding as FloatEmbedding
 from tinyrnn.float_model.layers import Layer
 from tinyrnn.integer_model.cells.embedding import Embedding
-from tinyrnn.integer_model.matrices import ACTIVATION_MAX
+from tinyrnn.integer_model.limits import ACTIVATION_MAX
 from tinyrnn.quantization.cells.base import LayerContext
 from tinyrnn.quantization.row_scaling import STATE_BITS, round_half_up
 

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Write the table of the layers' sections in docs/format.md: sections.py [--check].
+
+Each layer has a module in device/urnn. Its docstring describes the section: 'Section b"GRU": u16 inputs I, ...'.
+--check    change nothing; exit status 1 when the table is not what the modules say
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import sys
+from pathlib import Path
+
+from shared import records
+from shared.records import ROOT, TinyrnnError
+
+PACKAGE = ROOT / "device" / "urnn"
+PAGE = ROOT / "docs" / "format.md"
+BEGIN, END = "<!-- layers -->", "<!-- /layers -->"
+
+
+def layers(package: Path = PACKAGE) -> dict[str, tuple[str, str]]:
+    """Name of the section -> (its payload in words, its equations), of every module with a function cell()."""
+    found: dict[str, tuple[str, str]] = {}
+    for path in sorted(package.glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if any(isinstance(node, ast.FunctionDef) and node.name == "cell" for node in tree.body):
+            text = ast.get_docstring(tree) or ""
+            said = re.search(r'^Section b"(\w+)": (.+?)(\n\n|\Z)', text, re.MULTILINE | re.DOTALL)
+            if not said or said[1] != path.stem.upper():
+                raise TinyrnnError(f'{path}: its docstring has no paragraph that starts: Section b"{path.stem.upper()}":')
+            numbers = re.search(r"equations? ((?:\d+|, | to | and )+)", text)
+            found[said[1]] = " ".join(said[2].split()).rstrip("."), numbers[1].strip() if numbers else ""
+    return found
+
+
+def table() -> str:
+    """The table in Markdown."""
+    rows = [f"| `{name}` | {payload} | {equations} |" for name, (payload, equations) in layers().items()]
+    return "\n".join(["| section | payload | equations |", "|---|---|---|", *rows])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write the table of the layers' sections in docs/format.md.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the table is stale")
+    args = parser.parse_args()
+    old = PAGE.read_text(encoding="utf-8")
+    head, rest = old.split(BEGIN)
+    new = f"{head}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
+    if new == old:
+        return 0
+    if args.check:
+        print(f"{PAGE.name} has another table than the modules of device/urnn; run tools/sections.py", file=sys.stderr)
+        return 1
+    records.write_text(PAGE, new)
+    return 0
+
+
+if __name__ == "__main__":
+    records.finish(main)
