@@ -20,7 +20,7 @@ from helpers.integer_models import random_network, random_samples
 from tinyrnn import runtimes
 from tinyrnn.board import device_modules, package
 from tinyrnn.emulation import cortex_m0plus, cortex_m33, mpy_file, riscv, step_cycles, xtensa
-from tinyrnn.emulation.core_board import PACKAGE, Board
+from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
 from tinyrnn.emulation.memory import Memory
 from tinyrnn.emulation.mpy_file import MpyError
 from tinyrnn.errors import RuntimeMissing
@@ -65,7 +65,7 @@ def core(arch: str) -> Iterator[Memory]:
         yield machine
 
 
-def check(board: Board, kernels: str, module: types.ModuleType = urnn) -> None:
+def check(board: CoreBoard, kernels: str, module: types.ModuleType = urnn) -> None:
     """Some steps of each network, every integer; and all kernels had a part in it."""
     codes: set[int] = set()
     for seed in SEEDS:
@@ -88,10 +88,10 @@ def test_the_same_integers(compiler: str, arch: str) -> None:
     path = program(compiler)
     with core(arch) as machine:
         if (arch, compiler) in BROKEN:
-            why = Board(machine=machine, compiler=path).urnn.kernel_sets(True)["kernels_viper"]
+            why = CoreBoard(machine=machine, compiler=path).urnn.kernel_sets(True)["kernels_viper"]
             assert why.startswith(("MachineFault: ", "MpyError: ")), "the code crashes, or there is no such emitter"
             return
-        board = Board(machine=machine, compiler=path)
+        board = CoreBoard(machine=machine, compiler=path)
         if (arch, compiler) in TOO_LONG:
             why = [board.urnn.module(name) or board.urnn.kernel_sets(True)[name] for name in MODULES]
             assert all("native method too big" in text for text in why)
@@ -155,7 +155,7 @@ def {name}(x: ptr32, a: int):
 def test_what_a_store_gives_on_an_esp32(compiler: str, tmp_path: Path) -> None:
     """The form that the kernels use, which all compile rightly, and the one that 1.25 does not."""
     with core("xtensawin") as machine:
-        board = Board(machine=machine, compiler=program(compiler))
+        board = CoreBoard(machine=machine, compiler=program(compiler))
 
         def store(name: str, line: str) -> list[int]:
             file = tmp_path / f"{name}.py"

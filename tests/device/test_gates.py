@@ -16,7 +16,7 @@ import urnn
 from helpers.integer_models import CELLS, random_network, random_norm, random_samples
 from helpers.paths import DEVICE_SCRIPTS
 from tinyrnn.emulation import rp2040_firmware, step_cycles, thumb_cores
-from tinyrnn.emulation.core_board import Board
+from tinyrnn.emulation.core_board import CoreBoard
 from tinyrnn.emulation.cortex_m0plus import Machine
 from tinyrnn.emulation.microbit import MicroBit
 from tinyrnn.emulation.mpy_file import MpyError
@@ -45,17 +45,17 @@ def skip(error: Exception) -> NoReturn:
 
 
 @pytest.fixture(params=SETS)
-def board(request: pytest.FixtureRequest) -> tuple[Board, str]:
+def board(request: pytest.FixtureRequest) -> tuple[CoreBoard, str]:
     """A core with the package, and the name of a kernel set."""
     try:
         Machine()
-        made = Board()
+        made = CoreBoard()
     except (RuntimeMissing, MpyError) as error:
         skip(error)
     return made, request.param
 
 
-def gates(board: tuple[Board, str]) -> Any:
+def gates(board: tuple[CoreBoard, str]) -> Any:
     return board[0].urnn.module(f"gates_{board[1]}")
 
 
@@ -114,7 +114,7 @@ class Case:
             "i", [self.chance.choice((self.chance.choice(EDGES), self.chance.randint(-40000, 40000))) for _ in range(n)]
         )
 
-    def check(self, board: tuple[Board, str]) -> None:
+    def check(self, board: tuple[CoreBoard, str]) -> None:
         """The set's kernel and the definition, in the same memory: the results, and nothing else changes."""
         want_b, want_c = array("i", self.b), array("i", self.c)
         (kernel, *_) = gates_plain.pack([(self.code, None, None, None, 0)])[0]
@@ -123,14 +123,14 @@ class Case:
         assert self.b.tolist() == want_b.tolist()
         assert self.c.tolist() == want_c.tolist()
 
-    def run(self, board: tuple[Board, str]) -> None:
+    def run(self, board: tuple[CoreBoard, str]) -> None:
         module = gates(board)
         step = self.code, self.a, self.b, memoryview(self.c)[self.GUARD : self.GUARD + self.n], self.n
         program = module.pack([step])
         assert not module.run(program, program, [0])
 
 
-def test_kernels(board: tuple[Board, str]) -> None:
+def test_kernels(board: tuple[CoreBoard, str]) -> None:
     for code in gates(board).CODES:
         for n in (1, 2, 3, 4, 5, 9, 60):
             for seed in range(4):
@@ -140,14 +140,14 @@ def test_kernels(board: tuple[Board, str]) -> None:
 def test_who_has_which() -> None:
     """The assembler's part, by which deploy and load() decide what viper does."""
     try:
-        core = Board().urnn
+        core = CoreBoard().urnn
     except (RuntimeMissing, MpyError) as error:
         skip(error)
     assert core.module("gates_viper").CODES == gates_plain.CODES
     assert set(gates_plain.CODES) - set(core.module("gates_asm_thumb").CODES) == {SCALE, EMBED, FINE}
 
 
-def test_every_shift(board: tuple[Board, str]) -> None:
+def test_every_shift(board: tuple[CoreBoard, str]) -> None:
     for code, shifts in ((MEMORY, 13), (LEAK, 16), (BLEND, 16)):
         for k in range(shifts):
             case = Case(code, k, 40)
@@ -155,7 +155,7 @@ def test_every_shift(board: tuple[Board, str]) -> None:
             case.check(board)
 
 
-def test_results_in_the_place_of_an_argument(board: tuple[Board, str]) -> None:
+def test_results_in_the_place_of_an_argument(board: tuple[CoreBoard, str]) -> None:
     """As the cells use them: c is a, or b."""
     module = gates(board)
     for code in (SIGMOID, TANH, RELU, MUL):
@@ -180,7 +180,7 @@ def test_results_in_the_place_of_an_argument(board: tuple[Board, str]) -> None:
             assert [x] == want
 
 
-def test_every_argument_of_the_functions(board: tuple[Board, str]) -> None:
+def test_every_argument_of_the_functions(board: tuple[CoreBoard, str]) -> None:
     """sigmoid and tanh over the whole range and beyond, and tanh of an LSTM's c in both directions of its shift."""
     n = 2048
     functions = [Case(code, 0, n) for code in (SIGMOID, TANH)]
@@ -197,7 +197,7 @@ def test_every_argument_of_the_functions(board: tuple[Board, str]) -> None:
         case.check(board)
 
 
-def test_an_empty_vector_is_left_alone(board: tuple[Board, str]) -> None:
+def test_an_empty_vector_is_left_alone(board: tuple[CoreBoard, str]) -> None:
     for code in gates(board).CODES:
         case = Case(code, 2, 4)
         case.n = 0
@@ -207,7 +207,7 @@ def test_an_empty_vector_is_left_alone(board: tuple[Board, str]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_vectors_that_break_the_law_read_no_wild_address(board: tuple[Board, str], seed: int) -> None:
+def test_vectors_that_break_the_law_read_no_wild_address(board: tuple[CoreBoard, str], seed: int) -> None:
     """Any 32 bits in the vectors, as a file of another maker may produce them: the core faults on a wild access."""
     chance = random.Random(seed)
 
@@ -228,7 +228,7 @@ def test_vectors_that_break_the_law_read_no_wild_address(board: tuple[Board, str
             assert max(case.c) <= 32767
 
 
-def test_steps_of_all_kernels_in_one_call(board: tuple[Board, str]) -> None:
+def test_steps_of_all_kernels_in_one_call(board: tuple[CoreBoard, str]) -> None:
     """In every order: none leaves something behind that another relies on."""
     module = gates(board)
     for seed in range(6):
@@ -247,14 +247,14 @@ def test_steps_of_all_kernels_in_one_call(board: tuple[Board, str]) -> None:
         assert vectors == want
 
 
-def test_constants_at_an_odd_address_are_refused(board: tuple[Board, str]) -> None:
+def test_constants_at_an_odd_address_are_refused(board: tuple[CoreBoard, str]) -> None:
     case = Case(ADD, 1, 4)
     case.a = memoryview(bytearray(18))[2:]
     with pytest.raises(ValueError, match="multiple of 4"):
         case.run(board)
 
 
-def check(board: tuple[Board, str], network: Network, samples: list[tuple[int, ...]]) -> None:
+def check(board: tuple[CoreBoard, str], network: Network, samples: list[tuple[int, ...]]) -> None:
     data = pack(network)
     net = board[0].load(data, board[1])
     plain = urnn.load(bytearray(data), kernels="plain")
@@ -266,21 +266,21 @@ def check(board: tuple[Board, str], network: Network, samples: list[tuple[int, .
 
 @pytest.mark.parametrize("cell", OTHERS)
 @pytest.mark.parametrize("seed", range(0, MODELS, 12))
-def test_random_models(board: tuple[Board, str], seed: int, cell: str) -> None:
+def test_random_models(board: tuple[CoreBoard, str], seed: int, cell: str) -> None:
     network = random_network(seed + 1, cell, seed % 4 == 0)
     check(board, network, [tuple(row) for row in random_samples(network, seed, 3).tolist()])
 
 
 @pytest.mark.parametrize("cell", OTHERS)
-def test_a_thousand_steps(board: tuple[Board, str], cell: str) -> None:
+def test_a_thousand_steps(board: tuple[CoreBoard, str], cell: str) -> None:
     network = random_network(3028, cell)
     check(board, network, [tuple(row) for row in random_samples(network, 1, 1000).tolist()])
 
 
-def small(cell: str) -> tuple[Board, list[Any]]:
+def small(cell: str) -> tuple[CoreBoard, list[Any]]:
     """Calls of the assembler in some steps of a small network, with the memory before and after each."""
     try:
-        core = Board(scratch_bytes=MICROBIT_BYTES)
+        core = CoreBoard(scratch_bytes=MICROBIT_BYTES)
     except (RuntimeMissing, MpyError) as error:
         skip(error)
     data = pack(quantize(random_float_model(np.random.default_rng(1), 2, (3,), 3, cell)))

@@ -17,7 +17,7 @@ import pytest
 import urnn
 from helpers.integer_models import random_network, random_samples
 from tinyrnn.emulation import rp2040_firmware, step_cycles, thumb_cores
-from tinyrnn.emulation.core_board import PACKAGE, Board, Call
+from tinyrnn.emulation.core_board import PACKAGE, Call, CoreBoard
 from tinyrnn.emulation.cortex_m0plus import Machine
 from tinyrnn.emulation.mpy_file import MpyError, compile_module
 from tinyrnn.emulation.serial_ports import find_uf2
@@ -40,22 +40,22 @@ EDGES = (0, 1, -1, 127, 128, -128, 255, 256, 32766, 32767, 32768, -32766, -32767
 
 
 @pytest.fixture(params=SETS)
-def board(request: pytest.FixtureRequest) -> Iterator[tuple[Board, str]]:
+def board(request: pytest.FixtureRequest) -> Iterator[tuple[CoreBoard, str]]:
     """A core with the package, and the name of a kernel set."""
     try:
         Machine()
-        yield Board(), request.param
+        yield CoreBoard(), request.param
     except (RuntimeMissing, MpyError) as error:
         if "is not here" not in str(error) or os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
             raise
         pytest.skip(str(error))
 
 
-def kernels(board: tuple[Board, str]) -> Any:
+def kernels(board: tuple[CoreBoard, str]) -> Any:
     return board[0].urnn.module(f"kernels_{board[1]}")
 
 
-def execute(board: tuple[Board, str], steps: list[tuple[Any, ...]], sample: Any = 0) -> Any:
+def execute(board: tuple[CoreBoard, str], steps: list[tuple[Any, ...]], sample: Any = 0) -> Any:
     """Run steps of program.py on the core; what run() returns."""
     module = kernels(board)
     program = module.pack(steps)
@@ -81,7 +81,7 @@ def vector(chance: random.Random, n: int) -> array[int]:
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 5, 12])
-def test_matrices_of_every_width(board: tuple[Board, str], rows: int) -> None:
+def test_matrices_of_every_width(board: tuple[CoreBoard, str], rows: int) -> None:
     """Widths take turns in how many columns are left over from the unrolled loops."""
     chance = random.Random(rows)
     for cols in (*range(1, 36), 64, 71, 130, 258):
@@ -93,7 +93,7 @@ def test_matrices_of_every_width(board: tuple[Board, str], rows: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_gates(board: tuple[Board, str], seed: int) -> None:
+def test_gates(board: tuple[CoreBoard, str], seed: int) -> None:
     """All pairs of edges, then whatever: saturation, both ends of the table, ties of the rounding."""
     chance = random.Random(seed)
     n = 60
@@ -110,7 +110,7 @@ def test_gates(board: tuple[Board, str], seed: int) -> None:
     assert h.tolist() == want_h.tolist()
 
 
-def test_every_argument_of_the_functions(board: tuple[Board, str]) -> None:
+def test_every_argument_of_the_functions(board: tuple[CoreBoard, str]) -> None:
     """sigmoid and tanh of the whole range, through the gates: with z as small as it gets, h is nearly n."""
     n = 1024
     a, b, h = array("i", bytes(12 * n)), array("i", bytes(12 * n)), array("i", bytes(4 * n))
@@ -128,7 +128,7 @@ def test_every_argument_of_the_functions(board: tuple[Board, str]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_sums_that_break_the_law_read_no_wild_address(board: tuple[Board, str], seed: int) -> None:
+def test_sums_that_break_the_law_read_no_wild_address(board: tuple[CoreBoard, str], seed: int) -> None:
     """Any 32 bits in a, b and h, as a file of another maker may produce them: the core faults on a wild access."""
     chance = random.Random(seed)
     n = 50
@@ -151,7 +151,7 @@ TABLE = [(-8, 7, 1, 4096, 1), (-30000, 30000, 0, 1, 0), (-100, 5000, 100, 3000, 
 
 
 @pytest.mark.parametrize("kind", [tuple, list, lambda v: array("i", v), lambda v: array("h", v), lambda v: array("q", v)])
-def test_normalise_takes_every_kind_of_sample(board: tuple[Board, str], kind: Callable[[list[int]], Any]) -> None:
+def test_normalise_takes_every_kind_of_sample(board: tuple[CoreBoard, str], kind: Callable[[list[int]], Any]) -> None:
     table, n = channels(TABLE), len(TABLE)
     for values in ([3, -4, 101, 32767, 9], [-9, 30001, -101, -32768, 0], [8, -30001, 5001, 1, -1], [-8, 7, 5000, -1, 1]):
         sample = kind(values)
@@ -165,7 +165,7 @@ def test_normalise_takes_every_kind_of_sample(board: tuple[Board, str], kind: Ca
         assert x[:n].tolist() == want.tolist()
 
 
-def test_samples_of_a_step(board: tuple[Board, str]) -> None:
+def test_samples_of_a_step(board: tuple[CoreBoard, str]) -> None:
     """Whatever counts as a sequence of integers gives the same step; a wrong length is said and changes nothing."""
     network = random_network(7)
     n = network.inputs
@@ -195,7 +195,7 @@ def test_samples_of_a_step(board: tuple[Board, str]) -> None:
         net.step(("1",) * n)
 
 
-def check(board: tuple[Board, str], network: Network, samples: list[tuple[int, ...]]) -> None:
+def check(board: tuple[CoreBoard, str], network: Network, samples: list[tuple[int, ...]]) -> None:
     data = pack(network)
     net = board[0].load(data, board[1])
     plain = urnn.load(bytearray(data), kernels="plain")
@@ -207,17 +207,17 @@ def check(board: tuple[Board, str], network: Network, samples: list[tuple[int, .
 
 @pytest.mark.parametrize("cell", ["gru", "mixed"])
 @pytest.mark.parametrize("seed", range(0, MODELS, 8))
-def test_random_models(board: tuple[Board, str], seed: int, cell: str) -> None:
+def test_random_models(board: tuple[CoreBoard, str], seed: int, cell: str) -> None:
     network = random_network(seed, cell, cell == "gru")
     check(board, network, [tuple(row) for row in random_samples(network, seed, 3).tolist()])
 
 
-def test_a_thousand_steps(board: tuple[Board, str]) -> None:
+def test_a_thousand_steps(board: tuple[CoreBoard, str]) -> None:
     network = random_network(3028)
     check(board, network, [tuple(row) for row in random_samples(network, 1, 1000).tolist()])
 
 
-def test_a_file_at_an_odd_address_is_refused(board: tuple[Board, str]) -> None:
+def test_a_file_at_an_odd_address_is_refused(board: tuple[CoreBoard, str]) -> None:
     """The core faults on a word at an odd address, and so would the chip."""
     data = memoryview(bytearray(b"\0\0" + pack(random_network(1))))[2:]
     with pytest.raises(ValueError, match="multiple of 4"):
@@ -227,34 +227,34 @@ def test_a_file_at_an_odd_address_is_refused(board: tuple[Board, str]) -> None:
 def test_assembler_is_not_there_where_objects_lie_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """A firmware that puts a word more into a tuple, or that keeps integers in 30 bits, has no set asm_thumb."""
     try:
-        assert "asm_thumb" in Board().urnn.kernel_sets()
+        assert "asm_thumb" in CoreBoard().urnn.kernel_sets()
     except (RuntimeMissing, MpyError) as error:
         if "is not here" not in str(error) or os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
             raise
         pytest.skip(str(error))
-    layout, to_word = Board._layout, Board.to_word
+    layout, to_word = CoreBoard._layout, CoreBoard.to_word
 
-    def longer(self: Board, value: Any) -> list[int]:
+    def longer(self: CoreBoard, value: Any) -> list[int]:
         words = layout(self, value)
         return [words[0], 0, *words[1:]] if isinstance(value, tuple) else words
 
     with monkeypatch.context() as patch:
-        patch.setattr(Board, "_layout", longer)
-        assert "asm_thumb" not in Board().urnn.kernel_sets()
+        patch.setattr(CoreBoard, "_layout", longer)
+        assert "asm_thumb" not in CoreBoard().urnn.kernel_sets()
 
-    def shorter(self: Board, value: Any) -> int:
+    def shorter(self: CoreBoard, value: Any) -> int:
         return (value << 2 | 1) & 0xFFFFFFFF if type(value) is int and value in (-3, 30001) else to_word(self, value)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Board, "to_word", shorter)
-        assert "asm_thumb" not in Board().urnn.kernel_sets()
+        patch.setattr(CoreBoard, "to_word", shorter)
+        assert "asm_thumb" not in CoreBoard().urnn.kernel_sets()
 
 
 @pytest.mark.parametrize("core", thumb_cores.CORES)
 def test_assembler_on_larger_cores(core: str) -> None:
     """The machine code of a step on the cores of other boards, with the memory as it was on the Cortex-M0+."""
     try:
-        board = Board(scratch_bytes=256)
+        board = CoreBoard(scratch_bytes=256)
         network = random_network(4)
         net = board.load(pack(network), "asm_thumb")
         board.record = []
@@ -270,7 +270,7 @@ def test_assembler_on_larger_cores(core: str) -> None:
         pytest.skip(str(error))
 
 
-class WithDsp(Board):
+class WithDsp(CoreBoard):
     """A board whose machine code of the asm_dsp kernels runs on a core that has the instructions, all other on its own."""
 
     def __init__(self, package: Path, core: str) -> None:
@@ -305,7 +305,7 @@ def test_dual_multiplications(core: str, tmp_path: Path) -> None:
     networks += [quantize(random_float_model(np.random.default_rng(0), inputs, (units,), 3)) for inputs, units in SHAPES]
     try:
         with pytest.raises(ValueError, match="no kernels 'asm_dsp'"):
-            Board().load(pack(networks[0]), "asm_dsp")
+            CoreBoard().load(pack(networks[0]), "asm_dsp")
         board = WithDsp(tmp_path / "urnn", core)
         for network in networks:
             net, plain = board.load(pack(network), "asm_dsp"), urnn.load(pack(network), "plain")

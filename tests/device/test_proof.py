@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from helpers.integer_models import random_network, random_samples
 from helpers.paths import DEVICE_SCRIPTS
-from tinyrnn.emulation.core_board import PACKAGE, Board
+from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
 from tinyrnn.integer_model.network import pack
 from tinyrnn.runtimes import SCRIPTS, Runtime, verification
 from urnn import gates_plain, kernels_plain, program, proof_gates, proof_kernels
@@ -59,7 +59,7 @@ def broken(folder: Path, module: str, line: str, fault: str) -> Path:
 @pytest.mark.parametrize(("module", "line", "fault", "code"), FAULTS)
 def test_a_fault_in_any_kernel_is_seen(tmp_path: Path, module: str, line: str, fault: str, code: int) -> None:
     """On the Cortex-M0+ core, each in a copy of the package."""
-    board = Board(package=broken(tmp_path, module, line, fault))
+    board = CoreBoard(package=broken(tmp_path, module, line, fault))
     assert board.urnn.module(module) is None
     assert re.search(rf"kernel {code}: wrong integers", board.urnn.kernel_sets(True)[module])
     others = [name for name in ("kernels_viper", "gates_viper", "kernels_asm_thumb", "gates_asm_thumb") if name != module]

@@ -12,7 +12,7 @@ import urnn
 from helpers.integer_models import random_network
 from helpers.paths import DEVICE_SCRIPTS
 from tinyrnn.emulation import c_baseline, mpy_file, step_cycles
-from tinyrnn.emulation.core_board import PACKAGE, Board
+from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
 from tinyrnn.emulation.cortex_m0plus import Machine
 from tinyrnn.emulation.memory import MachineFault
 from tinyrnn.emulation.mpy_file import ASM, MpyError, machine_functions
@@ -47,7 +47,7 @@ def needs_the_core() -> None:
         skip(error)
 
 
-def dot_module(board: Board) -> Any:
+def dot_module(board: CoreBoard) -> Any:
     return board.module(DOT)
 
 
@@ -56,7 +56,7 @@ def dot_module(board: Board) -> Any:
 def test_the_core_computes_the_plain_kernels_integers(kernels: str, seed: int) -> None:
     network = random_network(seed)
     data = pack(network)
-    net = Board().load(data, kernels)
+    net = CoreBoard().load(data, kernels)
     plain = urnn.load(bytearray(data), kernels="plain")
     assert net.kernel_set.split("+")[0] == kernels
     for number, sample in enumerate(samples(network)):
@@ -93,7 +93,7 @@ def test_a_fit_gives_back_the_law_it_was_made_from() -> None:
 
 
 def test_an_assembler_function_on_the_core() -> None:
-    board = Board()
+    board = CoreBoard()
     module = dot_module(board)
     w, x = bytearray([1, 2, 255]), array("i", [10, -20, 3])
     assert module.dot(w, x, 3) == 735
@@ -153,7 +153,7 @@ def test_code_that_does_what_it_must_not(code: bytes, r0: int, words: str) -> No
 
 
 def test_a_store_behind_the_buffer_is_seen() -> None:
-    board = Board()
+    board = CoreBoard()
     module = dot_module(board)
     y = array("i", bytes(16))
     with pytest.raises(MachineFault, match="outside of its buffers"):

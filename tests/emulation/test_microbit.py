@@ -12,7 +12,7 @@ import pytest
 import urnn
 from helpers.paths import DEVICE_SCRIPTS
 from tinyrnn.emulation import microbit, step_cycles
-from tinyrnn.emulation.core_board import PACKAGE, Board
+from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
 from tinyrnn.emulation.microbit import MicroBit, MicroBitError
 from tinyrnn.emulation.mpy_file import ASM, machine_functions
 from tinyrnn.errors import RuntimeMissing, TinyrnnError
@@ -53,7 +53,7 @@ def test_assembler_as_source(board: MicroBit) -> None:
 def test_recorded_calls_of_machine_code(board: MicroBit) -> None:
     """The bytes that mpy-cross makes, called on two cores that know nothing of each other."""
     pytest.importorskip("rp2040py", reason="pip install 'rp2040py>=1.0.0b1'")
-    core = Board(scratch_bytes=SCRATCH)
+    core = CoreBoard(scratch_bytes=SCRATCH)
     module = core.module(DOT)
     core.record = []
     y = array("i", bytes(4 * 20))
@@ -72,7 +72,7 @@ def test_a_step_of_a_network(board: MicroBit, kernels: str) -> None:
     pytest.importorskip("rp2040py", reason="pip install 'rp2040py>=1.0.0b1'")
     size = step_cycles.Size(2, 5, 3)
     data = size.file()
-    core = Board(scratch_bytes=SCRATCH)
+    core = CoreBoard(scratch_bytes=SCRATCH)
     net = core.load(data, kernels)
     plain = urnn.load(bytearray(data), kernels="plain")
     core.record = []

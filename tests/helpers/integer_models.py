@@ -8,7 +8,7 @@ import numpy as np
 from tinyrnn.integer_model import cells
 from tinyrnn.integer_model.cells.base import IntegerCell, Recurrent
 from tinyrnn.integer_model.cells.embedding import Embedding
-from tinyrnn.integer_model.cells.layer_norm import Normalisation
+from tinyrnn.integer_model.cells.layer_norm import LayerNorm
 from tinyrnn.integer_model.limits import LIMIT
 from tinyrnn.integer_model.matrices import ExtendedProduct, Matrix, Norm, Product
 from tinyrnn.integer_model.network import Channels, Network, pack
@@ -148,7 +148,7 @@ def random_network(seed: int, cell: str = "gru", plain: bool = True) -> Network:
         made.append(random_cell(rng, name, width, n, kind, plain))
         width = made[-1].units
         if not plain and rng.random() < 0.3:
-            made.append(Normalisation(random_norm(rng, width, kind)))
+            made.append(LayerNorm(random_norm(rng, width, kind)))
     outputs = int(rng.integers(1, 13))
     shift = rng.integers(1, 15, inputs)
     factor = rng.integers(1, 1 << 14, inputs)

@@ -1,4 +1,4 @@
-"""The device package on the host, its machine code on a Cortex-M0+: Board().load(data, kernels="viper").step(sample).
+"""The device package on the host, its machine code on a Cortex-M0+: CoreBoard().load(data, kernels="viper").step(sample).
 
 A private copy of device/urnn is imported. In a module with viper or assembler functions these are compiled by mpy-cross
 for armv6m and become callables that run on m0plus.Machine, or for another architecture on its machine; all else, also of
@@ -63,7 +63,7 @@ class Call:
     result: int  # r0
 
 
-class Board(Values):
+class CoreBoard(Values):
     """One machine with the device package. urnn: the package, whose load() and kernel_sets() are the board's.
 
     Since start(): cycles: function's name -> cycles of all its calls; entered: how many these were; calls: what the code

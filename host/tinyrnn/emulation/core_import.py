@@ -1,4 +1,4 @@
-"""Imports modules with machine code for core_board.Board: their decorators give the board's callables."""
+"""Imports modules with machine code for core_board.CoreBoard: their decorators give the board's callables."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tinyrnn.emulation import mpy_file
 from tinyrnn.emulation.memory import Memory
 
 
-class Board(Protocol):
-    """What a board offers to the modules that are imported for it: core_board.Board does."""
+class ImportingBoard(Protocol):
+    """What a board offers to the modules that are imported for it: core_board.CoreBoard does."""
 
     machine: Memory
     compiler: Path | None
@@ -40,7 +40,7 @@ class Board(Protocol):
 class Finder:
     """Imports the private copy of the package, and lets go of the machine code to the board."""
 
-    def __init__(self, board: Board, name: str, package: Path) -> None:
+    def __init__(self, board: ImportingBoard, name: str, package: Path) -> None:
         self.board, self.name, self.package = board, name, package
 
     def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
@@ -61,7 +61,7 @@ class Finder:
 class ProofLoader(importlib.machinery.SourceFileLoader):
     """A module by which kernels prove themselves: what they took of the memory for that is free afterwards."""
 
-    def __init__(self, board: Board, name: str, path: str) -> None:
+    def __init__(self, board: ImportingBoard, name: str, path: str) -> None:
         super().__init__(name, path)
         self.board = board
 
@@ -79,7 +79,7 @@ class ProofLoader(importlib.machinery.SourceFileLoader):
 class Loader(importlib.abc.Loader):
     """A module with machine code: its decorators put the board's callables in the place of the functions."""
 
-    def __init__(self, board: Board, file: Path) -> None:
+    def __init__(self, board: ImportingBoard, file: Path) -> None:
         self.board, self.file = board, file
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:

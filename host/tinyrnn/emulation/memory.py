@@ -1,6 +1,7 @@
 """Memory of a machine that runs kernels, whatever its core: blocks with guards, arguments, functions of the host.
 
-Each core is a subclass: m0plus.Machine, riscv.Machine, cortexm33.Machine, xtensa.Machine. m0board.Board takes any of them.
+Each core is a subclass: those of cortex_m0plus, cortex_m33, riscv and
+xtensa. core_board.CoreBoard takes any of them.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     with MicroBit() as board:
         board.run(source, "dot(b'abc', b'abc', 3)")     # assembler as source
-        board.replay(call)                              # a recorded call of machine code, m0board.Call
+        board.replay(call)                              # a recorded call of machine code, core_board.Call
 
 Its heap has 9.5 kB, its language is that of 2017: no f-strings, no .mpy files. Python tools/runtimes.py microbit gets it.
 """
@@ -166,7 +166,7 @@ class MicroBit:
         return bytes.fromhex(self.execute(f"for v in {name}:print('%02x'%v,end='')\nprint()").strip())
 
     def replay(self, call: Call) -> tuple[int, bytes]:
-        """Run a call of machine code, recorded by m0board.Board, again here; r0 and the data after it, as in the Call.
+        """Run a call of machine code, recorded by CoreBoard, again here; r0 and the data after it, as in the Call.
 
         The data is put in one bytearray. Addresses in the arguments, in objects at the data's head, in arrays of words
         among the arguments, and in r0 are moved there and back. The head with the objects is not compared.

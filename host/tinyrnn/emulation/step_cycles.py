@@ -91,9 +91,9 @@ def count(kernels: str, data: bytes, given: Sequence[tuple[int, ...]]) -> Counte
     """
     import urnn
 
-    from tinyrnn.emulation.core_board import Board
+    from tinyrnn.emulation.core_board import CoreBoard
 
-    board = Board()
+    board = CoreBoard()
     net = board.load(data, kernels)
     plain = urnn.load(bytearray(data), kernels="plain")
     for number, sample in enumerate(given):
@@ -179,9 +179,9 @@ def fit(sizes: Sequence[Size], step: Callable[[Size], float]) -> Fit:
 
 def kernel_sets() -> tuple[list[str], list[str]]:
     """The sets with machine code for this core, and those without, plain at the end; each best first."""
-    from tinyrnn.emulation.core_board import PACKAGE, Board
+    from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
     from tinyrnn.emulation.mpy_file import machine_functions
 
-    names = Board().urnn.kernel_sets()
+    names = CoreBoard().urnn.kernel_sets()
     with_code = [n for n in names if machine_functions((PACKAGE / f"kernels_{n}.py").read_text(encoding="utf-8"))]
     return with_code, [name for name in names if name not in with_code]

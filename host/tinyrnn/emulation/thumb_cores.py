@@ -1,4 +1,4 @@
-"""A recorded call of an assembler function (m0board.Call), run again on other cores that QEMU has, without firmware.
+"""A recorded call of an assembler function (core_board.Call), run again on other cores that QEMU has, without firmware.
 
 result, after = replay(call, "cortex-m33")
 """

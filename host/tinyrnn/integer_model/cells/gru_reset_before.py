@@ -11,7 +11,7 @@ from tinyrnn.integer_model.matrices import Product, read_product
 
 
 @dataclass(frozen=True)
-class GRUBefore(Recurrent):
+class GRUResetBefore(Recurrent):
     """W (3H, I) on the layer's input, rows r, z, n; U of r and z (2H, H) on the state; of n (H, H) on r * state."""
 
     tag: ClassVar[bytes] = b"GRU_RESET_BEFORE"
@@ -25,15 +25,15 @@ class GRUBefore(Recurrent):
         return struct.pack("<HH", self.inputs, self.units) + b"".join(product.to_bytes() for _, product in self.products)
 
     @classmethod
-    def from_bytes(cls, data: memoryview) -> GRUBefore:
+    def from_bytes(cls, data: memoryview) -> GRUResetBefore:
         w, size = read_product(data[4:])
         u, more = read_product(data[4 + size :])
         return cls(w, u, read_product(data[4 + size + more :])[0])
 
     @classmethod
-    def drawn(cls, draw: Draw, inputs: int, units: int, option: str) -> GRUBefore:
+    def drawn(cls, draw: Draw, inputs: int, units: int, option: str) -> GRUResetBefore:
         w, u = draw.product(3 * units, inputs), draw.product(2 * units, units)
         return cls(w, u, draw.product(units, units))
 
 
-CELL = GRUBefore
+CELL = GRUResetBefore

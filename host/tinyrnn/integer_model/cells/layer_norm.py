@@ -10,7 +10,7 @@ from tinyrnn.integer_model.matrices import Norm
 
 
 @dataclass(frozen=True)
-class Normalisation(IntegerCell):
+class LayerNorm(IntegerCell):
     """One table; no matrix and no state."""
 
     tag: ClassVar[bytes] = b"LAYER_NORM"
@@ -32,8 +32,8 @@ class Normalisation(IntegerCell):
         return self.table.to_bytes()
 
     @classmethod
-    def from_bytes(cls, data: memoryview) -> Normalisation:
+    def from_bytes(cls, data: memoryview) -> LayerNorm:
         return cls(Norm.from_bytes(data, (len(data) - 16) // 4)[0])
 
 
-CELL = Normalisation
+CELL = LayerNorm

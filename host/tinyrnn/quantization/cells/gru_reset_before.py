@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinyrnn.float_model.cells.gru import GRU as FloatGRU
 from tinyrnn.float_model.layers import Layer
-from tinyrnn.integer_model.cells.gru_reset_before import GRUBefore
+from tinyrnn.integer_model.cells.gru_reset_before import GRUResetBefore
 from tinyrnn.quantization.cells.base import LayerContext
 from tinyrnn.quantization.row_scaling import STATE_BITS
 
@@ -14,9 +14,9 @@ def takes(layer: Layer) -> bool:
     return isinstance(layer, FloatGRU) and not layer.reset_after
 
 
-def quantize(layer: FloatGRU, context: LayerContext) -> tuple[GRUBefore, int]:
+def quantize(layer: FloatGRU, context: LayerContext) -> tuple[GRUResetBefore, int]:
     """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
     early, late = slice(0, 2 * layer.units), slice(2 * layer.units, None)
     w = context.w(layer, layer.bias_ih)
     u = context.u(layer, layer.bias_hh[early], STATE_BITS, early)
-    return GRUBefore(w, u, context.u(layer, layer.bias_hh[late], STATE_BITS, late, "N")), STATE_BITS
+    return GRUResetBefore(w, u, context.u(layer, layer.bias_hh[late], STATE_BITS, late, "N")), STATE_BITS

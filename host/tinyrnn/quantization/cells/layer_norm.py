@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from tinyrnn.errors import ModelError
-from tinyrnn.float_model.layers import Layer, LayerNorm
-from tinyrnn.integer_model.cells.layer_norm import Normalisation
+from tinyrnn.float_model.layers import Layer
+from tinyrnn.float_model.layers import LayerNorm as FloatLayerNorm
+from tinyrnn.integer_model.cells.layer_norm import LayerNorm
 from tinyrnn.integer_model.limits import ACTIVATION_MAX
 from tinyrnn.quantization.cells.base import LayerContext
 from tinyrnn.quantization.row_scaling import STATE_BITS, norm_table
@@ -18,10 +19,10 @@ DEVIATIONS = 6.0  # what the result's format has room for; the arithmetic itself
 
 def takes(layer: Layer) -> bool:
     """Whether quantize() is for this layer of a float model."""
-    return isinstance(layer, LayerNorm)
+    return isinstance(layer, FloatLayerNorm)
 
 
-def quantize(layer: LayerNorm, context: LayerContext) -> tuple[Normalisation, int]:
+def quantize(layer: FloatLayerNorm, context: LayerContext) -> tuple[LayerNorm, int]:
     """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
     if context.scale is not None:
         raise ModelError(
@@ -31,4 +32,4 @@ def quantize(layer: LayerNorm, context: LayerContext) -> tuple[Normalisation, in
     most = min(DEVIATIONS, math.sqrt(len(layer.weight)))
     largest = float((np.abs(layer.weight) * most + np.abs(layer.bias)).max())
     bits = min(STATE_BITS, math.floor(math.log2(ACTIVATION_MAX / max(largest, 1e-9))))
-    return Normalisation(norm_table(context.where, layer.weight, layer.bias, layer.eps, context.bits, bits)), bits
+    return LayerNorm(norm_table(context.where, layer.weight, layer.bias, layer.eps, context.bits, bits)), bits
