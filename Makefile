@@ -67,6 +67,7 @@ imports: $(READY)
 
 generated: $(READY)
 	$(BIN)/python tools/tables.py --check
+	$(BIN)/python tools/unroll.py --check
 	$(BIN)/python tools/manifest.py --check
 	$(BIN)/python tools/sections.py --check
 	$(BIN)/python tools/readme.py --check

@@ -14,44 +14,56 @@ That shifts 2 p a by 15 instead of p a by 14: less than 2^31, and the same integ
 from array import array
 
 import micropython
+from micropython import const
 
 from .fixed import i32
 from .kernels_asm_thumb import address
-from .program import ADD, BLEND, LEAK, LIMIT, MEMORY, MIX, MUL, RELU, SIGMOID, TANH
-from .tables import TANH as TABLE
+from .tables import TANH
+
+# The codes of program.py, for the compiler to put in
+_SIGMOID = const(16)
+_TANH = const(17)
+_RELU = const(18)
+_MUL = const(19)
+_MIX = const(20)
+_MEMORY = const(21)
+_LEAK = const(22)
+_BLEND = const(23)
+_ADD = const(24)
+_LIMIT = const(27)
 
 NAME = "asm_thumb"
-CODES = (SIGMOID, TANH, RELU, MUL, MIX, MEMORY, LEAK, BLEND, ADD, LIMIT)
+CODES = (_SIGMOID, _TANH, _RELU, _MUL, _MIX, _MEMORY, _LEAK, _BLEND, _ADD, _LIMIT)
 _END = 2 * len(CODES)
 
 
 def pack(steps):
     """Steps of program.py -> the words that run() takes."""
-    words = [address(TABLE)]
+    words = [address(TANH)]
     for code, a, b, c, n in steps:
         x = address(a)
         y = address(b)
         d = e = 0
-        if code == MEMORY:
+        if code == _MEMORY:
             k = a[0]
             s = 3 - k if k < 3 else 0
             d = k | s << 8 | (k - 3 if k > 3 else 0) << 16  # shifts of i g, and of c right and left to Q3.12
             e = 1 << k >> 1 | (1 << s >> 1) << 16  # half of what the first two drop
             x = y + 12 * n  # g
             y = address(c)
-        elif code == BLEND:  # zeta; k, bytes from gate to gate, 2 nu
+        elif code == _BLEND:  # zeta; k, bytes from gate to gate, 2 nu
             d = i32(a, 0)
             e = a[8] | 4 << 8 | i32(a, 4) << 13
             x = y
             y += 4 * n
-        elif code == LEAK:
+        elif code == _LEAK:
             e = a[8] | i32(a, 0) << 12
             x += 4  # beta
         z = address(c)
         if (x | y | z) & 3:
             raise ValueError("the file must lie at a multiple of 4")
         if n:
-            words += (2 * CODES.index(code), x, y, 4 * n if code == MEMORY else z, z + 4 * n, d, e)
+            words += (2 * CODES.index(code), x, y, 4 * n if code == _MEMORY else z, z + 4 * n, d, e)
     words.append(_END)
     return array("i", words + [0] * 6)  # read with the end's code
 
