@@ -78,12 +78,17 @@ def _heads(data, start, stop, n):
 class Net:
     """A loaded model, which urnn.load() returns. The file's bytes stay where they are and are read in place.
 
-    inputs: number of integers in a sample. labels: names of the classes or of the targets, maybe empty.
-    kernel_set: name of the kernel set in use. output: the head's integers, one for each class or target.
-    heads: (name, start, stop) of each head's part of output, where there are several.
-    regression: whether the outputs are targets. every_step: whether each step's output counts, or that of the last.
-    window: steps of the longest sequence that the model was trained on, 0 where the file does not say.
-    program: the instructions that step() executes, see program.py; states: a view of each cell's state. Both for tools.
+    Attributes:
+        inputs: number of integers in a sample
+        labels: names of the classes or of the targets, maybe empty
+        kernel_set: name of the kernel set in use
+        output: the head's integers, one for each class or target
+        heads: (name, start, stop) of each head's part of output, where there are several
+        regression: whether the outputs are targets
+        every_step: whether each step's output counts, or only that of the last
+        window: steps of the longest sequence that the model was trained on, 0 where the file does not say
+        program: for tools: the instructions that step() executes, see program.py
+        states: for tools: a view of each cell's state
     """
 
     labels = heads = ()
@@ -253,8 +258,9 @@ class Net:
 def kernel_sets(missing=False):
     """The names of the kernel sets that this runtime can use, and has the memory for, best first.
 
-    missing: return a dictionary instead, module -> the reason why this runtime does not have it. A set NAME is the module
-    kernels_NAME, and gates_NAME beside it once a net has needed that.
+    Args:
+        missing: return a dictionary instead, module -> the reason why this runtime does not have it. A set NAME is the
+            module kernels_NAME, and gates_NAME beside it once a net has needed that.
     """
     found = []
     for name in KERNEL_SETS:
@@ -269,11 +275,14 @@ def kernel_sets(missing=False):
 def load(source, kernels=None, cores=1):
     """Read a model and return a Net, ready to step.
 
-    source: the path of a .urnn file, or its bytes in a bytes-like object. The object is used in place and must lie at a
-    multiple of 4 for machine code: a bytearray does.
-    kernels: the name of a kernel set; default the best that this runtime has. cores: 2 divides each step between the two
-    cores of an RP2040 or RP2350, see cores.py.
-    Raises ValueError when the file is damaged, hostile or for another version, and when the kernels or cores are missing.
+    Args:
+        source: the path of a .urnn file, or its bytes in a bytes-like object. The object is used in place and must lie at
+            a multiple of 4 for machine code: a bytearray does.
+        kernels: the name of a kernel set; default the best that this runtime has
+        cores: 2 divides each step between the two cores of an RP2040 or RP2350, see cores.py
+
+    Raises:
+        ValueError: the file is damaged, hostile or for another version, or the kernels or cores are missing
     """
     sets = _sets
     if kernels:
