@@ -16,10 +16,10 @@ from array import array
 
 import micropython
 
-# Elsewhere a thread has no core of its own; and before 1.25 MicroPython waits for ever when it writes to the flash after a
-# soft reset that ended a thread (micropython#16619)
+# On other boards a thread has no core of its own. Before 1.25, MicroPython waits for ever when it writes to the flash
+# after a soft reset that ended a thread (micropython#16619)
 if sys.platform != "rp2" or sys.implementation.version < (1, 25):
-    raise ImportError
+    raise ImportError("needs MicroPython 1.25 or newer on an RP2040 or RP2350")
 
 import _thread
 
@@ -120,7 +120,7 @@ def _arguments(r0):
 
 
 if _arguments(kernels.run) != 3:
-    raise ImportError  # in this firmware such functions are laid out otherwise
+    raise ImportError("this firmware lays out assembler functions in another way")
 
 
 def start():
