@@ -64,60 +64,73 @@ def pack(steps):
 @micropython.asm_thumb
 def run(r0, r1, r2):
     """Execute a program. r0: its words; r1: the same; r2 is not used. 0."""
-    mov(r4, r8)  # the caller's registers
-    mov(r5, r9)  # which are r8 to r11
-    mov(r6, r10)  # of a sort that push
-    mov(r7, r11)  # does not take
+    # Save the caller's r8 to r11
+    mov(r4, r8)
+    mov(r5, r9)
+    mov(r6, r10)
+    mov(r7, r11)
     push({r4, r5, r6, r7})
-    mov(r7, r0)  # the frame
+    mov(r7, r0)
 
+    # Pack x to two integers a word, and sum(x)
+    # r1  place in x          r5, r6  two integers of x
+    # r2  end of x            r7      the frame, as long as the product runs
+    # r3  place in packed x
+    # r4  sum(x)
     label(NEXT)
-    ldr(r1, [r7, 0])  # x
+    ldr(r1, [r7, 0])
     cmp(r1, 0)  # the end?
-    bne(PRODUCT)  # no
+    bne(PRODUCT)
     b(DONE)  # further than beq reaches
     label(PRODUCT)
-    ldr(r2, [r7, 4])  # its end
-    ldr(r3, [r7, 8])  # packed x
-    mov(r4, 0)  # sum(x)
+    ldr(r2, [r7, 4])
+    ldr(r3, [r7, 8])
+    mov(r4, 0)
     b(PACK_IN)  # there may be no pair
     label(PACK)
     data(2, 0xC960)  # ldmia r1!, {r5, r6}
-    add(r4, r4, r5)  # first
-    add(r4, r4, r6)  # second
+    add(r4, r4, r5)
+    add(r4, r4, r6)
     data(2, 0xEAC5, 0x4506)  # pkhbt r5, r5, r6, lsl 16
     data(2, 0xC320)  # stmia r3!, {r5}
     label(PACK_IN)
-    add(r5, r1, 4)  # the second of the pair
-    cmp(r5, r2)  # is there one?
-    bcc(PACK)  # yes
-    cmp(r1, r2)  # is there a first?
-    beq(PACKED)  # no
-    ldr(r5, [r1, 0])  # the last of an odd number
-    add(r4, r4, r5)  # counts
+    add(r5, r1, 4)
+    cmp(r5, r2)  # is there the second of a pair?
+    bcc(PACK)
+    cmp(r1, r2)  # is there a last one?
+    beq(PACKED)
+    ldr(r5, [r1, 0])
+    add(r4, r4, r5)
     data(2, 0xB2AD)  # uxth r5, r5: and 0, by which whatever lies behind its weights is multiplied
-    str(r5, [r3, 0])  # packed
+    str(r5, [r3, 0])
     label(PACKED)
-    lsl(r4, r4, 7)  # 128 sum(x)
-    neg(r4, r4)  # where the sums start
-    str(r4, [r7, 44])  # once for all blocks
+    lsl(r4, r4, 7)
+    neg(r4, r4)
+    str(r4, [r7, 44])  # -128 sum(x)
     ldr(r1, [r7, 20])  # y
-    str(r1, [r7, 28])  # y now
+    str(r1, [r7, 28])  # the place in y
     ldr(r0, [r7, 32])  # first block
 
+    # A block of four rows
+    # r0      place in the weights                        r6         v0 and v2, then a pair of weights
+    # r1      place in packed x                           r7         the frame
+    # r2, r3  weights u, v of two columns, then u1, u3    r8 to r11  sums of rows 0 to 3
+    #         and v1, v3                                  r12        a pair of weights
+    # r4      x of two columns                            lr         end of packed x
+    # r5      u0 and u2
     label(BLOCK)
     str(r0, [r7, 36])  # its biases
-    add(r0, 20)  # its weights
-    ldr(r4, [r7, 44])  # -128 sum(x)
-    mov(r8, r4)  # row 0
-    mov(r9, r4)  # row 1
-    mov(r10, r4)  # row 2
-    mov(r11, r4)  # row 3
-    ldr(r1, [r7, 8])  # packed x
-    ldr(r4, [r7, 12])  # its end
-    mov(lr, r4)  # to stay
+    add(r0, 20)  # behind biases and shifts
+    ldr(r4, [r7, 44])
+    mov(r8, r4)
+    mov(r9, r4)
+    mov(r10, r4)
+    mov(r11, r4)
+    ldr(r1, [r7, 8])
+    ldr(r4, [r7, 12])
+    mov(lr, r4)
     ldr(r4, [r7, 16])  # an odd number of words?
-    cmp(r4, 0)  # two are taken at a time
+    cmp(r4, 0)  # two are taken at a time,
     bne(SECOND)  # so begin with the second
 
     label(FIRST)
@@ -153,44 +166,48 @@ def run(r0, r1, r2):
     data(2, 0xFB23, 0xBB04)  # smlad r11, r3, r4, r11
     # End of the generated lines
     data(2, 0x4571)  # cmp r1, lr: end of x?
-    bne(FIRST)  # no
+    bne(FIRST)
 
-    ldr(r4, [r7, 40])  # the word behind an odd number of columns is the next block's
-    sub(r0, r0, r4)  # back to it
-    mov(r2, r8)  # row 0
-    mov(r3, r9)  # row 1
-    mov(r4, r10)  # row 2
-    mov(r5, r11)  # row 3
-    ldr(r1, [r7, 36])  # biases
-    ldr(r6, [r1, 0])  # row 0
+    # The four sums
+    # r0        place of the next block          r6  biases, then shifts
+    # r1        biases, then the place in y      r7  the frame
+    # r2 to r5  sums of rows 0 to 3
+    ldr(r4, [r7, 40])  # 4 when the last word taken was the next block's: the number of columns is odd
+    sub(r0, r0, r4)
+    mov(r2, r8)
+    mov(r3, r9)
+    mov(r4, r10)
+    mov(r5, r11)
+    ldr(r1, [r7, 36])
+    ldr(r6, [r1, 0])
     add(r2, r2, r6)
-    ldr(r6, [r1, 4])  # row 1
+    ldr(r6, [r1, 4])
     add(r3, r3, r6)
-    ldr(r6, [r1, 8])  # row 2
+    ldr(r6, [r1, 8])
     add(r4, r4, r6)
-    ldr(r6, [r1, 12])  # row 3
+    ldr(r6, [r1, 12])
     add(r5, r5, r6)
-    ldr(r6, [r1, 16])  # four shifts; asr takes the lowest byte
-    asr(r2, r6)  # row 0
-    lsr(r6, r6, 8)  # next shift
-    asr(r3, r6)  # row 1
-    lsr(r6, r6, 8)  # next shift
-    asr(r4, r6)  # row 2
-    lsr(r6, r6, 8)  # next shift
-    asr(r5, r6)  # row 3
-    ldr(r1, [r7, 28])  # y now
+    ldr(r6, [r1, 16])  # four shifts, a byte each: asr takes the lowest
+    asr(r2, r6)
+    lsr(r6, r6, 8)
+    asr(r3, r6)
+    lsr(r6, r6, 8)
+    asr(r4, r6)
+    lsr(r6, r6, 8)
+    asr(r5, r6)
+    ldr(r1, [r7, 28])
     data(2, 0xC13C)  # stmia r1!, {r2-r5}: four rows of y
-    str(r1, [r7, 28])  # y of the next block
+    str(r1, [r7, 28])  # the place in y, for the next block
     ldr(r2, [r7, 24])  # end of y
     cmp(r1, r2)  # all rows?
-    bcc(BLOCK)  # no
+    bcc(BLOCK)
     add(r7, 48)  # the next frame
-    b(NEXT)  # runs
+    b(NEXT)
 
     label(DONE)
-    pop({r4, r5, r6, r7})
-    mov(r8, r4)  # the caller's registers
-    mov(r9, r5)  # again
-    mov(r10, r6)  # as they
-    mov(r11, r7)  # were
+    pop({r4, r5, r6, r7})  # restore what was saved
+    mov(r8, r4)
+    mov(r9, r5)
+    mov(r10, r6)
+    mov(r11, r7)
     mov(r0, 0)  # the result
