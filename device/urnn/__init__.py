@@ -92,6 +92,7 @@ class Net:
     """
 
     labels = heads = ()
+    regression = every_step = False
     _test = None
 
     def __init__(self, data, sections, sets, share=None):
@@ -108,9 +109,10 @@ class Net:
                 y, at = program.product(data, start + ((n + 3) & -4), stop, n, program.width, program.x)
                 if at != stop or not n or regression | every > 1:
                     raise ValueError("DENS: wrong length")
-                # Attributes of the net, not of its class: MicroPython finds net.step sooner where its table has gaps
-                self.regression = bool(regression)
-                self.every_step = bool(every)
+                if regression:
+                    self.regression = True
+                if every:
+                    self.every_step = True
                 self._exponents = memoryview(data)[start : start + n]
                 self.output = memoryview(y)[:n]
             elif name == b"HEAD" and n and size >= 8:
