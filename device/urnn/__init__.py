@@ -92,7 +92,6 @@ class Net:
     """
 
     labels = heads = ()
-    regression = every_step = False
     _test = None
 
     def __init__(self, data, sections, sets, share=None):
@@ -109,10 +108,8 @@ class Net:
                 y, at = program.product(data, start + ((n + 3) & -4), stop, n, program.width, program.x)
                 if at != stop or not n or regression | every > 1:
                     raise ValueError("DENS: wrong length")
-                if regression:
-                    self.regression = True
-                if every:
-                    self.every_step = True
+                self.regression = bool(regression)
+                self.every_step = bool(every)
                 self._exponents = memoryview(data)[start : start + n]
                 self.output = memoryview(y)[:n]
             elif name == b"HEAD" and n and size >= 8:
