@@ -21,15 +21,14 @@ _RANGE = 1 << 30  # every intermediate v satisfies -_RANGE <= v < _RANGE: the 31
 
 
 try:
-    from time import ticks_diff as _ticks_diff
-    from time import ticks_us as _ticks_us
+    from time import ticks_diff, ticks_us
 except ImportError:  # CircuitPython and CPython
-    from time import monotonic_ns as _monotonic_ns
+    from time import monotonic_ns
 
-    def _ticks_us():
-        return _monotonic_ns() // 1000
+    def ticks_us():
+        return monotonic_ns() // 1000
 
-    def _ticks_diff(end, began):
+    def ticks_diff(end, began):
         return end - began
 
 
@@ -239,9 +238,9 @@ class Net:
         us = 0
         for t in range(steps):
             sample = unpack_from("<%d%s" % (n, "h" if width == 2 else "i"), data, at + 4 + t * n * width)
-            began = _ticks_us()
+            began = ticks_us()
             self.step(sample)
-            us += _ticks_diff(_ticks_us(), began)
+            us += ticks_diff(ticks_us(), began)
         want = unpack_from("<%di%dh" % (outputs, len(saved)), data, last)
         got = tuple(self.output) + tuple(self.state)
         self.state = saved
