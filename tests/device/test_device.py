@@ -140,7 +140,7 @@ def test_kernels_listed(micropython, tmp_path):
 
 
 def test_the_name_of_the_class():
-    network = quantize(random_float_model(np.random.default_rng(0), 2, (3,), 3))
+    network = replace(quantize(random_float_model(np.random.default_rng(0), 2, (3,), 3)), labels=())
     named = replace(network, labels=("no", "perhaps", "yes"))
     heads = replace(named, heads=(IntegerHead("a", 1, False), IntegerHead("b", 2, False)))
     for changed, names in ((network, ("0", "1", "2")), (named, named.labels), (heads, named.labels)):
