@@ -154,7 +154,7 @@ def test_an_output_that_takes_nothing(evil: Path, where: str, status: int) -> No
         check=False,
     )
     assert done.returncode == status
-    said = "tinyrnn: error: No space left on device; expected to read and write here\n"
+    said = "tinyrnn: error: No space left on device; expected a place that can be read and written\n"
     assert done.stderr == (said if status else "")
 
 
@@ -290,7 +290,7 @@ def test_verify_takes_the_options_that_a_recording_needs(
     assert cli.main([*command, "--drop", "t", "--window", "10"]) == 0
     assert "bit-exact on all of them" in capsys.readouterr().out
     assert cli.main(["verify", "m.urnn", "--label", "y"]) == DataError.exit_code
-    assert "name it with --data" in capsys.readouterr().err
+    assert "expected the recording with --data" in capsys.readouterr().err
     assert cli.main(["verify", "m.urnn", "--runtime", "cpython", "--sequences", "1"]) == 0
     assert "1 sequence, 50 steps" in capsys.readouterr().out
 

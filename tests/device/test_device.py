@@ -47,7 +47,7 @@ def test_public_api():
     assert package.public_names() == ("KERNEL_SETS", "Net", "__version__", "kernel_sets", "load")
     public = {name for name in vars(urnn.Net) if not name.startswith("_")}
     methods = {"step", "argmax", "label", "value", "reset", "state", "steps", "selftest"}
-    assert public == methods | {"labels", "heads", "regression", "every_step"}
+    assert public == methods | {"labels", "heads"}
 
 
 def test_device_imports_only_what_boards_have():
