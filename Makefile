@@ -67,6 +67,7 @@ imports: $(READY)
 
 generated: $(READY)
 	$(BIN)/python tools/tables.py --check
+	$(BIN)/python tools/unroll.py --check
 	$(BIN)/python tools/manifest.py --check
 	$(BIN)/python tools/sections.py --check
 	$(BIN)/python tools/readme.py --check
@@ -85,8 +86,7 @@ bench: $(READY)
 
 # The variable turns off a note about the successors of MkDocs
 docs: $(READY)
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "build/site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build

@@ -8,7 +8,6 @@
 load() allocates everything the net will ever need; step() allocates nothing.
 """
 
-import time
 from array import array
 from struct import unpack_from
 
@@ -21,16 +20,16 @@ _len = len  # MicroPython takes a thousand cycles to find a built-in name, and f
 _RANGE = 1 << 30  # every intermediate v satisfies -_RANGE <= v < _RANGE: the 31-bit range
 
 
-def _ticks_us():
-    if hasattr(time, "ticks_us"):  # MicroPython
-        return time.ticks_us()
-    return time.monotonic_ns() // 1000  # CircuitPython and CPython
+try:
+    from time import ticks_diff, ticks_us
+except ImportError:  # CircuitPython and CPython
+    from time import monotonic_ns
 
+    def ticks_us():
+        return monotonic_ns() // 1000
 
-def _since_us(began):
-    if hasattr(time, "ticks_diff"):  # ticks wrap
-        return time.ticks_diff(_ticks_us(), began)
-    return _ticks_us() - began
+    def ticks_diff(end, began):
+        return end - began
 
 
 def _channels(data, start, size, program):
@@ -78,16 +77,20 @@ def _heads(data, start, stop, n):
 class Net:
     """A loaded model, which urnn.load() returns. The file's bytes stay where they are and are read in place.
 
-    inputs: number of integers in a sample. labels: names of the classes or of the targets, maybe empty.
-    kernel_set: name of the kernel set in use. output: the head's integers, one for each class or target.
-    heads: (name, start, stop) of each head's part of output, where there are several.
-    regression: whether the outputs are targets. every_step: whether each step's output counts, or that of the last.
-    window: steps of the longest sequence that the model was trained on, 0 where the file does not say.
-    program: the instructions that step() executes, see program.py; states: a view of each cell's state. Both for tools.
+    Attributes:
+        inputs: number of integers in a sample
+        labels: names of the classes or of the targets, maybe empty
+        kernel_set: name of the kernel set in use
+        output: the head's integers, one for each class or target
+        heads: (name, start, stop) of each head's part of output, where there are several
+        regression: whether the outputs are targets
+        every_step: whether each step's output counts, or only that of the last
+        window: steps of the longest sequence that the model was trained on, 0 where the file does not say
+        program: for tools: the instructions that step() executes, see program.py
+        states: for tools: a view of each cell's state
     """
 
     labels = heads = ()
-    regression = every_step = False
     _test = None
 
     def __init__(self, data, sections, sets, share=None):
@@ -104,10 +107,8 @@ class Net:
                 y, at = program.product(data, start + ((n + 3) & -4), stop, n, program.width, program.x)
                 if at != stop or not n or regression | every > 1:
                     raise ValueError("DENS: wrong length")
-                if regression:
-                    self.regression = True
-                if every:
-                    self.every_step = True
+                self.regression = bool(regression)
+                self.every_step = bool(every)
                 self._exponents = memoryview(data)[start : start + n]
                 self.output = memoryview(y)[:n]
             elif name == b"HEAD" and n and size >= 8:
@@ -237,9 +238,9 @@ class Net:
         us = 0
         for t in range(steps):
             sample = unpack_from("<%d%s" % (n, "h" if width == 2 else "i"), data, at + 4 + t * n * width)
-            began = _ticks_us()
+            began = ticks_us()
             self.step(sample)
-            us += _since_us(began)
+            us += ticks_diff(ticks_us(), began)
         want = unpack_from("<%di%dh" % (outputs, len(saved)), data, last)
         got = tuple(self.output) + tuple(self.state)
         self.state = saved
@@ -253,8 +254,9 @@ class Net:
 def kernel_sets(missing=False):
     """The names of the kernel sets that this runtime can use, and has the memory for, best first.
 
-    missing: return a dictionary instead, module -> the reason why this runtime does not have it. A set NAME is the module
-    kernels_NAME, and gates_NAME beside it once a net has needed that.
+    Args:
+        missing: return a dictionary instead, module -> the reason why this runtime does not have it. A set NAME is the
+            module kernels_NAME, and gates_NAME beside it once a net has needed that.
     """
     found = []
     for name in KERNEL_SETS:
@@ -269,11 +271,14 @@ def kernel_sets(missing=False):
 def load(source, kernels=None, cores=1):
     """Read a model and return a Net, ready to step.
 
-    source: the path of a .urnn file, or its bytes in a bytes-like object. The object is used in place and must lie at a
-    multiple of 4 for machine code: a bytearray does.
-    kernels: the name of a kernel set; default the best that this runtime has. cores: 2 divides each step between the two
-    cores of an RP2040 or RP2350, see cores.py.
-    Raises ValueError when the file is damaged, hostile or for another version, and when the kernels or cores are missing.
+    Args:
+        source: the path of a .urnn file, or its bytes in a bytes-like object. The object is used in place and must lie at
+            a multiple of 4 for machine code: a bytearray does.
+        kernels: the name of a kernel set; default the best that this runtime has
+        cores: 2 divides each step between the two cores of an RP2040 or RP2350, see cores.py
+
+    Raises:
+        ValueError: the file is damaged, hostile or for another version, or the kernels or cores are missing
     """
     sets = _sets
     if kernels:

@@ -16,10 +16,10 @@ from array import array
 
 import micropython
 
-# Elsewhere a thread has no core of its own; and before 1.25 MicroPython waits for ever when it writes to the flash after a
-# soft reset that ended a thread (micropython#16619)
+# On other boards a thread has no core of its own. Before 1.25, MicroPython waits for ever when it writes to the flash
+# after a soft reset that ended a thread (micropython#16619)
 if sys.platform != "rp2" or sys.implementation.version < (1, 25):
-    raise ImportError
+    raise ImportError("needs MicroPython 1.25 or newer on an RP2040 or RP2350")
 
 import _thread
 
@@ -33,70 +33,75 @@ _mailbox = array("i", (0, 0))  # what core 1 is to do: 0 nothing, 1 to end, else
 @micropython.asm_thumb
 def worker(r0, r1):
     """What core 1 does. r0: the mailbox; r1: run(), the function's object, which this call keeps alive."""
-    mov(r4, r0)  # the mailbox
+    # r0  what to do    r4  the mailbox    r5  run()'s machine code
+    mov(r4, r0)
     ldr(r5, [r1, 8])  # type, number of arguments, machine code
-    mov(r0, 1)  # the bit
-    orr(r5, r0)  # of Thumb code
+    mov(r0, 1)
+    orr(r5, r0)  # the bit of Thumb code
     label(WAIT)
-    ldr(r0, [r4, 0])  # what to do
-    cmp(r0, 1)  # 1 is to end
-    beq(END)  # so be it
+    ldr(r0, [r4, 0])
+    cmp(r0, 1)
+    beq(END)  # 1
     bhi(WORK)  # an address
     data(2, 0xBF20)  # wfe: sleep until the other core's sev, or an interrupt
-    b(WAIT)  # and look
+    b(WAIT)
     label(WORK)
     data(2, 0xF3BF, 0x8F5F)  # dmb: what core 0 wrote before is read after
     data(2, 0x47A8)  # blx r5: the words in r0
     data(2, 0xF3BF, 0x8F5F)  # dmb: the results are there before the word
-    mov(r0, 0)  # done
+    mov(r0, 0)
     str(r0, [r4, 0])  # core 0 waits for this
-    b(WAIT)  # for the next
+    b(WAIT)
     label(END)
-    mov(r0, 0)  # not there any more
+    mov(r0, 0)
     str(r0, [r4, 4])  # core 0 works alone from now on
-    str(r0, [r4, 0])  # done
+    str(r0, [r4, 0])
 
 
 @micropython.asm_thumb
 def run(r0, r1, r2):
     """Execute the segments of share(). As the assembler's run(): r0 words, r1 the same, r2 the box; 1 is a refusal."""
-    data(2, 0xC830)  # ldmia r0!, {r4, r5}: the mailbox, the machine code
-    mov(r6, r0)  # the segments
-    mov(r7, r2)  # the box
+    # r0  core 0's words    r4  the mailbox
+    # r2  scratch, the box  r5  machine code of the assembler's run()
+    # r3  core 1's words    r6  place in the segments
+    #                       r7  the box
+    data(2, 0xC830)  # ldmia r0!, {r4, r5}
+    mov(r6, r0)
+    mov(r7, r2)
     label(NEXT)
-    data(2, 0xCE09)  # ldmia r6!, {r0, r3}: the words of core 0, of core 1
+    data(2, 0xCE09)  # ldmia r6!, {r0, r3}
     cmp(r0, 0)  # all done?
-    beq(LEAVE)  # yes: 0
+    beq(LEAVE)  # with 0
     cmp(r3, 0)  # none for core 1?
-    beq(ALONE)  # none
+    beq(ALONE)
     ldr(r2, [r4, 4])  # is core 1 there?
-    cmp(r2, 0)  # no: stop() was called
-    beq(BOTH)  # then both programs are run here
+    cmp(r2, 0)
+    beq(BOTH)  # no, stop() was called: run both programs here
     label(BUSY)
-    ldr(r2, [r4, 0])  # a step that an interrupt has broken into may have something there
-    cmp(r2, 0)  # still?
-    bne(BUSY)  # still
+    ldr(r2, [r4, 0])  # not 0 when this interrupts a step of another net
+    cmp(r2, 0)
+    bne(BUSY)
     data(2, 0xF3BF, 0x8F4F)  # dsb: what was written before is there
     str(r3, [r4, 0])  # core 1 begins
     data(2, 0xF3BF, 0x8F4F)  # dsb
     data(2, 0xBF40)  # sev: wake it
     data(2, 0x47A8)  # blx r5: core 0's part
     label(JOIN)
-    ldr(r2, [r4, 0])  # what core 1 has to do
-    cmp(r2, 0)  # nothing any more?
-    bne(JOIN)  # not yet
+    ldr(r2, [r4, 0])
+    cmp(r2, 0)
+    bne(JOIN)
     data(2, 0xF3BF, 0x8F5F)  # dmb: its results are read after that
-    b(NEXT)  # segment
+    b(NEXT)
     label(BOTH)
-    mov(r0, r3)  # core 1's
-    data(2, 0x47A8)  # blx r5
-    sub(r6, 8)  # the segment again
-    data(2, 0xCE09)  # ldmia r6!, {r0, r3}: core 0's
+    mov(r0, r3)
+    data(2, 0x47A8)  # blx r5: core 1's part
+    sub(r6, 8)  # the same segment again
+    data(2, 0xCE09)  # ldmia r6!, {r0, r3}
     label(ALONE)
-    mov(r2, r7)  # the box, for NORMALISE
-    data(2, 0x47A8)  # blx r5
+    mov(r2, r7)  # for NORMALISE
+    data(2, 0x47A8)  # blx r5: core 0's part
     cmp(r0, 0)  # refused?
-    beq(NEXT)  # no
+    beq(NEXT)
     label(LEAVE)
 
 
@@ -104,8 +109,8 @@ def run(r0, r1, r2):
 def _code(r0):
     """The address of an assembler function's machine code, for blx: type, number of arguments, machine code."""
     ldr(r0, [r0, 8])
-    mov(r1, 1)  # the bit
-    orr(r0, r1)  # of Thumb code
+    mov(r1, 1)
+    orr(r0, r1)  # the bit of Thumb code
 
 
 @micropython.asm_thumb
@@ -115,7 +120,7 @@ def _arguments(r0):
 
 
 if _arguments(kernels.run) != 3:
-    raise ImportError  # in this firmware such functions are laid out otherwise
+    raise ImportError("this firmware lays out assembler functions in another way")
 
 
 def start():

@@ -9,13 +9,28 @@ is FastGRNN's blend with zeta 0 and beta for its gate: gates_asm_thumb.py says w
 """
 
 import micropython
+from micropython import const
 
 from .kernels_viper import pack  # noqa: F401
-from .program import ADD, BLEND, EMBED, FINE, LEAK, LIMIT, MEMORY, MIX, MUL, RELU, SCALE, SIGMOID, TANH
-from .tables import TANH as TABLE
+from .tables import TANH
+
+# The codes of program.py, for the compiler to put in
+_SIGMOID = const(16)
+_TANH = const(17)
+_RELU = const(18)
+_MUL = const(19)
+_MIX = const(20)
+_MEMORY = const(21)
+_LEAK = const(22)
+_BLEND = const(23)
+_ADD = const(24)
+_SCALE = const(25)
+_EMBED = const(26)
+_LIMIT = const(27)
+_FINE = const(28)
 
 NAME = "viper"
-CODES = (SIGMOID, TANH, RELU, MUL, MIX, MEMORY, LEAK, BLEND, ADD, SCALE, EMBED, LIMIT, FINE)
+CODES = (_SIGMOID, _TANH, _RELU, _MUL, _MIX, _MEMORY, _LEAK, _BLEND, _ADD, _SCALE, _EMBED, _LIMIT, _FINE)
 
 
 @micropython.viper
@@ -24,7 +39,7 @@ def run(m: ptr8, x: ptr32, box):
     up = (up << 31 >> 31) + 1 << 4
     home = int(x)
     here = home
-    tanh = int(ptr16(TABLE))
+    tanh = int(ptr16(TANH))
     while True:
         x = ptr32(here)
         code = x[0]
@@ -36,7 +51,7 @@ def run(m: ptr8, x: ptr32, box):
         far = x[4] << 2
         end = int(c) + far
         here += 20
-        if code & 30 == 16:  # SIGMOID, TANH
+        if code & 30 == _SIGMOID:  # or _TANH, one more
             k = code & 1
             r = (1 - k) * 32769
             while int(c) - end:
@@ -54,7 +69,7 @@ def run(m: ptr8, x: ptr32, box):
                 a = ptr32(int(a) + 4)
                 b = ptr32(int(b) + 4)
                 c = ptr32(int(c) + 4)
-        elif code == 18:  # RELU
+        elif code == _RELU:
             x = c
             while int(x) - end:
                 m = ptr8(a[0])
@@ -65,7 +80,7 @@ def run(m: ptr8, x: ptr32, box):
                 a = ptr32(int(a) + 4)
                 b = ptr32(int(b) + 4)
                 x = ptr32(int(x) + 4)
-        elif code == 19:  # MUL
+        elif code == _MUL:
             x = c
             while int(x) - end:
                 m = ptr8(a[0])
@@ -73,7 +88,7 @@ def run(m: ptr8, x: ptr32, box):
                 a = ptr32(int(a) + 4)
                 b = ptr32(int(b) + 4)
                 x = ptr32(int(x) + 4)
-        elif code == 20:  # MIX: h <- a + rshift(z * (h - a), 15)
+        elif code == _MIX:  # h <- a + rshift(z * (h - a), 15)
             x = c
             while int(x) - end:
                 m = ptr8(int(b[0]) << up >> up)
@@ -81,7 +96,7 @@ def run(m: ptr8, x: ptr32, box):
                 a = ptr32(int(a) + 4)
                 b = ptr32(int(b) + 4)
                 x = ptr32(int(x) + 4)
-        elif code == 21:  # MEMORY
+        elif code == _MEMORY:
             k = a[0] & 255
             s = 0
             p = k - 3
@@ -115,9 +130,9 @@ def run(m: ptr8, x: ptr32, box):
                 a[0] = (int(m) ^ int(x)) - int(x)
                 b = ptr32(int(b) + 4)
                 c = ptr32(int(c) + 4)
-        elif code & 30 == 22:  # LEAK, BLEND: c <- saturate(2 p a + z c), p of z; a: z, b: a
+        elif code & 30 == _LEAK:  # or _BLEND, one more: c <- saturate(2 p a + z c), p of z; a: z, b: a
             k = int(a[2])
-            if code == 22:
+            if code == _LEAK:
                 p = 0
                 s = int(a[0])
                 far = 0
@@ -143,7 +158,7 @@ def run(m: ptr8, x: ptr32, box):
                 c[0] = (int(m) ^ int(x)) - int(x)
                 b = ptr32(int(b) + 4)
                 c = ptr32(int(c) + 4)
-        elif code == 24:  # ADD
+        elif code == _ADD:
             x = c
             while int(x) - end:
                 m = ptr8(a[0])
@@ -151,7 +166,7 @@ def run(m: ptr8, x: ptr32, box):
                 a = ptr32(int(a) + 4)
                 b = ptr32(int(b) + 4)
                 x = ptr32(int(x) + 4)
-        elif code == 25:  # SCALE
+        elif code == _SCALE:
             p = int(a[0])
             v = 1 << p >> 1
             # The sum of the saturated
@@ -220,7 +235,7 @@ def run(m: ptr8, x: ptr32, box):
                 c[0] = (int(m) ^ int(x)) - int(x)
                 a = ptr32(int(a) + 4)
                 c = ptr32(int(c) + 4)
-        elif code == 26:  # EMBED
+        elif code == _EMBED:
             t = ptr16(a)
             v = int(b[0]) << up >> up
             s = int(t[0]) - 1
@@ -236,7 +251,7 @@ def run(m: ptr8, x: ptr32, box):
                 c[0] = int(m)
                 t = ptr16(int(t) + 2)
                 c = ptr32(int(c) + 4)
-        elif code == 27:  # LIMIT
+        elif code == _LIMIT:
             while int(c) - end:
                 m = ptr8(int(b[0]) << up >> up)
                 x = ptr32(int(m) >> 31)
@@ -246,7 +261,7 @@ def run(m: ptr8, x: ptr32, box):
                 c[0] = (int(m) ^ int(x)) - int(x)
                 b = ptr32(int(b) + 4)
                 c = ptr32(int(c) + 4)
-        elif code == 28:  # FINE
+        elif code == _FINE:
             q = ptr32(int(b) + far)
             while int(b) - int(q):
                 t = ptr16(a)

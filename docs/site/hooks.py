@@ -36,6 +36,29 @@ This page is generated from the docstrings of `device/urnn`. [On the board](devi
 examples.
 
 ::: urnn
+
+## The line protocol
+
+`from urnn import serve` imports it. [Line protocol](protocol.md) describes the lines.
+
+::: urnn.serve.serve
+    options:
+      heading_level: 3
+      show_root_heading: true
+
+## Two cores
+
+`from urnn import cores` imports it, on a board that has two. [Two cores](device.md#two-cores) describes when to use it.
+
+::: urnn.cores.start
+    options:
+      heading_level: 3
+      show_root_heading: true
+
+::: urnn.cores.stop
+    options:
+      heading_level: 3
+      show_root_heading: true
 """
 TARGET = re.compile(r'(?<=\]\()[^)\s#:]+(?=[#)])|(?<=src=")[^":]+(?=")|(?<=srcset=")[^":]+(?=")')
 

@@ -242,7 +242,7 @@ def test_the_version_is_that_of_names_and_contents() -> None:
     assert built.version in built.pointer.decode()
     for name in device_modules.public_names():
         assert hasattr(urnn, name)
-    assert {"load", "kernels", "Net", "__version__"} <= set(device_modules.public_names())
+    assert {"load", "kernel_sets", "Net", "__version__"} <= set(device_modules.public_names())
 
 
 def test_compiled_where_the_abi_allows() -> None:

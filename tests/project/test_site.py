@@ -58,9 +58,12 @@ def test_the_references_are_whole(site: Path) -> None:
     for option in ("--label COLUMN", "--board BOARD", "-o FILE", "--cores {1,2}"):
         assert f"<code>{option}</code>" in text
     text = html(site, "device-api")
-    public = [name for name in vars(urnn.Net) if not name.startswith("_")]
-    for name in (*(f"Net.{name}" for name in public), "load"):
+    for name in ("load", "kernel_sets", "Net"):
         assert f'id="urnn.{name}"' in text
+    for name, value in vars(urnn.Net).items():
+        if not name.startswith("_"):
+            described = callable(value) or isinstance(value, property)
+            assert (f'id="urnn.Net.{name}"' if described else f'title="urnn.Net.{name}">') in text
 
 
 def test_links_to_source_files_lead_to_a_copy(site: Path) -> None:

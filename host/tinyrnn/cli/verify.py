@@ -28,8 +28,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "verify",
         help="run a .urnn file under real MicroPython and compare every integer",
         description="Replay sequences under CPython and each MicroPython on this machine, with each kernel set, or "
-        "on a board (--on). Compare every output and every state with the simulator's. Exit status 6 if any integer "
-        "differs.",
+        "on a board (--on). Compare every output and every state with the simulator's. Exit status 6 if an integer differs.",
     )
     parser.add_argument("model", metavar="MODEL.urnn", help="written by `tinyrnn quantize` or `tinyrnn import`")
     parser.add_argument(

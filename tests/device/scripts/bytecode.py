@@ -8,14 +8,16 @@ import urnn
 from urnn import kernels_bytecode
 
 with open(sys.argv[1], "rb") as f:
-    data = bytearray(f.read())
+    data = bytearray(f.seek(0, 2))  # once: the heap may be tight
+    f.seek(0)
+    f.readinto(data)
 matrices = []  # what run() is given for each
 pack = kernels_bytecode.pack
 
 
 def packed(instructions):
     words = pack(instructions)
-    matrices.extend([part for part in words if part[0] is kernels_bytecode._matvec])
+    matrices[:] = [part for part in words if part[0] is kernels_bytecode._matvec]  # the last call is the net's
     return words
 
 
