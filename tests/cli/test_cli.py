@@ -92,7 +92,7 @@ def test_verify_says_what_differs(folder, need_runtime, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("args", "status", "words"),
     [
-        (("quantize", "absent.pt"), 4, "no such file; expected a model.pt made by `tinyrnn train`"),
+        (("quantize", "absent.pt"), 4, "no such file; expected a model.pt written by `tinyrnn train`"),
         (("quantize", "text.pt"), 4, "cannot be read as a PyTorch file"),
         (("quantize", "model.pt", "-o", "no/such/x.urnn"), 4, "no/such does not exist; make it with: mkdir -p no/such"),
         (("info", "absent.urnn"), 4, "expected a .urnn file"),
