@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 from helpers import missing_runtimes
 from helpers.missing_runtimes import needed
-from tinyrnn import runtimes
+from helpers.runtimes import each, need_runtime, open_port
 from tinyrnn.emulation import serial_ports
-from tinyrnn.runtimes import Runtime
+from tinyrnn.emulation.microbit import MicroBit
+from tinyrnn.runtimes import NAMES, Runtime
+
+# Fixtures that start a MicroPython. Parameters of the other ones have the mark themselves (helpers/runtimes.py).
+STARTS_MICROPYTHON = {"need_runtime", "port", "fresh_port", "make_port", "uf2", "micro_bit"}
 
 # For one answer of an emulated board, here and in the commands that tests start: a machine may have ten times the load
 os.environ.setdefault("TINYRNN_TIMEOUT_S", "120")
@@ -36,6 +40,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(missing_runtimes)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if STARTS_MICROPYTHON.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.runtime)
+
+
 @pytest.fixture(autouse=True)
 def the_same_weights_each_time() -> None:
     """torch starts its random numbers anew in each test, whatever ran before it."""
@@ -43,36 +54,48 @@ def the_same_weights_each_time() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
-@pytest.fixture(scope="session")
-def need_runtime() -> Callable[[str], Runtime]:
+@pytest.fixture(scope="session", name="need_runtime")
+def runtime_by_name() -> Callable[[str], Runtime]:
     """``need_runtime(name)``: the runtime, or the test is skipped with the cure.
 
     With TINYRNN_REQUIRE_RUNTIMES=1 a missing runtime is a failure: where all are provided, a skip is a fault.
     """
 
-    def need(name: str) -> Runtime:
-        with needed():
-            return runtimes.get(name)
-
-    return need
+    return need_runtime
 
 
-@pytest.fixture(scope="session", params=runtimes.NAMES)
-def runtime(request: pytest.FixtureRequest, need_runtime: Callable[[str], Runtime]) -> Runtime:
+@pytest.fixture(scope="session", params=each(NAMES))
+def runtime(request: pytest.FixtureRequest) -> Runtime:
     """Each runtime in turn: a test that asks for it runs on all of them."""
     return need_runtime(request.param)
 
 
-@pytest.fixture(scope="session", params=[name for name in runtimes.NAMES if name != "cpython"])
-def micropython(request: pytest.FixtureRequest, need_runtime: Callable[[str], Runtime]) -> Runtime:
+@pytest.fixture(scope="session", params=each(name for name in NAMES if name != "cpython"))
+def micropython(request: pytest.FixtureRequest) -> Runtime:
     """Each MicroPython in turn."""
     return need_runtime(request.param)
 
 
-@pytest.fixture(scope="session", params=["unix-i386", "unix-armhf"])
-def bounded32(request: pytest.FixtureRequest, need_runtime: Callable[[str], Runtime]) -> Runtime:
+@pytest.fixture(scope="session", params=each(["unix-i386", "unix-armhf"]))
+def bounded32(request: pytest.FixtureRequest) -> Runtime:
     """The 32-bit runtimes with viper and a heap that has a bound: the judges of integers and of memory."""
     return need_runtime(request.param)
+
+
+@pytest.fixture(scope="session")
+def uf2() -> Path:
+    """MicroPython's firmware for the emulated RP2040, which no package brings."""
+    with needed(optional=True):
+        return serial_ports.find_uf2()
+
+
+@pytest.fixture
+def micro_bit() -> Iterator[MicroBit]:
+    """A micro:bit in QEMU, with MicroPython's firmware."""
+    with needed():
+        started = MicroBit()
+    with started:
+        yield started
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -85,15 +108,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def make_port(tmp_path: Path) -> Iterator[Callable[..., serial_ports.Port]]:
-    """``make_port(name, heapsize=None, real_time=False)``: a port with an empty flash, gone after the
-    test; skips with the cure.
-
-    The emulated RP2040 needs firmware that no package brings: it alone may be missing where all are required.
-    """
+    """``make_port(name, heapsize=None, real_time=False)``: a port with an empty flash, gone after the test."""
     made: list[serial_ports.Port] = []
 
     def make(name: str, heapsize: str | None = None, real_time: bool = False) -> serial_ports.Port:
-        made.append(open_or_skip(name, tmp_path / f"{name}-{len(made)}", heapsize, real_time))
+        made.append(open_port(name, tmp_path / f"{name}-{len(made)}", heapsize, real_time))
         return made[-1]
 
     yield make
@@ -128,14 +147,9 @@ def port(
         yield serial_ports.RealBoard(request.config.getoption("--port"))
         return
     if name not in shared_ports:
-        shared_ports[name] = open_or_skip(name, tmp_path_factory.mktemp(name))
+        shared_ports[name] = open_port(name, tmp_path_factory.mktemp(name))
     if not shared_ports[name].alive:
         shared_ports[name].restart()
     shared_ports[name].resume()
     yield shared_ports[name]
     shared_ports[name].pause()
-
-
-def open_or_skip(name: str, folder: Path, heapsize: str | None = None, real_time: bool = False) -> serial_ports.Port:
-    with needed(optional=name == "rp2040"):
-        return serial_ports.open_port(name, folder, heapsize, real_time)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.missing_runtimes import needed
 from tinyrnn import cli
 from tinyrnn.cli import comparison_table as command
 from tinyrnn.emulation import rp2040_timing
@@ -93,14 +93,8 @@ def test_table_shows_all_figures(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_core_alone() -> None:
-    try:
+    with needed():
         lines = rp2040_timing.core_only(SMALL, kernel_timing.smallest(SMALL))
-    except TinyrnnError as error:
-        if "is not here" not in str(error):
-            raise
-        if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
-            pytest.fail(f"TINYRNN_REQUIRE_RUNTIMES=1, and {error}", pytrace=False)
-        pytest.skip(str(error))
     assert [line.kernels for line in lines] == ["asm_thumb", "viper"]
     for line in lines:
         assert line.cycles is not None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import urnn
 from helpers.integer_models import random_samples, ready
+from helpers.runtimes import mark, need_runtime
 from tinyrnn import data
-from tinyrnn.errors import RuntimeMissing
 from tinyrnn.integer_model.network import pack, unpack
 from tinyrnn.integer_model.simulator import Simulator
 from tinyrnn.quantization.accuracy import raw_sequences
@@ -26,8 +25,12 @@ SLOW = ("unix-armhf", "webassembly")
 LACKS = {"cpython": ("viper", "bytecode"), "webassembly": ("viper",)}
 
 
-@pytest.fixture(params=[pair for pair in PAIRS if pair[1] not in LACKS.get(pair[0], ())], ids="-".join)
-def pair(request: pytest.FixtureRequest, need_runtime) -> tuple[Runtime, str]:
+@pytest.fixture(
+    params=[
+        pytest.param(pair, id="-".join(pair), marks=mark(pair[0])) for pair in PAIRS if pair[1] not in LACKS.get(pair[0], ())
+    ]
+)
+def pair(request: pytest.FixtureRequest) -> tuple[Runtime, str]:
     """Each runtime with each of its kernel sets."""
     name, kernels = request.param
     runtime = need_runtime(name)
@@ -126,13 +129,6 @@ def test_extreme_models_reach_the_bound():
     """The suite is as hard as it claims: some accumulators come within 0.1 % of 2^30."""
     closest = max(int(cell.w.bounds().max()) for seed in range(1, MODELS, 3) for cell in ready(seed).cells)
     assert 0.999 * 2**30 < closest < 2**30
-
-
-def test_missing_runtime_is_said():
-    from tinyrnn import runtimes
-
-    with pytest.raises(RuntimeMissing, match="no runtime is called"):
-        runtimes.get(f"unix-{random.randrange(10**6)}")
 
 
 def test_padding_does_not_matter():

@@ -7,23 +7,22 @@ the kernels are not there, and tinyrnn does not use it.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 import urnn
 from helpers.integer_models import random_network, random_samples
+from helpers.missing_runtimes import needed
 from tinyrnn import runtimes
 from tinyrnn.board import device_modules, package
 from tinyrnn.emulation import cortex_m0plus, cortex_m33, mpy_file, riscv, step_cycles, xtensa
 from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
 from tinyrnn.emulation.memory import Memory
 from tinyrnn.emulation.mpy_file import MpyError
-from tinyrnn.errors import RuntimeMissing
 from tinyrnn.integer_model.network import pack
 from tinyrnn.runtimes import old_compilers
 from urnn import gates_plain, kernels_plain
@@ -41,26 +40,16 @@ TOO_LONG = {("armv6m", name) for name in runtimes.COMPILERS}
 REACH = 1900  # bytes; conditional branches for Xtensa have 2047, and firmware's code may be somewhat longer
 
 
-def skip(error: Exception) -> NoReturn:
-    if "is not here" not in str(error) or os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
-        raise error
-    pytest.skip(str(error))
-
-
-def program(name: str) -> Path | None:
-    """The compiler's path, or None for the newest."""
-    try:
-        return None if name == NEWEST else old_compilers.path(name)
-    except RuntimeMissing as error:
-        skip(error)
+def program(name: str) -> Path:
+    """The compiler's path."""
+    with needed():
+        return mpy_file.installed_compiler() if name == NEWEST else old_compilers.path(name)
 
 
 @contextlib.contextmanager
 def core(arch: str) -> Iterator[Memory]:
-    try:
+    with needed():
         machine = CORES[arch].Machine()
-    except RuntimeMissing as error:
-        skip(error)
     with contextlib.closing(machine):
         yield machine
 

@@ -1,22 +1,20 @@
 """A net on two cores: every integer as on one, on an emulated RP2040 with MicroPython's firmware (TINYRNN_UF2).
 
 The emulator's fast build gives both cores one interrupt controller (rp2040py 1.0.0b1), so a write to the flash, for which
-MicroPython interrupts the other core, hangs there while any thread runs. Its slow build has two: that test runs there,
-with TINYRNN_SLOW=1.
+MicroPython interrupts the other core, hangs there while any thread runs. Its slow build has two: that test runs there.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import urnn
-from conftest import open_or_skip
 from helpers.integer_models import random_network
 from helpers.paths import DEVICE_SCRIPTS
+from helpers.runtimes import open_port
 from tinyrnn.board.link import Link
 from tinyrnn.emulation import rp2040_firmware, step_cycles
 from tinyrnn.emulation.serial_ports import Port
@@ -48,10 +46,10 @@ def install(port: Port) -> None:
 
 
 @pytest.fixture(scope="module")
-def flash(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def flash(tmp_path_factory: pytest.TempPathFactory, uf2: Path) -> Path:
     """A folder with the flash of a board on which everything is installed."""
     folder = tmp_path_factory.mktemp("cores")
-    port = open_or_skip("rp2040", folder)
+    port = open_port("rp2040", folder)
     try:
         install(port)
     finally:
@@ -61,7 +59,7 @@ def flash(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def board(flash: Path) -> Iterator[Link]:
-    port = open_or_skip("rp2040", flash)
+    port = open_port("rp2040", flash)
     try:
         with Link(port.path, timeout_s=HANG_S) as link:
             if call(link, "sys.implementation.version < (1, 25)", "import sys") == "True":
@@ -149,10 +147,9 @@ def test_soft_resets(board: Link) -> None:
         assert call(board, SAME) == "3"
 
 
+@pytest.mark.slow
 def test_files_are_written_while_core_1_waits(flash: Path, board: Link, monkeypatch: pytest.MonkeyPatch) -> None:
     """And after a soft reset that ended it, before it is back. Two minutes."""
-    if os.environ.get("TINYRNN_SLOW") != "1":
-        pytest.skip("takes minutes: set TINYRNN_SLOW=1")
     slow = flash.parent / "slow"
     slow.mkdir()
     (slow / "flash.img").write_bytes((flash / "flash.img").read_bytes())
@@ -160,7 +157,7 @@ def test_files_are_written_while_core_1_waits(flash: Path, board: Link, monkeypa
     net = urnn.load(bytearray(step_cycles.Size(6, 8, 4).file()), kernels="plain")
     for value in range(4):
         net.step((100 * value,) * 6)
-    port = open_or_skip("rp2040", slow)
+    port = open_port("rp2040", slow)
     try:
         with Link(port.path, timeout_s=HANG_S) as link:
             assert call(link, "steps('h8.urnn')", FILES) == str(list(net.state))

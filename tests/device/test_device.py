@@ -14,8 +14,6 @@ from helpers.paths import DEVICE_SCRIPTS
 from tinyrnn import runtimes
 from tinyrnn.board import package
 from tinyrnn.emulation import rp2040_firmware
-from tinyrnn.emulation.serial_ports import find_uf2
-from tinyrnn.errors import RuntimeMissing
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model.network import IntegerHead, pack
 from tinyrnn.quantization.quantizer import quantize
@@ -241,11 +239,7 @@ def test_samples_of_every_kind(runtime, of_samples):
         assert said == want, kernels
 
 
-def test_samples_of_every_kind_on_the_emulated_rp2040(of_samples):
-    try:
-        uf2 = find_uf2()
-    except RuntimeMissing as error:  # no package brings it
-        pytest.skip(str(error))
+def test_samples_of_every_kind_on_the_emulated_rp2040(of_samples, uf2):
     folder, want = of_samples
     sets = ("asm_thumb", "viper", "bytecode", "plain")
     text = rp2040_firmware.run(

@@ -4,24 +4,20 @@ firmware, on the cores of other boards, and on an emulated RP2040 with MicroPyth
 
 from __future__ import annotations
 
-import os
 import random
 from array import array
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pytest
 import urnn
 from helpers.integer_models import CELLS, random_network, random_norm, random_samples
+from helpers.missing_runtimes import needed
 from helpers.paths import DEVICE_SCRIPTS
 from tinyrnn.emulation import rp2040_firmware, step_cycles, thumb_cores
 from tinyrnn.emulation.core_board import CoreBoard
-from tinyrnn.emulation.cortex_m0plus import Machine
 from tinyrnn.emulation.microbit import MicroBit
-from tinyrnn.emulation.mpy_file import MpyError
-from tinyrnn.emulation.serial_ports import find_uf2
-from tinyrnn.errors import RuntimeMissing
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model.network import Network, pack
 from tinyrnn.quantization.quantizer import quantize
@@ -38,21 +34,11 @@ WORDS = (-(1 << 31), (1 << 31) - 1, -(1 << 30), 0x8000, -0x8000)
 MICROBIT_BYTES = 256  # for arguments: its heap is small
 
 
-def skip(error: Exception) -> NoReturn:
-    if "is not here" not in str(error) or os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
-        raise error
-    pytest.skip(str(error))
-
-
 @pytest.fixture(params=SETS)
 def board(request: pytest.FixtureRequest) -> tuple[CoreBoard, str]:
     """A core with the package, and the name of a kernel set."""
-    try:
-        Machine()
-        made = CoreBoard()
-    except (RuntimeMissing, MpyError) as error:
-        skip(error)
-    return made, request.param
+    with needed():
+        return CoreBoard(), request.param
 
 
 def gates(board: tuple[CoreBoard, str]) -> Any:
@@ -139,10 +125,8 @@ def test_kernels(board: tuple[CoreBoard, str]) -> None:
 
 def test_who_has_which() -> None:
     """The assembler's part, by which deploy and load() decide what viper does."""
-    try:
+    with needed():
         core = CoreBoard().urnn
-    except (RuntimeMissing, MpyError) as error:
-        skip(error)
     assert core.module("gates_viper").CODES == gates_plain.CODES
     assert set(gates_plain.CODES) - set(core.module("gates_asm_thumb").CODES) == {SCALE, EMBED, FINE}
 
@@ -279,10 +263,8 @@ def test_a_thousand_steps(board: tuple[CoreBoard, str], cell: str) -> None:
 
 def small(cell: str) -> tuple[CoreBoard, list[Any]]:
     """Calls of the assembler in some steps of a small network, with the memory before and after each."""
-    try:
+    with needed():
         core = CoreBoard(scratch_bytes=MICROBIT_BYTES)
-    except (RuntimeMissing, MpyError) as error:
-        skip(error)
     data = pack(quantize(random_float_model(np.random.default_rng(1), 2, (3,), 3, cell)))
     net = core.load(data, "asm_thumb")
     core.record = []
@@ -294,34 +276,18 @@ def small(cell: str) -> tuple[CoreBoard, list[Any]]:
 
 
 @pytest.mark.parametrize("cell", [cell for cell in OTHERS if "-p" not in cell])
-def test_assembler_on_a_microbit(cell: str) -> None:
+def test_assembler_on_a_microbit(cell: str, micro_bit: MicroBit) -> None:
     """A Cortex-M0 that shares no code with the emulator."""
-    _, calls = small(cell)
-    try:
-        started = MicroBit()
-    except RuntimeMissing as error:
-        skip(error)
-    with started as other:
-        for call in calls:
-            assert other.replay(call) == (call.result, call.after), call.name
+    for call in small(cell)[1]:
+        assert micro_bit.replay(call) == (call.result, call.after), call.name
 
 
 @pytest.mark.parametrize("core", thumb_cores.CORES)
 def test_assembler_on_larger_cores(core: str) -> None:
     for cell in ("lstm", "fastgrnn", "gru-reset-before"):
         for call in small(cell)[1]:
-            try:
+            with needed():
                 assert thumb_cores.replay(call, core) == (call.result, call.after)
-            except RuntimeMissing as error:
-                skip(error)
-
-
-@pytest.fixture
-def uf2() -> Path:
-    try:
-        return find_uf2()
-    except RuntimeMissing as error:  # no package brings it
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -8,7 +8,7 @@ import os
 import random
 import shutil
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,10 @@ import numpy as np
 import pytest
 import urnn
 from helpers.integer_models import random_network, random_samples
+from helpers.missing_runtimes import needed
 from tinyrnn.emulation import rp2040_firmware, step_cycles, thumb_cores
 from tinyrnn.emulation.core_board import PACKAGE, Call, CoreBoard
-from tinyrnn.emulation.cortex_m0plus import Machine
-from tinyrnn.emulation.mpy_file import MpyError, compile_module
-from tinyrnn.emulation.serial_ports import find_uf2
-from tinyrnn.errors import RuntimeMissing
+from tinyrnn.emulation.mpy_file import compile_module
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model.network import Network, pack
 from tinyrnn.quantization.quantizer import quantize
@@ -40,15 +38,10 @@ EDGES = (0, 1, -1, 127, 128, -128, 255, 256, 32766, 32767, 32768, -32766, -32767
 
 
 @pytest.fixture(params=SETS)
-def board(request: pytest.FixtureRequest) -> Iterator[tuple[CoreBoard, str]]:
+def board(request: pytest.FixtureRequest) -> tuple[CoreBoard, str]:
     """A core with the package, and the name of a kernel set."""
-    try:
-        Machine()
-        yield CoreBoard(), request.param
-    except (RuntimeMissing, MpyError) as error:
-        if "is not here" not in str(error) or os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
-            raise
-        pytest.skip(str(error))
+    with needed():
+        return CoreBoard(), request.param
 
 
 def kernels(board: tuple[CoreBoard, str]) -> Any:
@@ -226,12 +219,8 @@ def test_a_file_at_an_odd_address_is_refused(board: tuple[CoreBoard, str]) -> No
 
 def test_assembler_is_not_there_where_objects_lie_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """A firmware that puts a word more into a tuple, or that keeps integers in 30 bits, has no set asm_thumb."""
-    try:
+    with needed():
         assert "asm_thumb" in CoreBoard().urnn.kernel_sets()
-    except (RuntimeMissing, MpyError) as error:
-        if "is not here" not in str(error) or os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
-            raise
-        pytest.skip(str(error))
     layout, to_word = CoreBoard._layout, CoreBoard.to_word
 
     def longer(self: CoreBoard, value: Any) -> list[int]:
@@ -253,21 +242,18 @@ def test_assembler_is_not_there_where_objects_lie_otherwise(monkeypatch: pytest.
 @pytest.mark.parametrize("core", thumb_cores.CORES)
 def test_assembler_on_larger_cores(core: str) -> None:
     """The machine code of a step on the cores of other boards, with the memory as it was on the Cortex-M0+."""
-    try:
+    with needed():
         board = CoreBoard(scratch_bytes=256)
-        network = random_network(4)
-        net = board.load(pack(network), "asm_thumb")
-        board.record = []
-        for row in random_samples(network, 1, 2).tolist():
-            net.step(tuple(row))
-        assert len(board.record) == 2
-        for call in board.record:
-            assert call.before != call.after
+    network = random_network(4)
+    net = board.load(pack(network), "asm_thumb")
+    board.record = []
+    for row in random_samples(network, 1, 2).tolist():
+        net.step(tuple(row))
+    assert len(board.record) == 2
+    for call in board.record:
+        assert call.before != call.after
+        with needed():
             assert thumb_cores.replay(call, core) == (call.result, call.after)
-    except RuntimeMissing as error:
-        if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
-            raise
-        pytest.skip(str(error))
 
 
 class WithDsp(CoreBoard):
@@ -303,7 +289,7 @@ def test_dual_multiplications(core: str, tmp_path: Path) -> None:
     module.write_text(text.replace(check, "== 1"), encoding="utf-8")
     networks = [*map(random_network, range(4)), random_network(10, "lstm", plain=False)]
     networks += [quantize(random_float_model(np.random.default_rng(0), inputs, (units,), 3)) for inputs, units in SHAPES]
-    try:
+    with needed():
         with pytest.raises(ValueError, match="no kernels 'asm_dsp'"):
             CoreBoard().load(pack(networks[0]), "asm_dsp")
         board = WithDsp(tmp_path / "urnn", core)
@@ -315,18 +301,6 @@ def test_dual_multiplications(core: str, tmp_path: Path) -> None:
                 plain.step(row)
                 assert (list(net.output), list(net.state)) == (list(plain.output), list(plain.state))
             assert board.replays > before
-    except (RuntimeMissing, MpyError) as error:
-        if "is not here" not in str(error) or os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
-            raise
-        pytest.skip(str(error))
-
-
-@pytest.fixture
-def uf2() -> Path:
-    try:
-        return find_uf2()
-    except RuntimeMissing as error:  # no package brings it
-        pytest.skip(str(error))
 
 
 def replay(uf2: Path, name: str, cases: list[tuple[Network, int]]) -> None:

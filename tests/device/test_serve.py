@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from helpers import serving
 from helpers.paths import DEVICE_SCRIPTS, DOCS
+from helpers.runtimes import each
+from helpers.runtimes import need_runtime as need
 from helpers.serving import PipeLine, SerialLine
 from tinyrnn.board import protocol
 from tinyrnn.board.protocol import frame, pack_samples, unframe
@@ -273,9 +275,9 @@ EXPECTATIONS = (
 each_expectation = pytest.mark.parametrize("expect", EXPECTATIONS, ids=lambda f: f.__name__.removeprefix("expect_"))
 
 
-@pytest.fixture(params=PIPES)
-def pipe(request: pytest.FixtureRequest, need_runtime: Callable[[str], Runtime], tmp_path: Path) -> Iterator[PipeLine]:
-    runtime = need_runtime(request.param)
+@pytest.fixture(params=each(PIPES))
+def pipe(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PipeLine]:
+    runtime = need(request.param)
     serving.write_tiny(tmp_path)
     (tmp_path / "damaged.urnn").write_bytes(damaged(tmp_path))
     line = PipeLine(runtime, tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 import pytest
 import urnn
 from helpers.integer_models import random_network
+from helpers.missing_runtimes import needed
 from helpers.paths import DEVICE_SCRIPTS
 from tinyrnn.emulation import c_baseline, mpy_file, step_cycles
 from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
 from tinyrnn.emulation.cortex_m0plus import Machine
 from tinyrnn.emulation.memory import MachineFault
 from tinyrnn.emulation.mpy_file import ASM, MpyError, machine_functions
-from tinyrnn.emulation.serial_ports import find_uf2
-from tinyrnn.errors import RuntimeMissing
 from tinyrnn.integer_model.network import pack
 
 DOT = DEVICE_SCRIPTS / "thumb_dot.py"
@@ -29,22 +27,11 @@ SETS = [  # with machine code, and for this core: asm_dsp, which is none of urnn
 SMALL, LARGE = step_cycles.Size(3, 8, 2), step_cycles.Size(3, 24, 2)
 
 
-def skip(cure: Exception) -> None:
-    """Skip with the cure; a failure where all is to be there."""
-    if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
-        pytest.fail(f"TINYRNN_REQUIRE_RUNTIMES=1, and {cure}", pytrace=False)
-    pytest.skip(str(cure))
-
-
 @pytest.fixture(autouse=True)
 def needs_the_core() -> None:
-    try:
+    with needed():
         Machine()
-        mpy_file.compile_module(DOT)
-    except (RuntimeMissing, MpyError) as error:
-        if "is not here" not in str(error):
-            raise
-        skip(error)
+        mpy_file.installed_compiler()
 
 
 def dot_module(board: CoreBoard) -> Any:
@@ -164,22 +151,16 @@ def test_a_store_behind_the_buffer_is_seen() -> None:
 
 @pytest.mark.parametrize("variant", c_baseline.VARIANTS)
 def test_the_same_step_in_c_gives_the_same_integers(variant: str) -> None:
-    try:
+    with needed(optional=True):  # a rival to compare with, not a runtime of the project
         c_baseline.compiler()
-    except RuntimeMissing as error:
-        pytest.skip(str(error))  # a rival to compare with, not a runtime of the project
     took = step_cycles.in_c(variant, LARGE, 3)  # compares each step
     assert took == step_cycles.in_c(variant, LARGE, 3)
     assert took > 4 * LARGE.macs
 
 
-def test_whole_steps_with_firmware_agree() -> None:
-    try:
-        firmware = find_uf2()
-    except RuntimeMissing as error:
-        pytest.skip(str(error))
+def test_whole_steps_with_firmware_agree(uf2: Path) -> None:
     kernels = SETS[-1]
-    timed = step_cycles.on_firmware(firmware, kernels, [SMALL, LARGE])
+    timed = step_cycles.on_firmware(uf2, kernels, [SMALL, LARGE])
     shares = [timed[size].cycles - step_cycles.on_core(kernels, size).step for size in (SMALL, LARGE)]
     # The interpreter's share: the same for every size, up to the clock's microseconds and the data of the steps
     assert 0 < shares[0] < 20000

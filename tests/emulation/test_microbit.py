@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
 from array import array
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import urnn
+from helpers.missing_runtimes import needed
 from helpers.paths import DEVICE_SCRIPTS
 from tinyrnn.emulation import microbit, step_cycles
 from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
@@ -26,19 +25,7 @@ ASSEMBLER = [  # of a Cortex-M0; asm_dsp, which is none of urnn.KERNEL_SETS, nee
 SCRATCH = 256  # bytes for arguments: the micro:bit's heap is small
 
 
-@pytest.fixture
-def board() -> Iterator[MicroBit]:
-    try:
-        started = MicroBit()
-    except RuntimeMissing as error:
-        if os.environ.get("TINYRNN_REQUIRE_RUNTIMES") == "1":
-            pytest.fail(f"TINYRNN_REQUIRE_RUNTIMES=1, and {error}", pytrace=False)
-        pytest.skip(str(error))
-    with started:
-        yield started
-
-
-def test_assembler_as_source(board: MicroBit) -> None:
+def test_assembler_as_source(micro_bit: MicroBit) -> None:
     source = "import array\n" + microbit.assembler_source(DOT, "dot")
     assert "#" not in source
     chance = random.Random(1)
@@ -46,14 +33,14 @@ def test_assembler_as_source(board: MicroBit) -> None:
         w = [chance.randrange(256) for _ in range(n)]
         x = [chance.randrange(-32767, 32768) for _ in range(n)]
         want = sum(a * b for a, b in zip(w, x, strict=True))
-        assert board.run(source, f"dot(bytearray({w}),array.array('i',{x}),{n})") == want
+        assert micro_bit.run(source, f"dot(bytearray({w}),array.array('i',{x}),{n})") == want
         source = ""  # it is there
 
 
-def test_recorded_calls_of_machine_code(board: MicroBit) -> None:
+def test_recorded_calls_of_machine_code(micro_bit: MicroBit) -> None:
     """The bytes that mpy-cross makes, called on two cores that know nothing of each other."""
-    pytest.importorskip("rp2040py", reason="pip install 'rp2040py>=1.0.0b1'")
-    core = CoreBoard(scratch_bytes=SCRATCH)
+    with needed():
+        core = CoreBoard(scratch_bytes=SCRATCH)
     module = core.module(DOT)
     core.record = []
     y = array("i", bytes(4 * 20))
@@ -63,16 +50,16 @@ def test_recorded_calls_of_machine_code(board: MicroBit) -> None:
     assert y.tolist() == [-2 * ((v ^ 128) - 128) for v in range(120, 140)]
     assert [call.name for call in core.record] == ["dot", "scale", "total"]
     for call in core.record:
-        assert board.replay(call) == (call.result, call.after), call.name
+        assert micro_bit.replay(call) == (call.result, call.after), call.name
 
 
 @pytest.mark.parametrize("kernels", ASSEMBLER)
-def test_a_step_of_a_network(board: MicroBit, kernels: str) -> None:
+def test_a_step_of_a_network(micro_bit: MicroBit, kernels: str) -> None:
     """All assembler of some steps of a small network, each call with the memory as it was on the other core."""
-    pytest.importorskip("rp2040py", reason="pip install 'rp2040py>=1.0.0b1'")
     size = step_cycles.Size(2, 5, 3)
     data = size.file()
-    core = CoreBoard(scratch_bytes=SCRATCH)
+    with needed():
+        core = CoreBoard(scratch_bytes=SCRATCH)
     net = core.load(data, kernels)
     plain = urnn.load(bytearray(data), kernels="plain")
     core.record = []
@@ -82,18 +69,18 @@ def test_a_step_of_a_network(board: MicroBit, kernels: str) -> None:
         step_cycles.check(kernels, number, [*net.output, *net.state], [*plain.output, *plain.state])
     assert core.record
     for call in core.record:
-        assert board.replay(call) == (call.result, call.after), call.name
+        assert micro_bit.replay(call) == (call.result, call.after), call.name
 
 
-def test_what_it_says_when_it_fails(board: MicroBit) -> None:
+def test_what_it_says_when_it_fails(micro_bit: MicroBit) -> None:
     with pytest.raises(MicroBitError, match="ZeroDivisionError"):
-        board.execute("1 // 0")
+        micro_bit.execute("1 // 0")
     with pytest.raises(MicroBitError, match="MemoryError"):
-        board.execute("b = bytearray(20000)")
-    assert board.execute("print(6 * 7)") == "42\n"
+        micro_bit.execute("b = bytearray(20000)")
+    assert micro_bit.execute("print(6 * 7)") == "42\n"
     data = bytes(random.Random(2).randrange(256) for _ in range(1000))
-    board.send("b", data)
-    assert board.receive("b") == data
+    micro_bit.send("b", data)
+    assert micro_bit.receive("b") == data
 
 
 def test_without_it_the_cure_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class CoreBoard(Values):
         compiler: Path | None = None,
     ) -> None:
         super().__init__(machine or Machine(scratch_bytes))
-        self.compiler = compiler
+        self.compiler = compiler or mpy_file.installed_compiler()
         self._depth = 0  # of calls, a call from a call's runtime functions counted
         self.cycles: Counter[str] = Counter()
         self.entered: Counter[str] = Counter()

@@ -21,7 +21,7 @@ class ImportingBoard(Protocol):
     """What a board offers to the modules that are imported for it: core_board.CoreBoard does."""
 
     machine: Memory
-    compiler: Path | None
+    compiler: Path
     namespaces: list[dict[str, Any]]
 
     def function(self, module: mpy_file.Module, code: mpy_file.Function, namespace: dict[str, Any]) -> Callable[..., Any]:

