@@ -90,8 +90,8 @@ class FloatModel:
         if (self.std < SMALLEST).any():
             c = int(self.std.argmin())
             raise ModelError(
-                f"model's channel {c} has a standard deviation of {self.std[c]:.3g}; expected {SMALLEST:g} or more: record it "
-                "in a smaller unit"
+                f"model's channel {c} has a standard deviation of {self.std[c]:.3g}; expected {SMALLEST:g} or more: record "
+                "it in a smaller unit"
             )
         if len(self.channels) != width:
             raise ModelError(f"model has {len(self.channels)} channel names; expected {width}, the inputs of its mean")
