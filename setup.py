@@ -6,12 +6,16 @@ beside the code and not below it, and are installed as the package tinyrnn.board
 
 from setuptools import find_namespace_packages, setup
 
-CODE = {"tinyrnn": "host", "urnn": "device"}  # package -> the folder that it is in
+CODE = {"tinyrnn": "host", "urnn": "device", "urnn-stubs": "device"}  # package -> the folder that it is in
 BOARDS = "tinyrnn.boarddata"
 
 setup(
     packages=[
-        *(name for folder in CODE.values() for name in find_namespace_packages(folder, exclude=["*.__pycache__"])),
+        *(
+            name
+            for folder in sorted({*CODE.values()})
+            for name in find_namespace_packages(folder, exclude=["*.__pycache__"])
+        ),
         BOARDS,
     ],
     package_dir={**{name: f"{folder}/{name}" for name, folder in CODE.items()}, BOARDS: "boards"},

@@ -30,7 +30,12 @@ RELEASE = BUILD / "release"
 CONSTRAINTS = ROOT / "tools" / "constraints.txt"
 EXTRAS = "train,micropython"  # what `tinyrnn demo` needs
 # A folder of the checkout -> its place in an installation: setup.py
-INSTALLED = {"host/tinyrnn/": "tinyrnn/", "device/urnn/": "urnn/", "boards/": "tinyrnn/boarddata/"}
+INSTALLED = {
+    "host/tinyrnn/": "tinyrnn/",
+    "device/urnn/": "urnn/",
+    "device/urnn-stubs/": "urnn-stubs/",
+    "boards/": "tinyrnn/boarddata/",
+}
 SETUP_S, DEMO_S = 3600, 1800
 
 

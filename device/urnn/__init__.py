@@ -8,7 +8,6 @@
 load() allocates everything the net will ever need; step() allocates nothing.
 """
 
-import time
 from array import array
 from struct import unpack_from
 
@@ -21,16 +20,16 @@ _len = len  # MicroPython takes a thousand cycles to find a built-in name, and f
 _RANGE = 1 << 30  # every intermediate v satisfies -_RANGE <= v < _RANGE: the 31-bit range
 
 
-def _ticks_us():
-    if hasattr(time, "ticks_us"):  # MicroPython
-        return time.ticks_us()
-    return time.monotonic_ns() // 1000  # CircuitPython and CPython
+try:
+    from time import ticks_diff, ticks_us
+except ImportError:  # CircuitPython and CPython
+    from time import monotonic_ns
 
+    def ticks_us():
+        return monotonic_ns() // 1000
 
-def _since_us(began):
-    if hasattr(time, "ticks_diff"):  # ticks wrap
-        return time.ticks_diff(_ticks_us(), began)
-    return _ticks_us() - began
+    def ticks_diff(end, began):
+        return end - began
 
 
 def _channels(data, start, size, program):
@@ -92,7 +91,6 @@ class Net:
     """
 
     labels = heads = ()
-    regression = every_step = False
     _test = None
 
     def __init__(self, data, sections, sets, share=None):
@@ -109,10 +107,8 @@ class Net:
                 y, at = program.product(data, start + ((n + 3) & -4), stop, n, program.width, program.x)
                 if at != stop or not n or regression | every > 1:
                     raise ValueError("DENS: wrong length")
-                if regression:
-                    self.regression = True
-                if every:
-                    self.every_step = True
+                self.regression = bool(regression)
+                self.every_step = bool(every)
                 self._exponents = memoryview(data)[start : start + n]
                 self.output = memoryview(y)[:n]
             elif name == b"HEAD" and n and size >= 8:
@@ -242,9 +238,9 @@ class Net:
         us = 0
         for t in range(steps):
             sample = unpack_from("<%d%s" % (n, "h" if width == 2 else "i"), data, at + 4 + t * n * width)
-            began = _ticks_us()
+            began = ticks_us()
             self.step(sample)
-            us += _since_us(began)
+            us += ticks_diff(ticks_us(), began)
         want = unpack_from("<%di%dh" % (outputs, len(saved)), data, last)
         got = tuple(self.output) + tuple(self.state)
         self.state = saved

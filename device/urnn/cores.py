@@ -1,12 +1,12 @@
-"""Two cores of an RP2040 or RP2350 at work on each step: urnn.load(path, cores=2). docs/kernels.md measures it.
+"""Divides each step between the two cores of an RP2040 or RP2350: urnn.load(path, cores=2). docs/kernels.md has figures.
 
-Core 1 stays in worker(), machine code that sleeps until the mailbox holds the address of a program of words, executes
-it with the assembler's run(), and clears the mailbox. There is no Python on it and nothing is allocated while it works;
-its interrupts are on, so that MicroPython can stop it while it writes to the flash. A soft reset ends it.
+Core 1 stays in worker(), machine code that sleeps until the mailbox holds the address of an array of words. It executes
+the words with the assembler's run() and clears the mailbox. No Python runs on core 1 and it allocates nothing. Its
+interrupts are enabled, so that MicroPython can stop it while it writes to the flash. A soft reset ends it.
 
-A step of a net becomes segments, each of two programs that do not depend on each other, one for each core. Products are
-divided at a block of four rows. Those of a GRU are divided by units, if their number is a multiple of 4, and so
-are its gates: the vectors a and b then hold the r, z and n of core 0's units, and behind them those of core 1's.
+A step of a net becomes segments. Each has two arrays of words that do not depend on each other, one for each core. Products
+are divided at a block of four rows. Those of a GRU are divided by units if their number is a multiple of 4, and so are
+its gates: the vectors a and b then hold the r, z and n of core 0's units, followed by those of core 1's.
 """
 
 # ruff: noqa: F821 (registers, instructions and labels)
@@ -27,7 +27,7 @@ from . import kernels_asm_thumb as kernels
 from .program import GRU, MATVEC
 
 START_MS = 100  # longest wait for core 1
-_mailbox = array("i", (0, 0))  # what core 1 is to do: 0 nothing, 1 to end, else an address; whether it is there
+_mailbox = array("i", (0, 0))  # what core 1 does next: 0 nothing, 1 end, else an address; whether worker() runs there
 
 
 @micropython.asm_thumb
@@ -124,10 +124,10 @@ if _arguments(kernels.run) != 3:
 
 
 def start():
-    """Put core 1 to work. Raises ValueError when it has a thread already."""
+    """Start worker() on core 1. Raises ValueError when another thread runs there."""
     if _mailbox[1]:
         return
-    idle = array("i", (0,))  # a program of no steps, by which it says that it is there
+    idle = array("i", (0,))  # no instructions: core 1 clears the mailbox as soon as worker() runs
     _mailbox[0] = kernels.address(idle)
     began = time.ticks_ms()
     while _mailbox[0]:
@@ -138,12 +138,12 @@ def start():
             try:
                 _thread.start_new_thread(worker, (_mailbox, kernels.run))
                 _mailbox[1] = 1
-            except OSError:  # a thread is there, or about to end
+            except OSError:  # another thread runs, or is about to end
                 pass
 
 
 def stop():
-    """Free core 1 for a thread of your own. Nets go on, on core 0 alone, until start() is called."""
+    """Free core 1 for a thread of your own. Nets then run on core 0 alone, until start() is called."""
     while _mailbox[1]:
         if not _mailbox[0]:
             _mailbox[0] = 1
@@ -152,7 +152,7 @@ def stop():
 
 @micropython.asm_thumb
 def _wake():
-    """Let core 1 look into the mailbox."""
+    """Wake core 1, which then reads the mailbox."""
     data(2, 0xF3BF, 0x8F4F)  # dsb
     data(2, 0xBF40)  # sev
 
@@ -183,24 +183,25 @@ def share(kernel_set, program, linked, box):
     return chain[:2] if not chain[2] else (call, chain)
 
 
-def _units(steps):
+def _units(program):
     """Addresses of the vectors a and b of each GRU that can be divided by units: nothing else reads or writes them."""
-    places = [kernels.address(v) for step in steps for v in step[1:4] if v is not None]
-    made = {kernels.address(c): n for code, _, _, c, n in steps if code == MATVEC}
+    places = [kernels.address(v) for instruction in program for v in instruction[1:4] if v is not None]
+    made = {kernels.address(c): n for code, _, _, c, n in program if code == MATVEC}
     found = set()
-    for code, a, b, _, n in steps:
+    for code, a, b, _, n in program:
         both = [kernels.address(v) for v in (a, b)] if code == GRU and not n & 3 and n > 4 else ()
         if both and all([places.count(p) == 2 and made.get(p) == 3 * n for p in both]):
             found.update(both)
     return found
 
 
-def _words(steps, units, box):
+def _words(instructions, units, box):
     """The words of run() for some instructions."""
-    segments = []  # core 0's words, core 1's; what their products write and read, empty where nothing can join them
-    for step in steps:
-        frame = list(kernels.pack([step]))[:-1]
-        code, a, b, c, n = step
+    # core 0's words, core 1's; what their products write and read, both empty for a segment that nothing can join
+    segments = []
+    for instruction in instructions:
+        frame = list(kernels.pack([instruction]))[:-1]
+        code, a, b, c, n = instruction
         to = kernels.address(c)
         blocks = (n + 3) >> 2
         mine, others, product = frame, [], False
@@ -231,7 +232,7 @@ def _words(steps, units, box):
         elif product and last[2]:
             joins = reads[0] not in last[2] and writes[0] not in last[3]
         else:
-            joins = not others and not last[1]  # one after the other on core 0
+            joins = not others and not last[1]  # both on core 0, one after the other
         if joins:
             for old, new in zip(last, (mine, others, writes, reads)):
                 old.extend(new)
@@ -247,12 +248,12 @@ def _words(steps, units, box):
 
 
 def _rows(frame, first, n, to):
-    """The words of a product, for n rows of it, from a block's first on, written to an address."""
+    """The words of a product for n of its rows, starting with the first of a block, and with the results at `to`."""
     cols = frame[7] - frame[1]  # bytes of x, and of the weights of a block
     return frame[:9] + [to, to + 4 * n, frame[11] + (first >> 2) * (20 + cols)]
 
 
 def _gates(frame, first, n):
-    """The words of a GRU's gates, for n units from one on."""
+    """The words of a GRU's gates for n units, starting with `first`."""
     code, a, b, h, _, _, table = frame
     return [code, a + 12 * first, b + 12 * first, h + 4 * first, 4 * n, 8 * n, table]

@@ -1,13 +1,14 @@
-"""THE scalar arithmetic: rounding shift, saturation, table look-up. docs/numerics.md numbers the equations.
+"""The scalar arithmetic: rounding shift, saturation, table look-up. docs/numerics.md has the equations.
 
-Every intermediate v satisfies -2^30 <= v < 2^30, so that MicroPython's small integers hold it on 32-bit boards.
+Every intermediate value stays in the 31-bit range, -2^30..2^30 - 1. On 32-bit boards, MicroPython holds such an integer
+without allocating.
 """
 
 from .tables import TANH
 
 
 def rshift(x, n):
-    """x / 2^n rounded to the nearest, halves up; n >= 0. The one rounding rule (equation 1).
+    """x / 2^n rounded to the nearest integer, halves up; n >= 0. All rounding is done this way (equation 1).
 
     rshift(5, 1) == 3, rshift(-5, 1) == -2, rshift(-6, 2) == -1
     """

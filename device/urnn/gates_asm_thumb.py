@@ -1,13 +1,13 @@
-"""The kernels of gates_plain.py in Arm Thumb assembler; gates_plain.py says what they do. SCALE and EMBED are viper's.
+"""The kernels of gates_plain.py in Arm Thumb assembler, all but SCALE, EMBED and FINE, which viper executes.
 
-kernels_asm_thumb.py says how such a module works. Here a program starts with the place of the table of tanh; a step has
-seven words: twice its number in the list of branches, a, b, c, the end of c, and two constants.
+kernels_asm_thumb.py explains how such a module works. Here the words start with the address of the table of tanh. An
+instruction has seven words: twice its number in the list of branches, a, b, c, the end of c, and two constants.
 
 tanh is read at 8 bits like sigmoid, at twice its argument: the part between two entries, (d * 2 f + 128) >> 8, is the same
-integer as (d * f + 64) >> 7. A magnitude is limited to 32767 before it becomes an address, whatever it came from.
+integer as (d * f + 64) >> 7. Every magnitude is limited to 32767 before it becomes an address.
 
-FastRNN's leak is FastGRNN's blend with zeta 0, whose gate is beta, read in its place in the file once for every unit.
-That shifts 2 p a by 15 instead of p a by 14: less than 2^31, and the same integer.
+FastRNN's leak is FastGRNN's blend with zeta 0. Its gate is beta, which is read from the file once for every unit. The
+blend shifts 2 p a by 15 instead of p a by 14: 2 p a is less than 2^31, and the result is the same integer.
 """
 
 # ruff: noqa: F821 (registers, instructions and labels)
@@ -20,7 +20,7 @@ from .fixed import i32
 from .kernels_asm_thumb import address
 from .tables import TANH
 
-# The codes of program.py, for the compiler to put in
+# Codes of program.py, as constants of the compiler
 _SIGMOID = const(16)
 _TANH = const(17)
 _RELU = const(18)
@@ -37,10 +37,10 @@ CODES = (_SIGMOID, _TANH, _RELU, _MUL, _MIX, _MEMORY, _LEAK, _BLEND, _ADD, _LIMI
 _END = 2 * len(CODES)
 
 
-def pack(steps):
-    """Steps of program.py -> the words that run() takes."""
+def pack(instructions):
+    """Return the words that run() takes."""
     words = [address(TANH)]
-    for code, a, b, c, n in steps:
+    for code, a, b, c, n in instructions:
         x = address(a)
         y = address(b)
         d = e = 0
@@ -70,7 +70,7 @@ def pack(steps):
 
 @micropython.asm_thumb
 def run(r0, r1, r2):
-    """Execute a program. r0: its words; r1 and r2: not used. 0."""
+    """Execute a program. r0: its words; r1 and r2 are not used. Returns 0."""
     # Save the caller's r8 to r11. On the stack: the next instruction, the table of tanh, then these
     mov(r4, r8)
     mov(r5, r9)
@@ -131,7 +131,7 @@ def run(r0, r1, r2):
     asr(r6, r5, 31)
     add(r5, r5, r6)  # v - 1 where v < 0,
     eor(r5, r6)  # and its complement is -v
-    data(2, 0x4555)  # cmp r5, r10: unsigned, so whatever the sum was: never a wild read
+    data(2, 0x4555)  # cmp r5, r10: unsigned, so that no sum gives an address outside the table
     bcc(SIGMOID_IN)
     mov(r5, r10)
     sub(r5, 1)  # limited to 32767

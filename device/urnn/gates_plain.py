@@ -1,8 +1,8 @@
-"""The vector operations of the cells beyond PyTorch's GRU, in plain Python: normative, as kernels_plain.py is.
+"""The kernels of all cells but PyTorch's GRU, in plain Python. They are the definition, as in kernels_plain.py.
 
-Vectors are array('i') or parts of one, 32767 at most in magnitude unless a line says otherwise; tables are views of
-the model file, checked by the cells that name them. Every kernel takes (a, b, c, n): three vectors and the number of
-its results. What a kernel is bounded by, docs/numerics.md proves.
+Vectors are array('i') or parts of one. Their magnitude is 32767 at most, unless a line says otherwise. Tables are views of
+the model file, which the cells have checked. Every kernel takes (a, b, c, n): three vectors and the number of results.
+docs/numerics.md proves the bounds.
 """
 
 from .fixed import i32, rshift, saturate, sigmoid, tanh
@@ -45,7 +45,7 @@ def mul(a, b, c, n):
 
 
 def mix(z, a, h, n):
-    """h <- rshift((32768 - z) * a + z * h, 15), equation 12 with a in the place of n. z: Q0.15, 0..32767.
+    """h <- rshift((32768 - z) * a + z * h, 15), equation 12 with a instead of n. z: Q0.15, 0..32767.
 
     z=16384 a=0 h=8192 -> 4096
     """
@@ -169,12 +169,12 @@ def fine(t, a, c, n):
 _KERNELS = (sigmoids, tanhs, relu, mul, mix, memory, leak, blend, add, scale, embed, limit, fine)
 
 
-def pack(steps):
-    """Steps of program.py -> what run() takes: the same, with the kernel in the place of its code."""
-    return [(_KERNELS[code - SIGMOID], a, b, c, n) for code, a, b, c, n in steps]
+def pack(instructions):
+    """Return what run() takes: the instructions, with each kernel instead of its code."""
+    return [(_KERNELS[code - SIGMOID], a, b, c, n) for code, a, b, c, n in instructions]
 
 
 def run(program, _, box):
-    """Execute a program of pack()."""
+    """Execute what pack() returned; Program.link() describes the arguments."""
     for kernel, a, b, c, n in program:
         kernel(a, b, c, n)

@@ -1,11 +1,11 @@
-"""The kernels of gates_plain.py compiled to machine code by MicroPython's viper emitter; gates_plain.py says what they do.
+"""The kernels of gates_plain.py, compiled to machine code by MicroPython's viper emitter.
 
-kernels_viper.py says how such a module works: the words of a program, why sums are right modulo 2^32, what `<< up >> up`
-does, what m and x are for, and which idioms every emitter compiles rightly.
+kernels_viper.py explains how such a module works: the words of a program, why sums are right modulo 2^32, what
+`<< up >> up` does, what m and x are for, and which idioms every emitter compiles correctly.
 
-Here x is mostly a sign, -1 or 0, and m the magnitude beside it: `(m ^ x) - x` goes from one to the other and back, and
-`m >> 15` tells that a magnitude is too large. tanh is read at 8 bits like sigmoid, at twice its argument, and FastRNN's leak
-is FastGRNN's blend with zeta 0 and beta for its gate: gates_asm_thumb.py says why that gives the same integers.
+Here x is mostly a sign, -1 or 0, and m the magnitude: `(m ^ x) - x` converts one to the other and back, and `m >> 15`
+is true for a magnitude that is too large. tanh is read at 8 bits like sigmoid, at twice its argument. FastRNN's leak is
+FastGRNN's blend with zeta 0 and beta as its gate. gates_asm_thumb.py explains why both give the same integers.
 """
 
 import micropython
@@ -14,7 +14,7 @@ from micropython import const
 from .kernels_viper import pack  # noqa: F401
 from .tables import TANH
 
-# The codes of program.py, for the compiler to put in
+# Codes of program.py, as constants of the compiler
 _SIGMOID = const(16)
 _TANH = const(17)
 _RELU = const(18)
@@ -59,7 +59,7 @@ def run(m: ptr8, x: ptr32, box):
                 m = ptr8(int(b[0]) + int(m) << up >> up)
                 x = ptr32(int(m) >> 31)
                 m = ptr8((int(m) ^ int(x)) - int(x))
-                if int(m) >> 15:  # limited, whatever the sum was: never a wild read
+                if int(m) >> 15:  # limited for any sum, so that no address lies outside the table
                     m = ptr8(32767)
                 m = ptr8(int(m) << k)
                 t = ptr16(tanh + (int(m) >> 8 << 1))

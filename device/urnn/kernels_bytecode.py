@@ -1,16 +1,17 @@
-"""The product of matrix and vector for firmware without an emitter: byte code that load() writes itself.
+"""The product of matrix and vector for firmware without an emitter: bytecode that load() writes itself.
 
-Byte code takes longer for one multiplication than for two additions, and the rows of a matrix need the same sums again
-and again. With the byte that the file has for a weight w, w + 128 = sum over p of 2^p b_p, and d_p = 2 b_p - 1 = +-1,
+Bytecode takes longer for one multiplication than for two additions, and the rows of a matrix need the same sums again and
+again. The file has w + 128 for a weight w. With its bits b_p, w + 128 = sum over p of 2^p b_p, and d_p = 2 b_p - 1 = +-1,
 
     2 w + 1 = sum over p of 2^p d_p,    2 (W x)[row] = sum over p of 2^p (sum over k of d_p x_k) - sum over k of x_k
 
-and the +-x_k of a few columns have few sums: 64 for seven columns, the other 64 being their negatives. They are computed
-once for many rows and stay in local variables; a row then takes eight of them for seven weights, by Horner's rule. The
-same goes with digits of base 4 and 16 and their odd values: which is best depends on the matrix.
+The +-x_k of a few columns have few sums: 64 for seven columns, the other 64 being their negatives. They are computed once
+for many rows and stay in local variables. A row then takes eight of them for seven weights, by Horner's rule. Digits of
+base 4 and 16 and their odd values work in the same way. Which of them is best depends on the matrix.
 
-The firmware's compiler needs 120 bytes of RAM for each term of such a row. So the byte code is written here, 4 bytes for
-each, as an .mpy file in RAM that the firmware imports: a generator, which keeps its variables from step to step.
+The firmware's compiler needs 120 bytes of RAM for each term of such a row. So this module writes the bytecode itself, with
+4 bytes for each term. It has the form of an .mpy file in RAM that the firmware imports: a generator, which keeps its
+variables between steps.
 """
 
 import gc
@@ -30,7 +31,7 @@ except ImportError:
     from os import mount, umount  # ImportError in CircuitPython, where unrolled serves
 
 if getattr(sys.implementation, "_mpy", 0) & 255 != 6:
-    raise ImportError("byte code of another version")
+    raise ImportError("bytecode of another version")
 
 NAME = "bytecode"
 CODES = (MATVEC, GRU)
@@ -42,8 +43,8 @@ _DIFFERENCE = const(230)  # a local variable set to the difference of two others
 _SHIFT = const(143)
 _LOCALS = const(2000)  # variables, at most; with half as many columns a row has 8 kB of products
 
-# Byte code of .mpy version 6
-_SMALL = const(0x80)  # and a number, -16..47, of which _NUMBER takes any
+# Bytecode of .mpy version 6
+_SMALL = const(0x80)  # plus a number -16..47; _NUMBER is for any number
 _NUMBER = b"\x22"
 _LOAD = b"\x24"
 _STORE = b"\x26"
@@ -62,23 +63,23 @@ _SUM = const(0xF2)  # a + b; one more is a - b
 _ADD = b"\xf2"
 _SUBTRACT = b"\xf3"
 _MULTIPLY = b"\xf4"
-_YIELD = b"\x51\x67\x59"  # None; what next() sends is dropped
-_FAR = const(8000)  # bytes; a jump passes 16384, and a row takes less than the difference
-# Header, the name f, a module that defines its one function: all of a file before that function
+_YIELD = b"\x51\x67\x59"  # yields None and drops what next() sends
+_FAR = const(8000)  # bytes; a jump can pass 16384, and a row takes less than the difference
+# What precedes the function in a file: header, the name f, a module that defines this function
 _MODULE = b"M\x06\x00\x1f\x02\x00\x02f\x00\x02f\x00\x4c\x00\x02\x00\x32\x00\x16\x01\x51\x63\x01"
 _PATH = "/_urnn"
 _NAME = "_urnn_rows"
 
 
 class _File(io.IOBase):
-    """A file to read, of pieces that are made when they are wanted."""
+    """A file to read, whose pieces are made when they are needed."""
 
     def __init__(self, pieces):
         self.pieces = pieces
         self.left = b""
 
     def readinto(self, buffer):
-        # Less than was asked for is the end to the importer
+        # For the importer, less than it asked for is the end of the file
         at = 0
         while at < len(buffer):
             if not len(self.left):  # a memoryview is always true
@@ -97,7 +98,7 @@ class _File(io.IOBase):
 
 
 class _Folder:
-    """A file system that has the one file."""
+    """A file system with this one file."""
 
     def __init__(self, pieces):
         self.pieces = pieces
@@ -118,11 +119,11 @@ class _Folder:
 
 
 def _function(state, size, code):
-    """The function f(x, y) of byte code in pieces, a generator with so many places for variables and temporaries.
+    """Return the generator function f(x, y) with the bytecode in `code`, an iterable of pieces.
 
-    size: bytes of the code.
+    state: places for variables and temporaries. size: bytes of the code.
     """
-    # What precedes the code: that it is a generator of two arguments, its places, and names for it and for them
+    # What precedes the code: a generator of two arguments, its places, names for it and for them
     state -= 1
     prelude = [(state & 15) << 3 | 2]
     state >>= 4
@@ -152,29 +153,29 @@ def _function(state, size, code):
 
 
 def _wide(n):
-    """A number 0..8191 in two bytes: every instruction with one has the same length."""
+    """A number 0..8191 in two bytes, so that all instructions with a number have the same length."""
     return bytes((n >> 7 | 128, n & 127))
 
 
 def _back(distance):
-    """A jump back, from itself, by so many bytes."""
+    """A jump back by a distance in bytes, counted from the jump itself."""
     distance = 0x4000 - 3 - distance
     return _JUMP + bytes((distance & 127 | 128, distance >> 7))
 
 
 class _Rows:
-    """Some rows of a matrix m, y[row] = (W x + bias) >> shift, as the function of one piece of byte code.
+    """Some rows of a matrix m, y[row] = (W x + bias) >> shift, as one function in bytecode.
 
-    count, cols: how many; width: length of x. bits: of a digit, or 0 for products of weights and columns. groups: of
-    columns, (first column, columns, variable of the first sum, sums). column: variable of column 0. code: that of a row.
-    state: places for variables and temporaries; size: bytes of all the code.
+    count, cols: numbers of rows and columns. width: length of x. bits: of a digit, or 0 for products of weights and
+    columns. groups of columns: (first column, columns, variable of the first sum, sums). column: variable of column 0.
+    code: bytecode of a row. state: places for variables and temporaries. size: bytes of all the code.
     """
 
     def __init__(self, count, cols, width, small):
         self.count = count
         self.cols = cols
         self.width = width
-        # Whatever takes the fewest cycles
+        # Choose what takes the fewest cycles
         cost = count * cols * _PRODUCT
         bits = 0
         columns = cols
@@ -199,7 +200,7 @@ class _Rows:
             self.groups.append((start, end - start, local, sums))
             local += sums
         self.column = local
-        # All that is the same in each row, and 0 for the rest
+        # The code that all rows share, with 0 for the rest
         if bits:
             code = bytes((_SMALL + bits,)) + _LEFT + (_LOAD + b"\0\0\0") * n
             code = (code * (8 // bits))[2:] + _LOAD_2 + _ADD
@@ -213,9 +214,9 @@ class _Rows:
         self.size = size + size // _FAR * 5 + 16
 
     def begin(self):
-        """Code that sets the variables: the columns, every sum of a group's columns times digits, and 2 to -sum of x.
+        """Code that sets the variables: the columns, every sum of a group's columns times digits, and -sum of x.
 
-        Sum m of a group has, in place i of base 2^bits, the digit of the group's column i: 0 for the largest, 1 for that
+        In base 2^bits, digit i of a sum's number belongs to the group's column i: 0 for the largest digit, 1 for that
         less 2. The last column's digit is positive.
         """
         column = self.column
@@ -293,10 +294,10 @@ class _Rows:
             yield code
 
     def pieces(self, m, first):
-        """All the code: the body of an endless loop that yields at its end."""
+        """All the code: the body of an endless loop that yields after each product."""
         at = back = 0
         for piece in self.parts(m, first):
-            if at - back > _FAR:  # too far for one jump: another to jump to, and one over it
+            if at - back > _FAR:  # too far for one jump back: insert another as its target, and a jump over that
                 yield _JUMP + b"\x43"
                 at += 2
                 yield _back(at - back)
@@ -318,7 +319,7 @@ class _Rows:
 
 
 def _small(m, n, cols):
-    """Whether digits keep every row within integers that need no heap: their sum is twice that of the row."""
+    """Whether every row stays in the 31-bit range with digits, whose sum is twice that of the row."""
     for row in range(n):
         at = 4 + (row >> 2) * (20 + 4 * cols) + (row & 3)
         bound = cols << 4
@@ -330,7 +331,7 @@ def _small(m, n, cols):
 
 
 def _compile(m, x, y, n):
-    """(generators, rows): the first rows of the matrix as generators, as many as there is room for."""
+    """Return (generators, rows): the first rows of the matrix as generators, as many as fit in the heap."""
     cols = m[2] | m[3] << 8
     generators = []
     row = 0
@@ -364,7 +365,7 @@ def _matvec(code, x, y, n):
     for f, g in generators:
         try:
             next(g[0])
-        except StopIteration:  # Ctrl-C ended it, and its memory is wanted for the next
+        except StopIteration:  # Ctrl-C ended it; free its memory for the next
             g[0] = _ended
             g[0] = f(x, y)
             next(g[0])
@@ -372,19 +373,19 @@ def _matvec(code, x, y, n):
         kernels_plain.matvec(m, x, y, n, row)
 
 
-def pack(steps):
-    """Steps of program.py -> a program for run(), with the matrices as byte code where there is room."""
-    # What goes from a product to the gates only is a list: byte code takes half as long for its items
-    results = [step[3] for step in steps if step[0] == MATVEC]
+def pack(instructions):
+    """Return what run() takes: kernels instead of codes, and the matrices as bytecode as far as they fit in the heap."""
+    # A vector that goes from a product to the gates only becomes a list: bytecode reads its items in half the time
+    results = [instruction[3] for instruction in instructions if instruction[0] == MATVEC]
     lists = {}
-    for code, a, b, _, _ in steps:
+    for code, a, b, _, _ in instructions:
         if code == GRU:
             for v in (a, b):
                 if any([v is y for y in results]):
                     lists[id(v)] = [0] * len(v)
     program = []
     matrices = []
-    for code, a, b, c, n in steps:
+    for code, a, b, c, n in instructions:
         if code == GRU:
             program.append((gru, lists.get(id(a), a), lists.get(id(b), b), c, n))
         else:

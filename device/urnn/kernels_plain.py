@@ -1,7 +1,7 @@
-"""THE vector operations, in plain Python: slow, readable, normative. Every other kernel set equals this one, bit for bit.
+"""The kernels in plain Python. They are the definition: every other kernel set computes the same integers.
 
-Vectors are array('i'). Matrices and channel tables are views of the model file, checked by the loader (format.py).
-Every kernel takes (a, b, c, n): three vectors and the number of its results.
+Vectors are array('i'). Matrices and tables of channels are views of the model file, which the loader has checked.
+Every kernel takes (a, b, c, n): three vectors and the number of results.
 """
 
 from .fixed import i32, rshift, saturate, sigmoid, tanh
@@ -20,7 +20,7 @@ def normalise(table, sample, x, n):
     """
     for c in range(n):
         at = 20 * c
-        v = sample[c] | 0  # a float has no such operator, and would pass where it is limited
+        v = sample[c] | 0  # a TypeError for a float, which the limits might hide
         low = i32(table, at)
         high = i32(table, at + 4)
         v = low if v < low else high if v > high else v
@@ -31,9 +31,9 @@ def matvec(m, x, y, n, first=0):
     """y[row] = (bias[row] + sum over k of w[row][k] * x[k]) >> shift[row]; the bias contains the rounding half.
 
     m: a matrix as format.matrix_bytes() describes it, weights int8. x: cols integers of 16-bit range. y: n = rows integers,
-    and the array has room for whole blocks of four; what stands beyond rows is undefined.
+    and the array has room for whole blocks of four. Values beyond rows are undefined.
     Rounding: half up (equation 1). Bound: the packer proves |bias| + sum |w||x| < 2^30 for each row (equation 8).
-    first: the rows before it are left alone.
+    first: the first row to compute.
     bias=2 shift=2 w=(3, -1) x=(5, 9): (2 + 15 - 9) >> 2 = 2
     """
     cols = m[2] | m[3] << 8
@@ -49,10 +49,10 @@ def matvec(m, x, y, n, first=0):
 
 
 def gru(a, b, h, units):
-    """h <- GRU(a, b, h), PyTorch's: equations 9 to 12.
+    """h <- GRU(a, b, h) as PyTorch defines it: equations 9 to 12.
 
     a: W x + bias and b: U h + bias, 3 * units integers each, Q3.12 before saturation, gates in the order r, z, n.
-    h: units integers, Q0.15, -32767..32767, replaced. What stands in a afterwards is undefined.
+    h: units integers, Q0.15, -32767..32767, replaced. The kernel may overwrite a.
     units=1, all of a and b 0, h=8192: r = z = 16384, n = 0, h -> 4096
     """
     for j in range(units):
@@ -67,13 +67,13 @@ def gru(a, b, h, units):
 _KERNELS = (None, normalise, matvec, gru)
 
 
-def pack(steps):
-    """Steps of program.py -> what run() takes: the same, with the kernel in the place of its code."""
-    return [(_KERNELS[code], a, b, c, n) for code, a, b, c, n in steps]
+def pack(instructions):
+    """Return what run() takes: the instructions, with each kernel instead of its code."""
+    return [(_KERNELS[code], a, b, c, n) for code, a, b, c, n in instructions]
 
 
 def run(program, _, box):
-    """Execute a program of pack(); box[0] is the sample."""
+    """Execute what pack() returned; Program.link() describes the arguments."""
     for kernel, a, b, c, n in program:
         if b is None:
             kernel(a, box[0], c, n)

@@ -1,9 +1,9 @@
-"""The vector operations for firmware without an emitter: each row of a matrix as an expression of its own, in byte code.
+"""The kernels for firmware without an emitter: each row of a matrix as an expression of its own, in bytecode.
 
-load() writes `y[0]=(640-3*x0+17*x1-...)>>7`, row by row, and lets the firmware compile it. A multiply-accumulate is then
-four byte codes: no loop, no index, no weight to fetch. Nothing is allocated in a step. The price is paid at load: about
-5 bytes of RAM for each weight, and the time to compile. A matrix that would take more than half of the free heap
-stays with the plain kernel.
+load() writes `y[0]=(640-3*x0+17*x1-...)>>7`, row by row, and lets the firmware compile it. A multiply-accumulate then takes
+four bytecodes, without a loop, an index or a weight to fetch. A step allocates nothing. load() pays for it, with about 5
+bytes of RAM for each weight and the time to compile. A matrix that would take more than half of the free heap uses the
+plain kernel.
 """
 
 import gc
@@ -15,16 +15,16 @@ from .tables import TANH
 
 NAME = "unrolled"
 CODES = (NORMALISE, MATVEC, GRU)
-ROWS = 16  # at most, in one function: each function unpacks x anew
+ROWS = 16  # at most in one function; each function unpacks x
 COMPILING = 100  # bytes for each weight, of source and parse tree, while a function is compiled
 
 
 def _compile(m, x, n):
-    """A matrix of the file as functions f(x, y), each for some rows, or None when they do not fit."""
+    """Return a matrix of the file as functions f(x, y), each for some rows, or None when they do not fit."""
     cols = m[2] | m[3] << 8
     stride = 20 + 4 * cols
     rows = ROWS
-    small = hasattr(gc, "mem_free")  # a board: the heap has a bound
+    small = hasattr(gc, "mem_free")  # a board, whose heap has a bound
     if small:
         gc.collect()
         room = gc.mem_free() >> 1
@@ -47,7 +47,7 @@ def _compile(m, x, n):
         found = {}
         try:
             exec("".join(parts), found)
-        except MemoryError:  # too many small pieces
+        except MemoryError:  # the heap has only small pieces
             return None
         functions.append(found["f"])
         if small:
@@ -63,7 +63,7 @@ def _matvec(functions, x, y, n):
 def _normalise(table, sample, x, n):
     c = 0
     for low, high, offset, factor, half, shift in table:
-        v = sample[c] | 0  # no float
+        v = sample[c] | 0  # a TypeError for a float
         if v < low:
             v = low
         elif v > high:
@@ -73,9 +73,10 @@ def _normalise(table, sample, x, n):
 
 
 def _curve(bits):
-    """(start, slope) of each interval of TANH over both signs: (start + slope * v) >> 7 is tanh(v - 32768) for bits = 7.
+    """Return (start, slope) of each interval of TANH over both signs. bits = 7: (start + slope * v) >> 7 is tanh(v - 32768).
 
-    The rounding for v >= 32768 and that below (equation 3 is odd) become one: only the start differs. 0 gives what 1 does.
+    Equation 3 is odd, so it rounds in two ways, for v >= 32768 and below. Here only the start differs. v = 0 gives the
+    result of v = 1.
     """
     start = []
     slope = []
@@ -105,7 +106,7 @@ def gru(a, b, h, n):
     for j in range(n):
         v = a[j] + b[j] + 32768
         i = v >> 8
-        if i >> 8:  # beyond the table: its last value, or its first
+        if i >> 8:  # outside the table: take its last value, or its first
             v = 65535 if v > 0 else 0
             i = v >> 8
         r = (start[i] + slope[i] * v) >> 9
@@ -129,25 +130,25 @@ def gru(a, b, h, n):
         m += 1
 
 
-def pack(steps):
-    """Steps of program.py -> a program for run(), with the matrices compiled."""
+def pack(instructions):
+    """Return what run() takes: the instructions with kernels instead of codes, and the matrices compiled."""
     program = []
-    for step in steps:
-        code, a, b, c, n = step
-        step = kernels_plain.pack([step])[0]
+    for instruction in instructions:
+        code, a, b, c, n = instruction
+        call = kernels_plain.pack([instruction])[0]
         if code == NORMALISE:
             table = []
             for at in range(0, 20 * n, 20):
                 low, high, offset, factor, shift = [i32(a, at + 4 * i) for i in range(5)]
                 table.append((low, high, offset, factor, 1 << shift >> 1, shift))
-            step = _normalise, table, b, c, n
+            call = _normalise, table, b, c, n
         elif code == GRU:
-            step = gru, a, b, c, n
+            call = gru, a, b, c, n
         else:
             functions = _compile(a, b, n)
             if functions:
-                step = _matvec, functions, b, c, n
-        program.append(step)
+                call = _matvec, functions, b, c, n
+        program.append(call)
     return program
 
 

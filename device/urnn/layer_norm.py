@@ -1,4 +1,4 @@
-"""Layer normalization between cells, and in front of the head. docs/numerics.md, equations 28 to 32.
+"""Layer normalisation between cells, and in front of the head. docs/numerics.md, equations 28 to 32.
 
 Section b"LAYER_NORM": the table of scale() in gates_plain.py.
 """
@@ -8,7 +8,7 @@ from .program import SCALE
 
 
 def cell(data, start, stop, program):
-    """Check the section data[start:stop] and append its instruction; program.x becomes the normalized vector."""
+    """Check the section data[start:stop] and append its instruction; program.x becomes the normalised vector."""
     n = program.width
     t, at = table(data, start, stop, n)
     if at != stop:

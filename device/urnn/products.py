@@ -1,15 +1,15 @@
-"""Products that are more than a matrix: of low rank, W = A B, with rows of finer weights, with layer normalization.
+"""Products that are more than a matrix: of low rank, W = A B, with rows of finer weights, with layer normalisation.
 
 Section b"PRODUCTS": empty; it precedes the first cell that has such a product.
 
 It makes urnn.load() and `tinyrnn deploy` look for this module. A cell's product is then a matrix or, told from one by
 0 in the place of its rows:
 
-u16 0; u8 1 when normalized, else 0; u8 0; u16 rank K or 0; u16 number F of finer rows;
+u16 0; u8 1 when normalised, else 0; u8 0; u16 rank K or 0; u16 number F of finer rows;
 matrix B (K x cols) when there is a rank;
 matrix (rows + F) x (K or cols);
 the table of fine(), F times u16 row, u16 shift, rows ascending;
-the table of scale() when it is normalized.
+the table of scale() when it is normalised.
 """
 
 from struct import unpack_from

@@ -9,8 +9,7 @@ from array import array
 
 from .format import matrix
 
-# The codes of the kernels. Modules with machine code repeat those that they have as constants, for the compiler to put
-# in; a test compares
+# The codes of the kernels. A module with machine code repeats its codes as constants for the compiler; a test compares
 NORMALISE = 1
 MATVEC = 2
 GRU = 3
@@ -29,7 +28,7 @@ EMBED = 26
 LIMIT = 27
 FINE = 28
 
-# Modules FAMILY_SET hold the kernels of a family: codes 0..15, 16..31, and so on.
+# A family is a range of codes: 0..15, 16..31. The module FAMILY_SET holds its kernels for a set
 FAMILIES = ("kernels", "gates")
 
 
@@ -107,7 +106,7 @@ class Program:
 
 
 def run(chain, _, box):
-    """Execute what link() has split: (run, words, the rest) or ()."""
+    """Execute what link() split into several modules: (run, words, the rest) or ()."""
     while chain:
         call, words, chain = chain
         if call(words, words, box):
@@ -119,11 +118,11 @@ absent = {}  # name of a module -> why this runtime does not have it
 
 
 def module(name):
-    """The module of this package, or None where the runtime cannot have it; absent[name] is then the reason."""
-    if name not in _modules and name in absent.get(name, name):  # a reason names a module without a file: look again
-        absent[name] = name + ": memory full"  # for a MemoryError, after which it is tried again
-        # A decorator that the firmware lacks is a SyntaxError, an .mpy for another chip a ValueError, and a function for
-        # which an old emitter has no jumps long enough a NotImplementedError. Kernels without proof raise anything.
+    """The module of this package, or None when it is missing here; absent[name] is then the reason."""
+    if name not in _modules and name in absent.get(name, name):  # no file had that name: look again
+        absent[name] = name + ": memory full"  # remains after a MemoryError; the name in it makes a later call try again
+        # A decorator that the firmware lacks is a SyntaxError, and an .mpy for another chip a ValueError. A function is a
+        # NotImplementedError for an old emitter whose jumps are too short. Wrong code can raise anything in its proof.
         try:
             found = _import(name)
             family = name.split("_")[0]
@@ -144,7 +143,7 @@ def _import(name):
 
 
 def _forget(part):
-    # Their kilobyte of the heap is the model's
+    # The model needs their kilobyte of the heap
     for name in list(sys.modules):
         if part in name:
             del sys.modules[name]

@@ -1,4 +1,4 @@
-"""The steps by which a module with gates_plain.py's kernels proves itself: proof_kernels.py."""
+"""The test that a module with the kernels of gates_plain.py must pass; proof_kernels.py explains it."""
 
 from array import array
 
@@ -7,7 +7,7 @@ from .proof_kernels import check
 
 
 def prove(module):
-    """As that of proof_kernels.py."""
+    """Raise ValueError when a kernel gives other integers than its definition in gates_plain.py, or what it raises."""
     check(module, _cases(), (0,))
 
 

@@ -1,7 +1,7 @@
-"""A module with kernels proves itself before a net may use it: the results of a few small steps are known beforehand.
+"""Before a net uses a module of kernels, the module must pass a test: a few small instructions whose results are known.
 
-The firmware's compiler may have made something else of a kernel than its source says; docs/kernels.md names those that
-do. program.module() calls prove() of proof_FAMILY once for each module FAMILY_SET.
+A firmware's compiler can make machine code that differs from its source; docs/kernels.md lists such cases.
+program.module() calls prove() of proof_FAMILY once for each module FAMILY_SET.
 """
 
 from array import array
@@ -11,7 +11,7 @@ from .program import GRU, MATVEC, NORMALISE
 
 
 def prove(module):
-    """Raises ValueError when one of kernels_plain.py's kernels gives other integers; or whatever the module raises."""
+    """Raise ValueError when a kernel gives other integers than its definition in kernels_plain.py, or what it raises."""
     sample = (-30000, 30001, -3)
     check(module, _cases(), (sample, list(sample), array("h", sample), array("i", sample)))
 
@@ -19,20 +19,20 @@ def prove(module):
 def check(module, cases, samples):
     """Run the kernels of a module.
 
-    cases: (code, a, b, c, n, known), for each kernel of a family one at least: the arguments as in program.py, but vectors
-    as tuples. known: lower 30 bits of the CRC-32 of the results and of b, which one kernel changes too.
-    samples: the same integers as each kind of sequence that a kernel may take. Those after the first are for NORMALISE.
+    cases: at least one for each kernel of a family, (code, a, b, c, n, known). The arguments are those of an instruction,
+    but with tuples for vectors. known: the lower 30 bits of the CRC-32 of the results and of b, which one kernel changes.
+    samples: the same integers as each kind of sequence that a kernel takes. All but the first are for NORMALISE only.
     """
     for sample in samples:
         cases = [case for case in cases if case[0] in module.CODES]
-        steps = [(code, _vector(a), _vector(b), _vector(c), n) for code, a, b, c, n, _ in cases]
-        program = module.pack(steps)
+        program = [(code, _vector(a), _vector(b), _vector(c), n) for code, a, b, c, n, _ in cases]
+        words = module.pack(program)
         count = array("i", (0,))
-        module.run(program, program, [sample, count])
-        if steps and steps[0][2] is None and count[0] != 1:
+        module.run(words, words, [sample, count])
+        if program and program[0][2] is None and count[0] != 1:
             raise ValueError("kernel 1: counts %d steps for 1" % count[0])
-        for i in range(len(steps)):
-            code, _, b, c, n = steps[i]
+        for i in range(len(program)):
+            code, _, b, c, n = program[i]
             got = crc32(b or b"", crc32(memoryview(c)[:n])) & 0x3FFFFFFF
             if got != cases[i][5]:
                 raise ValueError("kernel %d: wrong integers, CRC %d" % (code, got))
@@ -40,7 +40,7 @@ def check(module, cases, samples):
 
 
 def _vector(v):
-    # Bytes are copied: a constant may lie at any address
+    # Copy bytes, because a constant can lie at any address
     return array("i", v) if isinstance(v, tuple) else v and bytearray(v)
 
 
@@ -49,7 +49,7 @@ def _cases():
     w = bytes([i * i * 5 + 3 * i & 255 for i in range(76)])
     # Each channel's low, high, offset, factor, shift
     table = bytes(array("i", (-20000, 9, -7, 3, 1, -8, 8, 5, 8192, 3, -8, 8, 0, 8001, 5)))
-    # Five rows in two blocks. 19 columns: twice eight and three more, nine pairs and one more
+    # Five rows, in two blocks. 19 columns: two times eight and three left over, nine pairs and one left over
     head = bytes(array("i", (2000000, -3, 65536, -900000, 7 + (13 << 16) + (12 << 24))))
     m = b"\5\0\x13\0" + head + w + head + w[1:] + w[:1]
     return (

@@ -1,11 +1,11 @@
-"""The line protocol over the REPL's own stdin and stdout: docs/protocol.md.
+"""The line protocol over stdin and stdout of the REPL: docs/protocol.md.
 
     from urnn import serve
     serve.serve()
 
-Ends with the command quit, with the input's end, or with Ctrl-C Enter (or Ctrl-C twice at the start of a line).
+The command quit, the end of the input, or Ctrl-C Enter ends it (or Ctrl-C twice at the start of a line).
 
-The import takes the memory that answering needs: a full heap ends no session.
+The import allocates the memory for answers, so that a full heap does not end a session.
 """
 
 import gc
@@ -20,12 +20,12 @@ try:
 except ImportError:
     kbd_intr = None
 
-WINDOW = 250  # bytes: most ports keep 260 that come while a step is computed, and a UART has no flow control
-LINE = 512  # bytes of the longest line, its end not counted; a model with more inputs or outputs enlarges it
+WINDOW = 250  # bytes: most ports buffer 260 while a step is computed, and a UART has no flow control
+LINE = 512  # bytes of the longest line without its end; a model with more inputs or outputs enlarges it
 
 
 class _Refused(Exception):
-    # "code text" of an error line
+    # The argument is "code text" of an error line
     pass
 
 
@@ -34,37 +34,38 @@ def frame(body):
     return b"%s %08x\n" % (body, crc32(body))
 
 
-_FULL = frame(b"0000 err memory full")  # where not even the reserve helps
+_FULL = frame(b"0000 err memory full")  # when the reserve is not enough
 
 
 def _reserve(size):
-    # For a line of so many bytes in pieces; or for samples, outputs and their base64. A list, which clear() gives back
-    # at once: the collector keeps what an old word on the stack happens to point to
+    # For the pieces of a line of that size, or for samples, outputs and their base64. It is a list, because clear() frees
+    # its memory at once: the collector keeps whatever an old word on the stack happens to point to
     return [None] * (4 * size + 512 >> 2)
 
 
 class Server:
-    """What stands between two commands.
+    """The state of a session.
 
-    said[:count]: the line to send: out, the answer to the last command, which the host may ask for again, or error, any
-    other. seq: number of the last command that was begun. kept: bytes of its answer in out, 0 until it is whole.
-    reserve: memory that is given up when the heap is full, until the answer is there.
+    said[:count]: the line to send. said is out, the answer to the last command, which the host may ask for again, or error
+    for any other line. seq: number of the last command that was started. kept: bytes of its answer in out, 0 until it is
+    complete. reserve: memory that is freed when the heap is full, until the answer is complete.
     """
 
     def __init__(self):
-        self.one = bytearray(1)  # what is read
+        self.one = bytearray(1)  # the byte that is read
         self.error = bytearray(48)
         self.net = self.line = self.said = None
-        self.current = self.stepped = self.ended = False  # of the command in hand, as are those below
+        # Of the command that is being executed
+        self.current = self.stepped = self.ended = False
         self.samples = self.outputs = None
         self.seq = self.done = self.crc = self.count = self.kept = 0
         self.fit(LINE)
         self.sets = ",".join(kernel_sets()).encode()
 
     def fit(self, size):
-        """Have buffers for lines of so many bytes. Raises MemoryError; those that were are then still there."""
+        """Allocate buffers for lines of that size. Raises MemoryError, and then keeps the old ones."""
         line = bytearray(size)
-        if self.line:  # the command in hand
+        if self.line:  # keep the command that is being executed
             n = min(size, len(self.line))
             line[:n] = memoryview(self.line)[:n]
         out = bytearray(size + 1)
@@ -73,7 +74,7 @@ class Server:
         self.out = out
 
     def start(self):
-        """Begin a session: say the greeting."""
+        """Start a session with the greeting."""
         self.net = None
         self.ended = False
         self.seq = 0
@@ -84,7 +85,7 @@ class Server:
         self.respond(0)
 
     def say(self, out, parts):
-        """Put a line into a buffer that has room for it: parts, check and end."""
+        """Write a line into a buffer that is large enough: parts, check and end."""
         body = b"".join(parts)
         n = len(body)
         end = n + 10
@@ -126,7 +127,7 @@ class Server:
                 raise
             net = None
             gc.collect()
-            raise _Refused("memory full")  # the reserve is not for a model, which would not give it back
+            raise _Refused("memory full")  # not from the reserve, which a model would never give back
         counts = net.inputs, len(net.output), len(net.state), len(self.line), size, check
         return b" %d %d %d %d %d %08x " % counts, net.kernel_set.encode()
 
@@ -157,7 +158,7 @@ class Server:
         else:
             raise _Refused("value samples are h or i")
         if self.samples is None:
-            # All that may be refused comes before the first step
+            # Refuse before the first step, or not at all
             data = a2b_base64(words.pop())
             count = len(data) // size
             if not count or len(data) % size or count > 1 and command == b"step":
@@ -178,7 +179,7 @@ class Server:
         try:
             while at < len(data):
                 if not stepped:
-                    step(array(code, data[at : at + size]))  # of a view the assembler would have to be given a copy
+                    step(array(code, data[at : at + size]))  # from a view, step() would have to copy the integers
                     stepped = True
                 if check:
                     crc = crc32(net.state, crc32(output, crc))
@@ -191,7 +192,7 @@ class Server:
             self.done = at
             self.crc = crc
             self.stepped = stepped
-        if not outputs:  # 1.29 on webassembly takes the integers of an array for bytes
+        if not outputs:  # MicroPython 1.29 on webassembly converts an array with its integers as bytes
             outputs = bytes(output)
         answer = b" %d " % net.argmax(), b2a_base64(outputs, newline=False)
         if check:
@@ -199,7 +200,7 @@ class Server:
         return answer
 
     def execute(self, words):
-        """Carry out a command, [number, name, arguments...]; the parts of its answer."""
+        """Execute a command, [number, name, arguments...]; return the parts of its answer."""
         command = words[1]
         try:
             if command in (b"step", b"steps", b"check", b"state", b"reset"):
@@ -224,7 +225,7 @@ class Server:
             raise _Refused("value %s" % e)
 
     def words(self, n):
-        """The words of the n bytes in the line, without the check; None where that is not right."""
+        """The words of the n bytes in the line, without the check; None when the check is wrong."""
         end = n - 9
         if end > 4 and n <= len(self.line):
             line = memoryview(self.line)
@@ -234,7 +235,7 @@ class Server:
         return None
 
     def answer(self, n):
-        """What respond() does, where there is memory. Called again it goes on with the command in hand."""
+        """Do what respond() does, while there is memory. A second call continues the same command."""
         if not n:
             words = [b"0000"]
             answer = self.hello()
@@ -274,16 +275,16 @@ class Server:
         self.kept = self.count
 
     def other(self, words):
-        """Whether the first word is a number, not the expected one: four digits, of which int() would take more."""
+        """Whether the first word is another number than expected. It has four digits; int() would accept more."""
         try:
             return b"%04x" % (int(words[0], 16) & 65535) == words[0]
         except ValueError:
             return False
 
     def respond(self, n):
-        """Answer the n bytes in line, 0 for the greeting: said[:count] is then to be sent.
+        """Answer the n bytes in line, 0 for the greeting; said[:count] is then the line to send.
 
-        Whatever can fail is done again with the reserve, from where it was; so a step is done once.
+        When memory runs out, it frees the reserve and continues where it was, so that no step is computed twice.
         """
         self.current = self.stepped = False
         self.done = self.crc = 0
@@ -326,8 +327,8 @@ def _listen(server, stdin, stdout):
         buf = server.line
         size = len(buf)
         n = 0
-        # A byte at a time: readline() takes no carriage return for an end, which a terminal and mpremote send, and
-        # read(n) waits for n. 20 us a byte on an RP2040, a UART's byte takes 87.
+        # One byte at a time: for readline() a carriage return, which a terminal and mpremote send, is no end, and read(n)
+        # waits for n bytes. It takes 20 us a byte on an RP2040; a byte on a UART takes 87.
         while stdin.readinto(one):
             c = one[0]
             if c < 14:
@@ -344,7 +345,7 @@ def _listen(server, stdin, stdout):
             return
         try:
             server.respond(n)
-        except MemoryError:  # an interrupt has taken what was given up
+        except MemoryError:  # an interrupt has taken the freed memory
             server.said = _FULL
             server.count = len(_FULL)
 
@@ -353,7 +354,7 @@ _server = Server()
 
 
 def serve():
-    """Answer lines until the end. The REPL's Ctrl-C is an ordinary byte meanwhile: noise does not stop the server."""
+    """Answer lines until the end. Meanwhile Ctrl-C is an ordinary byte, so that noise does not stop the server."""
     if kbd_intr:
         kbd_intr(-1)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def main() -> int:
-    """The command line. Ctrl-C ends it in one line from the first import on."""
+    """Run the command line and return its exit status. Ctrl-C prints one line, even during the first imports."""
     try:
         from tinyrnn.cli import main as run
 

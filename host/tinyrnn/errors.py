@@ -1,14 +1,14 @@
-"""Errors a user can mend. Each message is one line: what was seen, what was expected, the cure."""
+"""Errors that the user can mend. Each message is one line: what was seen, what was expected, and a cure."""
 
 
 class TinyrnnError(Exception):
-    """Base class; the command line prints the message, without a traceback, and exits with ``exit_code``."""
+    """The base class. The command line prints the message without a traceback and exits with ``exit_code``."""
 
     exit_code = 1
 
 
 class DataError(TinyrnnError):
-    """A recording that cannot be used: wrong shape, not a number, no label."""
+    """A recording that cannot be used: a wrong shape, text instead of a number, a missing label."""
 
     exit_code = 3
 
@@ -20,24 +20,24 @@ class ModelError(TinyrnnError):
 
 
 class RuntimeMissing(TinyrnnError):
-    """A MicroPython runtime that is not on this machine."""
+    """A MicroPython runtime that is not installed on this machine."""
 
     exit_code = 5
 
 
 class Mismatch(TinyrnnError):
-    """Two runtimes computed different integers."""
+    """A runtime or a board computed integers that differ from the simulator's."""
 
     exit_code = 6
 
 
 class LinkError(TinyrnnError):
-    """A port that cannot be opened, a board that does not answer, or a line that damages what goes over it."""
+    """A port that cannot be opened, a board that does not answer, or a connection that corrupts data."""
 
     exit_code = 7
 
 
 class BoardError(TinyrnnError):
-    """A board that answered and said no: no room, firmware too old, an exception on the board."""
+    """A board that answers but cannot do it: no room, firmware too old, an exception on the board."""
 
     exit_code = 8

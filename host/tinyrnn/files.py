@@ -1,6 +1,6 @@
-"""Files on this computer: read where they are ordinary files, written whole or not at all, never over something else.
+"""Files on this computer: reads only ordinary files, writes a file completely or not at all, never replaces a foreign file.
 
-Every command reads models and recordings through read(), writes through write(), and asks check_output() before it works.
+Every command reads models and recordings with read(), writes with write(), and calls check_output() before it starts work.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ try:
 except ImportError:  # Windows, where nobody can remove a file that is open
     fcntl = None  # type: ignore[assignment]
 
-TEMPORARY = re.compile(r"\.tinyrnn-[0-9a-f]{16}\.tmp")  # 29 bytes: shorter than any name that a folder refuses
-LARGEST_BYTES = 256 << 20  # of a file that is read whole: a board holds a thousandth of it
-LONGEST_NAME = 255  # bytes, where the system does not say
-FLOAT_MARK = b"tinyrnn-float-"  # of floatfile.FORMATS
+TEMPORARY = re.compile(r"\.tinyrnn-[0-9a-f]{16}\.tmp")  # 29 bytes, which every file system allows
+LARGEST_BYTES = 256 << 20  # of a file that is read into memory: a board holds a thousandth of it
+LONGEST_NAME = 255  # bytes, if the system does not say
+FLOAT_MARK = b"tinyrnn-float-"  # how the formats in float_model/model_file.py begin
 _KINDS = (
     (stat.S_ISDIR, "is a folder"),
     (stat.S_ISFIFO, "is a FIFO"),
@@ -41,8 +41,8 @@ _KINDS = (
 
 
 def open_file(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open an ordinary file for reading. Raises OSError, for a folder, FIFO, socket or device as well; never waits."""
-    # Without O_NONBLOCK a FIFO would wait for its writer before it can be seen what it is
+    """Open an ordinary file for reading. Never blocks. Raises OSError, also for a folder, FIFO, socket or device."""
+    # Without O_NONBLOCK, opening a FIFO would wait for a writer before fstat() can tell that it is one
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
     try:
         _require_file(os.stat(path), path)
@@ -58,7 +58,7 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def read(path: str | os.PathLike[str], largest: int) -> bytes:
-    """The bytes of an ordinary file. Raises OSError: not there, no such file, or more than ``largest`` bytes."""
+    """The bytes of an ordinary file. Raises OSError if it is missing, not an ordinary file, or larger than ``largest``."""
     with open_file(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         data = stream.read(largest + 1) if size <= largest else b""
@@ -69,13 +69,13 @@ def read(path: str | os.PathLike[str], largest: int) -> bytes:
 
 
 def title(name: str) -> str:
-    """A file's name as the name of what is in it: bytes that are no UTF-8 become question marks."""
+    """A file's name as the name of a model or recording: bytes that are not UTF-8 become question marks."""
     return os.fsencode(name).decode("utf-8", "replace").replace("\ufffd", "?")
 
 
 def _require_file(status: os.stat_result, path: str | os.PathLike[str]) -> None:
     if not stat.S_ISREG(status.st_mode):
-        what = next((words for test, words in _KINDS if test(status.st_mode)), "is no ordinary file")
+        what = next((words for test, words in _KINDS if test(status.st_mode)), "is not an ordinary file")
         raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, what, os.fspath(path))
 
 
@@ -83,10 +83,10 @@ def _require_file(status: os.stat_result, path: str | os.PathLike[str]) -> None:
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:
-    """Put data at path, on the disk and not only on its way there. Raises OSError; the file there is then as it was.
+    """Write data to path and flush it to disk. Raises OSError, and then leaves an existing file unchanged.
 
-    It is written beside its place and renamed over it. A symbolic link stays and what it names is written. A new file has
-    the mode that the umask leaves; one that is replaced keeps its own. What a killed process has left there is removed.
+    The data are written to a temporary file beside path, which is then renamed. A symbolic link is followed. A new file
+    gets the mode that the umask allows; a replaced file keeps its mode. Temporary files of killed processes are removed.
     """
     target = _target(path)
     sweep(target.parent)
@@ -99,9 +99,9 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
             if mode is not None and hasattr(os, "fchmod"):
                 os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
-            if fcntl is not None:  # under the lock: see sweep()
+            if fcntl is not None:  # while the file is locked, see sweep()
                 os.replace(temporary, target)
-        if fcntl is None:  # Windows renames no open file
+        if fcntl is None:  # Windows cannot rename an open file
             os.replace(temporary, target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -109,9 +109,9 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
-    """Remove temporary files that killed processes have left in a folder, never one of a process that lives.
+    """Remove the temporary files that killed processes left in a folder, never those of a running process.
 
-    A writer holds a lock on its file; the system takes it away with the process.
+    A writer holds a lock on its file, which the system releases when the process ends.
     """
     try:
         with os.scandir(folder) as entries:
@@ -129,12 +129,12 @@ def sweep(folder: str | os.PathLike[str]) -> None:
                 os.unlink(path)
             finally:
                 os.close(handle)
-        except OSError:  # in use, or another process was faster
+        except OSError:  # in use, or already removed by another process
             pass
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """The file of that name with suffix added; a name that its folder would refuse as too long is cut."""
+    """The path with suffix added to the name. A name that is too long for its folder is shortened, with a hash."""
     name = path.name + suffix
     if len(os.fsencode(name)) > _longest_name(path.parent):
         digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
@@ -150,7 +150,7 @@ def _longest_name(folder: Path) -> int:
 
 
 def _target(path: str | os.PathLike[str]) -> Path:
-    """The file that is to be written, behind symbolic links. Raises OSError when something else stands there."""
+    """The file to write, with symbolic links followed. Raises OSError if it exists and is not an ordinary file."""
     target = Path(os.path.realpath(path))
     try:
         _require_file(os.stat(path), path)
@@ -160,7 +160,7 @@ def _target(path: str | os.PathLike[str]) -> Path:
 
 
 def _mode(target: Path) -> int | None:
-    """The permissions of a file that is to be replaced. Raises OSError when it is write-protected."""
+    """The permissions of the file to replace, None if there is none. Raises OSError if it is write-protected."""
     try:
         mode = stat.S_IMODE(os.stat(target).st_mode)
     except FileNotFoundError:
@@ -171,7 +171,7 @@ def _mode(target: Path) -> int | None:
 
 
 def _create(folder: Path) -> tuple[BinaryIO, str]:
-    """A new temporary file, locked, and its path."""
+    """A new temporary file, open and locked, and its path."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     while True:
         path = os.path.join(folder, f".tinyrnn-{os.urandom(8).hex()}.tmp")
@@ -181,14 +181,14 @@ def _create(folder: Path) -> tuple[BinaryIO, str]:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.exists(path):
                 return os.fdopen(handle, "r+b"), path
-        except BlockingIOError:  # another process' sweep() was between the two lines above and removes it
+        except BlockingIOError:  # the sweep() of another process locked the file first, and will remove it
             pass
-        except OSError:  # a file system without locks, on which sweep() removes nothing
+        except OSError:  # a file system without locks, where sweep() removes nothing
             return os.fdopen(handle, "r+b"), path
         os.close(handle)
 
 
-# ---- what a command may write over
+# ---- what a command may replace
 
 
 @dataclass(frozen=True)
@@ -205,21 +205,22 @@ def _is_float(stream: BinaryIO) -> bool:
         with zipfile.ZipFile(stream) as archive:
             names = [name for name in archive.namelist() if name.endswith("data.pkl")]
             return len(names) == 1 and FLOAT_MARK in archive.open(names[0]).read(1 << 16)
-    except Exception:  # zipfile has many kinds for a damaged file
+    except Exception:  # zipfile raises many kinds of exception for a damaged file
         return False
 
 
 FLOAT = Kind("a model.pt that tinyrnn wrote", "model.pt", _is_float)
 PACKED = Kind("a .urnn file", "model.urnn", lambda stream: stream.read(4) == b"URNN")
-PART = Kind("a checkpoint", "model.part", lambda stream: True)  # its name is tinyrnn's own; one that is damaged is replaced
+# Only tinyrnn uses such names, so whatever has one is a checkpoint, and a damaged one is replaced
+CHECKPOINT = Kind("a checkpoint", "model.part", lambda stream: True)
 
 
 def check_output(output: Path, kind: Kind, inputs: Iterable[str | os.PathLike[str] | None] = (), work: str = "read") -> None:
-    """Raises ModelError when a file of that kind cannot or must not be written there: called before any work.
+    """Raise ModelError if a file of that kind cannot or must not be written there. Called before any work.
 
-    Refused: one of the inputs under whatever name, a folder, FIFO, socket or device, a file of another kind that is not
-    empty, one that is write-protected, a folder that does not exist or takes no files. work: what is done with the inputs,
-    for the message.
+    Refused are: one of the inputs, also under another name; a folder, FIFO, socket or device; a file of another kind,
+    unless it is empty; a write-protected file; a folder that is missing or not writable. ``work`` says what the command
+    does with the inputs, for the message.
     """
     try:
         target = _target(output)
@@ -229,12 +230,12 @@ def check_output(output: Path, kind: Kind, inputs: Iterable[str | os.PathLike[st
     except NotADirectoryError:
         raise _no_folder(output) from None
     except OSError as error:
-        what = error.strerror if str(error.strerror).startswith("is a") else f"cannot be written ({error.strerror})"
+        what = error.strerror if str(error.strerror).startswith("is ") else f"cannot be written ({error.strerror})"
         raise ModelError(f"{output}: {what}; expected the name of a file: choose another with -o") from None
     if not target.parent.is_dir():
         raise _no_folder(output if target.parent == Path(os.path.realpath(output.parent)) else target)
-    if kind is PART and os.path.islink(output):
-        raise ModelError(f"{output}: is a link; expected a checkpoint or nothing there: remove it, or choose another -o")
+    if kind is CHECKPOINT and os.path.islink(output):
+        raise ModelError(f"{output}: is a link; expected a checkpoint or no file: remove it, or choose another -o")
     if there:
         for path in inputs:
             if path is not None and os.path.exists(path) and os.path.samefile(path, target):
@@ -248,14 +249,14 @@ def check_output(output: Path, kind: Kind, inputs: Iterable[str | os.PathLike[st
         if there and error.strerror == "is write-protected":
             raise ModelError(f"{output}: is write-protected; choose another name with -o") from None
         raise ModelError(
-            f"{output}: the folder {target.parent} is not writable ({error.strerror}); choose another with -o"
+            f"{output}: the folder {target.parent} is not writable ({error.strerror}); choose another folder with -o"
         ) from None
     stream.close()
     os.unlink(temporary)
 
 
 def replaceable(path: Path, kind: Kind) -> bool:
-    """Whether the file there is empty or of that kind. Raises OSError where it is no file."""
+    """Whether the file is empty or of that kind. Raises OSError if it is not an ordinary file."""
     with open_file(path) as stream:
         return os.fstat(stream.fileno()).st_size == 0 or kind.is_one(stream)
 
@@ -267,16 +268,16 @@ def _check_kind(output: Path, target: Path, kind: Kind) -> None:
         raise ModelError(f"{output}: cannot be read ({error.strerror}); choose another name with -o") from None
     if not ours:
         raise ModelError(
-            f"{output}: is there and not {kind.words}, which alone is replaced; choose another name with -o, or move it away"
+            f"{output}: exists and is not {kind.words}, so it is not replaced; choose another name with -o, or move it away"
         )
 
 
 def _no_folder(output: Path) -> ModelError:
-    """What is wrong with the folder of an output."""
+    """The error that says what is wrong with the folder of an output."""
     folder = output.parent
     for part in (folder, *folder.parents):
         if os.path.lexists(part):
             if not part.is_dir():
-                return ModelError(f"{output}: {part} is no folder; choose another place with -o")
+                return ModelError(f"{output}: {part} is not a folder; choose another place with -o")
             break
     return ModelError(f"{output}: the folder {folder} does not exist; make it with: mkdir -p {shlex.quote(str(folder))}")

@@ -105,7 +105,7 @@ def test_interrupted(port: Port, model: Path, monkeypatch: pytest.MonkeyPatch, m
 def test_a_wrong_answer_is_not_timed(port: Port, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = serving.tiny_network(bias=16)
     monkeypatch.setattr("tinyrnn.integer_model.urnn_file.load", lambda path: UrnnFile(Path(path), b"", network))
-    with pytest.raises(Mismatch, match=r"computes other integers: `tinyrnn verify .* --on"):
+    with pytest.raises(Mismatch, match=r"computes different integers: `tinyrnn verify .* --on"):
         list(measure(port.path, str(model), 5))
 
 

@@ -47,7 +47,7 @@ def test_wrong_integers_are_not_timed(runtime: Runtime) -> None:
     def run(*arguments: str, files: dict[str, bytes]) -> str:
         return "model plain 1.0 0 " + other.crc
 
-    with pytest.raises(Mismatch, match="computes other integers for GRU 2-4-3: expected CRC"):
+    with pytest.raises(Mismatch, match="computes different integers for GRU 2-4-3: expected CRC"):
         kernel_timing.timed(runtime.name, run, SMALL)
 
 
@@ -124,9 +124,9 @@ def test_c_has_no_other_cells() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "no model: expected MODEL.urnn"),
+        ([], "no model: expected the MODEL.urnn"),
         (["--compare", "--port", "x"], "--compare with --port"),
-        (["model.urnn", "--runtime", "cpython"], "belong to --compare"),
+        (["model.urnn", "--runtime", "cpython"], "without --compare"),
     ],
 )
 def test_refusals(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

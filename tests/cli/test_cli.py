@@ -54,7 +54,7 @@ def test_quantize_info_verify(folder):
 
     shown = tinyrnn("info", "model.urnn", cwd=folder)
     assert shown.returncode == 0, shown.stderr
-    for word in ("layer 0 GRU W", "24 x 3", "layer 1 GRU U", "15 x 5", "head", "sections in bytes", "RAM", "kernels"):
+    for word in ("layer 0 GRU W", "24 x 3", "layer 1 GRU U", "15 x 5", "head", "sections in bytes", "RAM", "kernel sets"):
         assert word in shown.stdout, shown.stdout
     facts = json.loads(tinyrnn("info", "model.urnn", "--json", cwd=folder).stdout)
     assert facts["bytes"] == (folder / "model.urnn").stat().st_size
@@ -92,7 +92,7 @@ def test_verify_says_what_differs(folder, need_runtime, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("args", "status", "words"),
     [
-        (("quantize", "absent.pt"), 4, "no such file; expected a model.pt made by `tinyrnn train`"),
+        (("quantize", "absent.pt"), 4, "no such file; expected a model.pt written by `tinyrnn train`"),
         (("quantize", "text.pt"), 4, "cannot be read as a PyTorch file"),
         (("quantize", "model.pt", "-o", "no/such/x.urnn"), 4, "no/such does not exist; make it with: mkdir -p no/such"),
         (("info", "absent.urnn"), 4, "expected a .urnn file"),
@@ -102,8 +102,8 @@ def test_verify_says_what_differs(folder, need_runtime, monkeypatch, capsys):
         (("verify", "model.urnn", "--runtime", "unix-z80"), 5, "no runtime is called 'unix-z80'"),
         (("verify", "model.urnn", "--data", "absent"), 3, "absent"),
         (("verify", "model.urnn", "--data", "basic-motions"), 3, "has 6 channels, model.urnn takes 3"),
-        (("verify", "model.urnn", "--sequences", "0"), 3, "expected 1 or more"),
-        (("verify", "model.urnn", "--sequences", "99999999999999999999"), 3, "at most 100000"),
+        (("verify", "model.urnn", "--sequences", "0"), 3, "expected 1 to 100000"),
+        (("verify", "model.urnn", "--sequences", "99999999999999999999"), 3, "expected 1 to 100000"),
         (("train", "absent"), 3, "absent"),
         (("demo", "-o", "no/such/x.urnn"), 4, "does not exist"),
         (("no-such-command",), 2, "invalid choice"),

@@ -157,7 +157,7 @@ def test_what_may_be_written_over(tmp_path: Path) -> None:
             if kind in kinds:
                 files.check_output(path, kind)
             else:
-                with pytest.raises(ModelError, match=r"which alone is replaced; choose another name"):
+                with pytest.raises(ModelError, match=r"so it is not replaced; choose another name"):
                     files.check_output(path, kind)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -184,7 +184,7 @@ def test_the_cure_for_a_missing_folder_is_the_right_one(tmp_path: Path) -> None:
     subprocess.run(str(error.value).partition("make it with: ")[2], shell=True, check=True)
     files.check_output(tmp_path / "a b" / "c" / "x.pt", files.FLOAT)
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"file is no folder; choose another place with -o"):
+    with pytest.raises(ModelError, match=r"file is not a folder; choose another place with -o"):
         files.check_output(tmp_path / "file" / "x.pt", files.FLOAT)
 
 

@@ -162,7 +162,7 @@ def test_samples_outside_the_range_are_told(port: Port, model: Path) -> None:
     status, outputs, said = feed(port, model, rows(samples).encode(), "--raw")
     assert (status, outputs) == (0, expected(samples))
     assert outputs == expected(np.clip(samples, -1000, 1000))
-    end = " samples lie outside what the model tells apart, where step() takes the end of its range (x: -1000 to 1000)\n"
+    end = " samples were outside the model's input range and were limited to it (x: -1000 to 1000)\n"
     assert said == "tinyrnn: 2 of 4" + end
     assert feed(port, model, b"1,1\n2,251\n")[2] == "tinyrnn: 1 of 2" + end.replace("x: -1000 to 1000", "y: -250 to 250")
 
@@ -232,7 +232,7 @@ def test_typed_lines(port: Port, model: Path) -> None:
     os.close(slave)
     assert process.stdout
     assert process.stderr
-    assert process.stderr.readline() == "type x, y and Enter; an empty line: a new sequence; Ctrl-D ends\n"
+    assert process.stderr.readline() == "type x, y and Enter; an empty line starts a new sequence; Ctrl-D ends\n"
     os.write(master, b"1,2\n")
     assert json.loads(process.stdout.readline())["line"] == 1
     os.write(master, b"hello\n")

@@ -91,7 +91,7 @@ def test_a_wrong_state_is_located(port: Port, model: Path, tmp_path: Path, capsy
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tinyrnn.integer_model.urnn_file.load", lambda path: UrnnFile(Path(path), b"", network))
         assert cli.main(["verify", str(model), "--on", port.path, "--kernels", "plain"]) == 6
-    assert f"{port.path} with kernels plain computes other integers" in capsys.readouterr().err
+    assert f"{port.path} with kernels plain computes different integers" in capsys.readouterr().err
 
 
 def test_another_model_on_the_board(port: Port, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

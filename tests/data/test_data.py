@@ -213,7 +213,7 @@ def test_folder_with_a_table_that_is_no_file(tmp_path: Path, target: str) -> Non
     """Neither read for ever nor left out silently."""
     root = gestures(tmp_path / "moves")
     (root / "still" / "9.csv").symlink_to(target)
-    has(complaint(root), root / "still" / "9.csv", "is no file, or a link to none", "remove it")
+    has(complaint(root), root / "still" / "9.csv", "is not a file, or links to none", "remove it")
 
 
 def test_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,8 +239,8 @@ def test_folder_options(tmp_path: Path) -> None:
     gestures(tmp_path)
     assert data.load(str(tmp_path), drop="ay, az").channels == ("ax",)
     has(complaint(tmp_path, drop="gx"), "no column 'gx' for --drop", "ax, ay, az")
-    has(complaint(tmp_path, drop="ax,ay,az"), "no column is left", "expected at least one")
-    has(complaint(tmp_path, drop="ax", keep="ax"), "'ax'", "two ways")
+    has(complaint(tmp_path, drop="ax,ay,az"), "none is left as input", "expected at least one")
+    has(complaint(tmp_path, drop="ax", keep="ax"), "'ax'", "two options")
     has(complaint(tmp_path, label="ax"), "--label does not apply", "--window, --drop, --keep")
 
 
@@ -323,7 +323,7 @@ def test_no_header_and_one_column(tmp_path: Path) -> None:
         ("ax,ay\n1,2\n3,nan\n", (":3: column 2 (ay) is 'nan'", "finite", "delete the line", '--drop "ay"')),
         ("ax,ay\n1,2\n-inf,4\n", (":3: column 1 (ax) is '-inf'", "finite")),
         ("ax,ay\n1,2\n1e31,4\n", (":3: column 1 (ax) is '1e31'", "up to 1e+30")),
-        ("ax,ay\n\n1,2\n\n3,oops\n", (":5: column 2 (ay) is 'oops'", "expected a number", "mend")),
+        ("ax,ay\n\n1,2\n\n3,oops\n", (":5: column 2 (ay) is 'oops'", "expected a number", "correct")),
         ("1,2\n3,oops\n", (":2: column 2 is 'oops'", "expected a number", '--drop "2"')),
         ("ax,ay\n1,\n3,4\n", (":2: column 2 (ay) is empty", "fill it in")),
         ("ax,ay\n1,2\n3,1_0\n", (":3: column 2 (ay) is '1_0'", "expected a number")),
@@ -331,14 +331,14 @@ def test_no_header_and_one_column(tmp_path: Path) -> None:
         ("ax,ay\n1,2\n3," + "z" * 99 + "\n", (":3: column 2 (ay)", "z...'")),
         ("1 2 3\n4 5 6\n", (":2:", "commas instead of spaces")),
         ("2024-01-01,1\n2024-01-02,2\n", (":1: column 1 is '2024-01-01'", '--drop "1"')),
-        ("ax,ay\n1,2\n3\n", (":3: 1 column, expected 2 as on line 1", "mend or delete the line")),
+        ("ax,ay\n1,2\n3\n", (":3: 1 column, expected 2 as on line 1", "correct or delete the line")),
         ("ax,ay\n1,2\n3,4,5\n", (":3: 3 columns, expected 2 as on line 1",)),
-        ("", (": empty", "record again or delete")),
-        ("\r\n \r\n,,\n", (": empty",)),
+        ("", (": is empty", "record again or delete")),
+        ("\r\n \r\n,,\n", (": is empty",)),
         ("ax,ay\n", (":1: a header but no row", "record again or delete")),
-        ("ax,ax\n1,2\n", (":1: column 'ax' is named twice", "rename one")),
+        ("ax,ax\n1,2\n", (":1: two columns are named 'ax'", "rename one")),
         ('ax,ay\n1,"2\n3,4\n', (": not a CSV file", "stray quote")),
-        (b"ax,ay\n1,2\n\xb5,4\n", (":3: byte 0xb5 is not UTF-8", "save the file as that")),
+        (b"ax,ay\n1,2\n\xb5,4\n", (":3: byte 0xb5 is not UTF-8", "save it as UTF-8")),
         (b"\xff\xfea\x00\n", (": byte 0x", "is not UTF-16")),
         (b"ax,ay\n1,2\n\x00\x00\n", (":3: a zero byte", "delete the line")),
     ],
@@ -457,8 +457,8 @@ def test_csv_complaints(tmp_path: Path) -> None:
     )
     has(complaint(path, target="force,x"), "no column 'x' for --target")
     has(complaint(path, label="is", group="x"), "no column 'x' for --group")
-    has(complaint(path, label="is", group="is"), "'is'", "two ways")
-    has(complaint(path, label="is", drop="is"), "'is'", "two ways")
+    has(complaint(path, label="is", group="is"), "'is'", "two options")
+    has(complaint(path, label="is", drop="is"), "'is'", "two options")
     has(complaint(path, label="is", drop="t,force"), f"{path}:2: column 4 (who) is 'p0'", '--drop "who"')
     has(
         complaint(path, target="is", drop="t,who"),
@@ -470,16 +470,16 @@ def test_csv_complaints(tmp_path: Path) -> None:
     has(complaint(path, target="ax", group="g"), "no column 'g'")
     one = write(tmp_path / "one.csv", "a,is,who\n" + "1,up,me\n" * 9)
     has(complaint(one, label="is", drop="who"), "'is' holds 1 class (up)", "record another")
-    has(complaint(one, target="a", drop="is,who"), "no column is left")
+    has(complaint(one, target="a", drop="is,who"), "none is left as input")
     two = write(tmp_path / "two.csv", "a,is,who\n1,up,x\n2,down,x\n")
     has(complaint(two, label="is", group="who"), "make 1 sequence", "record more groups")
     gap = write(tmp_path / "gap.csv", "a,is\n1,up\n2,\n")
     has(complaint(gap, label="is"), f"{gap}:3: column 'is' is empty", "name of a class", "delete the line")
     odd = write(tmp_path / "odd.csv", "a,is\n" + "1,up\n" * 5 + "1,down\n" * 5)
-    has(complaint(odd, label="is", window=5), "leave none to test on", "smaller --window")
+    has(complaint(odd, label="is", window=5), "leave none for the test", "smaller --window")
     rare = write(tmp_path / "rare.csv", "a,is\n" + ("1,up\n" * 9 + "1,rare\n") + "1,up\n" * 10)
     seen = [_outcome(rare, seed) for seed in range(8)]
-    assert {"class 'rare' is not among the training sequences", "read"} == set(seen)
+    assert {"class 'rare' does not occur in the training sequences", "read"} == set(seen)
 
 
 def _outcome(path: Path, seed: int) -> str:
@@ -561,7 +561,7 @@ def test_npz_regressions(tmp_path: Path) -> None:
     square = np.zeros((10, 4))
     has(
         complaint(save(tmp_path / "a.npz", x=X, y=square)),
-        "one target at each of 4 steps or 4 targets",
+        "one target at each of 4 steps, or 4 targets",
         "when='last'",
     )
     assert len(data.load(str(save(tmp_path / "a.npz", x=X, y=square, when="last"))).labels) == 4
@@ -590,7 +590,7 @@ CLASS = np.arange(10) % 2
         ({"x": X.astype(str), "y": CLASS}, ("x is of <U", "expected integers or floats")),
         ({"x": X, "y": CLASS + 0j}, ("y is of complex128",)),
         ({"x": X, "y": 3}, ("y is a single value",)),
-        ({"x": BAD, "y": CLASS}, ("x[2, 3, 1] is nan", "finite", "mend")),
+        ({"x": BAD, "y": CLASS}, ("x[2, 3, 1] is nan", "finite", "correct")),
         ({"x": X, "y": CLASS[:9]}, ("y has shape (9,)", "expected (10,)")),
         ({"x": X, "y": np.zeros((10, 3), int)}, ("y has shape (10, 3)", "expected (10, 4)")),
         ({"x": X, "y": np.zeros((10, 4, 2), int)}, ("expected 1 axes (last step) or 2 axes",)),
@@ -600,8 +600,8 @@ CLASS = np.arange(10) % 2
         ({"x": X, "y": CLASS * 0}, ("1 class (0)", "expected at least 2")),
         ({"x": X, "y": CLASS, "when": "every"}, ("when is 'every'", "means 'last'", "reshape y")),
         ({"x": X, "y": CLASS, "labels": ["a"]}, ("y holds '1' at 1", "expected one of the classes 0")),
-        ({"x": X, "y": CLASS, "labels": ["a", "a"]}, ("label 'a' is named twice",)),
-        ({"x": X, "y": CLASS, "labels": ["a", "b", "c"]}, ("class 'c' is not among the training",)),
+        ({"x": X, "y": CLASS, "labels": ["a", "a"]}, ("two labels are named 'a'",)),
+        ({"x": X, "y": CLASS, "labels": ["a", "b", "c"]}, ("class 'c' does not occur in the training",)),
         ({"x": X, "y": CLASS, "labels": [1, 2]}, ("labels has shape (2,) of int64", "a list of text")),
         ({"x": X, "y": CLASS, "channels": ["a"]}, ("channels has shape (1,)", "expected 2 names")),
         ({"x": X, "y": CLASS, "lengths": [4] * 9}, ("lengths has shape (9,)", "expected (10,)")),
@@ -627,7 +627,7 @@ def test_npz_complaints(tmp_path: Path, entries: dict[str, Any], parts: tuple[st
 
 
 def test_npz_window_of_sequences(tmp_path: Path) -> None:
-    has(complaint(save(tmp_path / "a.npz", x=X, y=CLASS), window=3), "cut already", "no --window")
+    has(complaint(save(tmp_path / "a.npz", x=X, y=CLASS), window=3), "already cut", "no --window")
     has(complaint(tmp_path / "a.npz", drop="1"), "--drop does not apply", "--window")
 
 
@@ -732,17 +732,17 @@ def recording(**change: Any) -> Recording:
     [
         ({"task": "guess"}, "task 'guess'"),
         ({"when": "never"}, "when 'never'"),
-        ({"channels": ("a", "a")}, "channel 'a' is named twice"),
+        ({"channels": ("a", "a")}, "two channels are named 'a'"),
         ({"channels": ("a", "b", "c")}, "training sequences have 2 channels, expected 3"),
         ({"labels": ("u",)}, "1 class"),
         ({"labels": ()}, "no class"),
         ({"labels": (), "task": "regression"}, "no target"),
-        ({"labels": ("u", "v", "w")}, "class 'w' is not among the training sequences"),
+        ({"labels": ("u", "v", "w")}, "class 'w' does not occur in the training sequences"),
         ({"train": part(0)}, "no training sequence"),
         ({"test": part(0)}, "no test sequence"),
         ({"test": part(1, channels=3)}, "test sequences have 3 channels, expected 2"),
-        ({"test": part(1, every=True)}, "do not fit when='last'"),
-        ({"when": "every"}, "do not fit when='every'"),
+        ({"test": part(1, every=True)}, "do not match when='last'"),
+        ({"when": "every"}, "do not match when='every'"),
         ({"when": "every", "train": part(every=True), "test": SHORT}, r"shape \(2,\)"),
         ({"test": Sequences(part(1).x, np.array([2]))}, "from 2 to 2; expected 0 to 1"),
         ({"test": Sequences(part(1).x, np.array([-1]))}, "from -1 to -1"),
@@ -816,8 +816,8 @@ def packed(path: Path, **entries: Any) -> Path:
 @pytest.mark.parametrize(
     ("x", "parts"),
     [
-        (np.zeros((10_000, 100, 120), np.int8), ("unpack to 960", "as float64", "numpy.savez, not compressed")),
-        (np.zeros((2_000_000, 16), np.int8), ("unpack to 27", "numpy.savez, not compressed")),
+        (np.zeros((10_000, 100, 120), np.int8), ("unpack to 960", "as float64", "numpy.savez, without compression")),
+        (np.zeros((2_000_000, 16), np.int8), ("unpack to 27", "numpy.savez, without compression")),
         (np.zeros((1_100_000, 1, 1), np.int8), ("x holds 1100000 sequences", "expected at most 1000000")),
         (np.zeros((40, 2, 11_000), np.int8), ("x has shape (40, 2, 11000)", "expected at most 10000 channels")),
         (np.zeros((4, 11_000), np.int8), ("x has shape (4, 11000)", "expected at most 10000 channels")),
@@ -832,14 +832,15 @@ def test_npz_bombs(tmp_path: Path, x: np.ndarray, parts: tuple[str, ...], monkey
 
 
 def test_npz_that_compresses_well_is_read(tmp_path: Path) -> None:
-    """Events are mostly zeros: 1.5 million numbers in 3 kB, and 16 million that are not compressed."""
+    """Events are mostly zeros: 1.5 million numbers in 3 kB, and 16 million that are without compression."""
     x = np.zeros((1000, 100, 15), np.int8)
     x[:, ::50] = 1
     path = packed(tmp_path / "a.npz", x=x, y=np.arange(1000) % 2)
     assert path.stat().st_size * 1000 < 8 * x.size
     r = data.load(str(path))
     assert (len(r.train), len(r.test)) == (800, 200)
-    has(complaint(packed(tmp_path / "b.npz", x=np.zeros((200, 100, 900), np.int8), y=np.arange(200) % 2)), "not compressed")
+    narrow = packed(tmp_path / "b.npz", x=np.zeros((200, 100, 900), np.int8), y=np.arange(200) % 2)
+    has(complaint(narrow), "without compression")
     whole = save(tmp_path / "b.npz", x=np.zeros((200, 100, 900), np.int8), y=np.arange(200) % 2)
     assert len(data.load(str(whole)).test) == 40
 
@@ -855,7 +856,7 @@ def test_npz_whose_headers_lie(tmp_path: Path) -> None:
                 header = {"descr": array.dtype.str, "fortran_order": False, "shape": shape if name == "x" else array.shape}
                 np.lib.format.write_array_header_1_0(stream, header)
                 archive.writestr(f"{name}.npy", stream.getvalue() + array.tobytes())
-        has(complaint(tmp_path / "a.npz"), "damaged (x says", "expected an .npz file, save it again")
+        has(complaint(tmp_path / "a.npz"), "damaged (x says", "expected an .npz file: save it again")
 
 
 def test_npz_with_an_entry_twice_or_in_another_format(tmp_path: Path) -> None:
@@ -864,7 +865,7 @@ def test_npz_with_an_entry_twice_or_in_another_format(tmp_path: Path) -> None:
     path = save(tmp_path / "a.npz", x=X, y=np.arange(10) % 2)
     with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as archive:
         archive.writestr("x.npy", b"again")
-    has(complaint(path), "damaged (an entry is there twice")
+    has(complaint(path), "is damaged (an entry occurs twice")
     path = save(tmp_path / "b.npz", x=X, y=np.array([object()] * 10))
     has(complaint(path), "y holds pickled objects", "give lengths")
 
@@ -885,7 +886,7 @@ def test_csv_with_many_columns_is_read_and_named_briefly(tmp_path: Path) -> None
     r = data.load(str(path), target="y", window=10)
     assert len(r.channels) == 9_999
     path = write(tmp_path / "b.csv", ",".join(["c"] * 9_999) + "\n" + ",".join(["1"] * 9_999))
-    has(complaint(path, target="y"), "column 'c' is named twice")
+    has(complaint(path, target="y"), "two columns are named 'c'")
 
 
 def test_many_classes_take_no_longer_than_few(tmp_path: Path) -> None:
@@ -901,7 +902,7 @@ def test_a_channel_that_hardly_varies_is_refused(value: float) -> None:
     try:
         r = Recording("r", "classification", "last", ("a", "b"), ("p", "q"), Sequences(x, y), Sequences(x, y))
     except DataError as error:
-        has(str(error), "channel 'a' varies by", "expected 1e-30 or more, give it in a smaller unit")
+        has(str(error), "channel 'a' varies by", "expected 1e-30 or more: record it in a smaller unit")
     else:  # so little that the variance is 0: a constant
         assert r.std[0] == 1
 

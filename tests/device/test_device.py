@@ -15,7 +15,7 @@ from tinyrnn import runtimes
 from tinyrnn.board import package
 from tinyrnn.emulation import rp2040_firmware
 from tinyrnn.float_model.random_models import random_float_model
-from tinyrnn.integer_model.network import pack
+from tinyrnn.integer_model.network import IntegerHead, pack
 from tinyrnn.quantization.quantizer import quantize
 from tinyrnn.runtimes import verification
 
@@ -45,7 +45,7 @@ def test_public_api():
     assert package.public_names() == ("KERNEL_SETS", "Net", "__version__", "kernel_sets", "load")
     public = {name for name in vars(urnn.Net) if not name.startswith("_")}
     methods = {"step", "argmax", "label", "value", "reset", "state", "steps", "selftest"}
-    assert public == methods | {"labels", "heads", "regression", "every_step"}
+    assert public == methods | {"labels", "heads"}
 
 
 def test_device_imports_only_what_boards_have():
@@ -135,6 +135,20 @@ def test_kernels_listed(micropython, tmp_path):
     script.write_text("import urnn\nprint(urnn.kernel_sets())\n")
     out = micropython.run(script, cwd=tmp_path, path=[verification.DEVICE], timeout=30)
     assert out.strip() == str(list(verification.kernel_sets(micropython)))
+
+
+def test_the_name_of_the_class():
+    network = replace(quantize(random_float_model(np.random.default_rng(0), 2, (3,), 3)), labels=())
+    named = replace(network, labels=("no", "perhaps", "yes"))
+    heads = replace(named, heads=(IntegerHead("a", 1, False), IntegerHead("b", 2, False)))
+    for changed, names in ((network, ("0", "1", "2")), (named, named.labels), (heads, named.labels)):
+        net = urnn.load(pack(changed))
+        for sample in ((0, 0), (3000, -3000), (-3000, 3000)):
+            net.step(sample)
+            if net.heads:
+                assert [net.label(0), net.label(1)] == [names[0], names[1 + net.argmax(1)]]
+            else:
+                assert net.label() == names[net.argmax()]
 
 
 def test_regression_value_in_the_users_unit():

@@ -14,7 +14,8 @@ import urnn.kernels_plain
 import urnn.program
 from tinyrnn.errors import ModelError
 from tinyrnn.integer_model.network import parse, prove
-from tinyrnn.runtimes import Runtime
+from tinyrnn.runtimes import Runtime, verification
+from urnn import format as frame
 
 # Values for each byte with the CRC mended (255 is all); mutated files. Fewer where slow: `make fuzz` is all.
 DEPTH = {
@@ -223,3 +224,48 @@ def test_a_read_outside_is_found(files: list[bytes], monkeypatch: pytest.MonkeyP
     replace_matvec(monkeypatch, greedy)
     with pytest.raises(fuzz_load.Fault, match="kernels differ"):
         fuzz_load.check(files[0], ["plain", "plain"])
+
+
+# Names of sections that no packer writes
+
+NAMES = (
+    b"",
+    b"NOSUCH",
+    b"PROGRAM",
+    b"SERVE",
+    b"KERNELS_PLAIN",
+    b"GRU.GRU",
+    b"../GRU",
+    b"GRU ",
+    b"_GRU",
+    b"GR\xff",
+    b"_",
+    b"1",
+)
+SKIPPED = (b"x", b"future_section", b"gru", b"g\xff", b"\xff", b"l" * 255)
+NAMES_SCRIPT = """import sys, urnn
+refused = 0
+for name in sys.argv[1:]:
+    try:
+        urnn.load(name, "plain").selftest()
+    except ValueError:
+        refused += 1
+print(refused, len(sys.argv) - 1)
+"""
+
+
+def named(data: bytes, name: bytes) -> bytes:
+    """The file with one more section, where a cell could be."""
+    first, *others = fuzz_load.sections_of(data)
+    return bytes(frame.seal([first, (name, b"\1\0\2\0"), *others]))
+
+
+def test_other_names_of_sections(runtime: Runtime, files: list[bytes], tmp_path: Path) -> None:
+    """With a capital: a ValueError, also for a module of the package that is not a cell's. With a small letter: skipped."""
+    (tmp_path / "names.py").write_text(NAMES_SCRIPT, encoding="utf-8")
+    for names, refused in ((NAMES, len(NAMES)), (SKIPPED, 0)):
+        paths = [f"{number}.urnn" for number in range(len(names))]
+        for path, name in zip(paths, names, strict=True):
+            (tmp_path / path).write_bytes(named(files[0], name))
+        out = runtime.run(tmp_path / "names.py", *paths, cwd=tmp_path, path=[verification.DEVICE], timeout=60)
+        assert out.split() == [str(refused), str(len(names))]

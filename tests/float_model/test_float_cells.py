@@ -216,7 +216,7 @@ def test_batch_normalisation_folds_into_every_kind_of_layer() -> None:
 def test_batch_normalisation_before_a_norm_is_refused() -> None:
     batch = BatchNorm(some(INPUTS), some(INPUTS), some(INPUTS), some(INPUTS) ** 2)
     for layer in (LayerNorm(some(INPUTS), some(INPUTS)), cell("gru", layernorm=True)):
-        with pytest.raises(ModelError, match=f"a {layer.kind} layer cannot take up the scale"):
+        with pytest.raises(ModelError, match=f"a {layer.kind} layer cannot absorb the scale"):
             model_of(batch, layer, cell("gru", layer.units)).folded()
 
 

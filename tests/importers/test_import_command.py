@@ -61,7 +61,7 @@ def test_to_float_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert (status, err) == (0, "")
     assert "2 inputs -> gru 6 -> 3 outputs; classification at the last step: a, b, c" in out
     assert "largest difference from PyTorch on 9 sequences:" in out
-    assert "inputs are assumed to lie 4 deviations around their mean" in out
+    assert "inputs are assumed to lie within 4 standard deviations" in out
     model = model_file.load("model.pt")
     assert (model.name, model.labels, model.channels) == ("mine", ("a", "b", "c"), ("x", "y"))
     assert model.info["imported"] == "net.pt"
@@ -163,16 +163,16 @@ def test_every_cell_to_urnn(
 @pytest.mark.parametrize(
     ("args", "status", "message"),
     [
-        (("net.pt", "-o", "x.urnn"), 4, "says nothing of the range of its inputs, which a .urnn file needs; give .* --data"),
+        (("net.pt", "-o", "x.urnn"), 4, "does not say the range of its inputs, which a .urnn file needs; .* --data"),
         (("net.pt", "-o", "net.pt"), 4, "is the file to import; choose another name with -o"),
         (("net.pt", "-o", "none/x.pt"), 4, "the folder none does not exist; make it with"),
         (("none.pt", "-o", "x.pt"), 4, "none.pt: cannot be opened"),
         (("net.pt", "-o", "x.pt", "--labels", "a,b"), 4, "--labels gives 2 names; expected 3, as the model has"),
         (("net.pt", "-o", "x.pt", "--channels", "a"), 4, "--channels gives 1 names; expected 2"),
         (("net.pt", "-o", "x.pt", "--range", "3", "-3"), 4, "--range is 3 to -3; expected the lower end first"),
-        (("net.pt", "-o", "x.pt", "--normalise"), 4, "--normalise says something of a recording; name it with --data"),
-        (("net.pt", "-o", "x.pt", "--window", "5"), 4, "--window says something of a recording; name it with --data"),
-        (("net.pt", "-o", "x.pt", "--data", "sensor.npz", "--range", "0", "1"), 4, "--data and --range both say"),
+        (("net.pt", "-o", "x.pt", "--normalise"), 4, "--normalise describes a recording; expected the .* --data"),
+        (("net.pt", "-o", "x.pt", "--window", "5"), 4, "--window describes a recording; expected the recording with --data"),
+        (("net.pt", "-o", "x.pt", "--data", "sensor.npz", "--range", "0", "1"), 4, "--data and --range both give the range"),
         (("net.pt", "-o", "x.pt", "--data", "basic-motions"), 3, "has 6 channels .*; expected 2, as the model takes"),
         (("net.pt", "-o", "x.pt", "--data", "basic-motions", "--normalise"), 3, "has 6 channels .*; expected 2"),
         (("net.pt", "-o", "x.pt", "--order", "rnn"), 4, "--order gives rnn; expected each of: rnn, head"),

@@ -238,7 +238,7 @@ def test_quantize_and_verify_print_the_figures(tmp_path: Path, capsys: pytest.Ca
     assert cli.main(["quantize", str(path)]) == 0
     out = capsys.readouterr().out
     assert "integers against float on probing sequences: largest difference" in out
-    assert "1 of its rows have weights of 15 bits" in out
+    assert "1 of its rows have 15-bit weights" in out
     assert cli.main(["verify", str(output), "--runtime", "cpython", "--sequences", "1"]) == 0
     assert f"{path}: integers against float on probing sequences: largest difference" in capsys.readouterr().out
     path.rename(tmp_path / "other.pt")

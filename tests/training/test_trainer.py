@@ -385,8 +385,8 @@ def test_command_trains_other_cells(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--cells", "lstm,gru", "--cell", "gru"), "--cells names every layer, and --cell as well"),
-        (("--cells", "lstm,gru", "--layers", "2"), "--cells names every layer, and --layers as well"),
+        (("--cells", "lstm,gru", "--cell", "gru"), "--cells and --cell both choose the layers"),
+        (("--cells", "lstm,gru", "--layers", "2"), "--cells and --layers both choose the layers"),
         (("--projection", "3"), "expected an lstm: --cell lstm"),
         (("--layernorm-between",), "use --layers 2"),
         (("--rank", "6", "--units", "6"), "a rank of 6 saves nothing"),
@@ -454,8 +454,8 @@ def test_command_killed_and_given_again_gives_the_same_weights(recording_file: P
         stderr=subprocess.PIPE,
         text=True,
     )
-    part = command.part_of(output, 0)
-    while not part.exists():
+    checkpoint = command.checkpoint_path(output, 0)
+    while not checkpoint.exists():
         assert started.poll() is None, started.communicate()[1]
         time.sleep(0.02)
     started.send_signal(getattr(signal, name))

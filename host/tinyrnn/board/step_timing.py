@@ -85,7 +85,9 @@ def measure(
             progress(name, 0, count, us)
             times, whole_us, crc = _rounds(link, name, count, us, progress)
             if crc != _want(network, samples, count):
-                raise Mismatch(f"{port} with kernels {name} computes other integers: `tinyrnn verify {model} --on {port}`")
+                raise Mismatch(
+                    f"{port} with kernels {name} computes different integers: `tinyrnn verify {model} --on {port}`"
+                )
             allocated = int(
                 link.run_script("measure_step.py", "allocated", COUNTED, timeout_s=_limit_s(COUNTED, max(times) / 1e6))
             )

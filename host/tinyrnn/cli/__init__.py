@@ -1,7 +1,7 @@
-"""The command line ``tinyrnn``: one module a command, each with ``add_parser()`` and ``run() -> exit status``.
+"""The command line ``tinyrnn``: one module for each command, with ``add_parser()`` and ``run() -> exit status``.
 
-Nothing here, and nothing a command's module imports at its top, may import numpy, torch or rich: ``--help``
-must answer in under 0.3 s. ``tests/test_cli.py`` pins that.
+May import every other folder, but numpy, torch and rich only inside functions: ``--help`` must answer in under 0.3 s
+(tests/cli/test_cli.py).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tinyrnn",
         description="A recurrent network on a stock MicroPython board.",
-        epilog="The usual order: train, quantize, verify, then copy the .urnn file and device/urnn to the board.",
+        epilog="The usual order: train or import, quantize, verify, deploy, run. See also `tinyrnn COMMAND --help`.",
     )
     parser.add_argument("--version", action="version", version=f"tinyrnn {__version__}")
-    # Python 3.14 would send colours through screen.py, which shows them
+    # Python 3.14 writes help in colour, and screen.py would show the escape sequences as text
     setattr(parser, "color", False)  # noqa: B010
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        module = importlib.import_module(f"tinyrnn.cli.{name}" + "_" * keyword.iskeyword(name))  # import_.py
+        module = importlib.import_module(f"tinyrnn.cli.{name}" + "_" * keyword.iskeyword(name))  # `import` is in import_.py
         command = module.add_parser(commands)
         command.set_defaults(run=module.run)
         setattr(command, "color", False)  # noqa: B010
@@ -39,8 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; return its exit status (0 done, 2 wrong usage, others as on the error classes)."""
-    with screen.guarded():
+    """Run one command and return its exit status: 0 done, 2 wrong usage, otherwise ``exit_code`` of the error's class."""
+    with screen.escaped_output():
         try:
             args = build_parser().parse_args(argv)
             status: int = args.run(args)
@@ -56,13 +56,13 @@ def main(argv: list[str] | None = None) -> int:
         except MemoryError:
             return _failed("out of memory; expected a smaller file or network, or a machine with more", 1)
         except RuntimeError as error:
-            if "can't allocate memory" not in str(error):  # PyTorch's words
+            if "can't allocate memory" not in str(error):  # how PyTorch says it
                 raise
             return _failed("out of memory; expected a smaller file or network, or a machine with more", 1)
-        except OSError as error:  # standard output on a disk that is full, say
+        except OSError as error:  # for example standard output on a full disk
             _close_output()
             where = f"{error.filename}: " if error.filename else ""
-            return _failed(f"{where}{error.strerror or error}; expected to read and write here", 1)
+            return _failed(f"{where}{error.strerror or error}; expected a place that can be read and written", 1)
     return status
 
 
@@ -72,8 +72,8 @@ def _failed(error: object, status: int) -> int:
 
 
 def _close_output() -> None:
-    """What is still to be written to standard output goes nowhere: Python would complain once more when it ends."""
+    """Discard what is still to be written to standard output, so that Python does not report the error again at exit."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # it is no file
+    except (OSError, ValueError):  # standard output is not a file
         pass

@@ -1,4 +1,4 @@
-"""``tinyrnn bench``: what a model costs on a board: time of a step, allocation, heap."""
+"""``tinyrnn bench``: the time of a step, its allocation and the heap that a model takes on a board."""
 
 from __future__ import annotations
 
@@ -15,36 +15,40 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command's parser and return it."""
     parser = commands.add_parser(
         "bench",
-        help="time of a step, allocation and heap on a board, with each kernel set that it has",
-        description="Measure a deployed model on its board. The last output and state are compared with the host's, so that "
-        "a wrong answer is not timed.",
+        help="measure step time, allocation and heap on a board, with each of its kernel sets",
+        description="Measure a deployed model on its board, with each kernel set. The last output and state must equal "
+        "those of the simulator on this computer.",
     )
-    parser.add_argument("model", metavar="MODEL.urnn", nargs="?", help="not needed with --compare")
-    parser.add_argument("--port", metavar="PORT", help="the board's serial port; default: the only one there is")
+    parser.add_argument("model", metavar="MODEL.urnn", nargs="?", help="the deployed model; optional with --compare")
+    parser.add_argument("--port", metavar="PORT", help="the board's serial port (default: the only one)")
     parser.add_argument(
-        "--steps", metavar="N", type=int, help="steps with each kernel set (default: 5 seconds of them, 20 to 200)"
+        "--steps", metavar="N", type=int, help="steps with each kernel set (default: 5 seconds' worth, 20 to 200)"
     )
-    parser.add_argument("--kernels", metavar="NAME", action="append", help="only this set, may be repeated (default: all)")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--kernels", metavar="NAME", action="append", help="measure only this kernel set; may be repeated (default: all)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--write", action="store_true", help="add the result to the board's file in boards/")
-    parser.add_argument("--note", metavar="TEXT", default="", help='with --write: what a reader must know ("emulated")')
+    parser.add_argument("--note", metavar="TEXT", default="", help='with --write: a remark for readers, such as "emulated"')
     compare = parser.add_argument_group(
         "without a board",
-        "One table: each kernel set on each MicroPython of this machine, on an emulated RP2040 in cycles (from a checkout), "
-        "and beside them floats in plain Python, C and numpy.",
-    )
-    compare.add_argument("--compare", action="store_true", help="of MODEL.urnn, default: a GRU 6-32-4 with random weights")
-    compare.add_argument(
-        "--runtime", metavar="NAME", action="append", help="only this one, may be repeated; rp2040 is the emulated chip"
+        "One table of step times: each kernel set on each MicroPython of this machine, cycles on an emulated RP2040, and "
+        "for comparison floats in plain Python, C and numpy.",
     )
     compare.add_argument(
-        "--uf2", metavar="FILE", help="MicroPython's RPI_PICO firmware for the emulated RP2040; default: TINYRNN_UF2"
+        "--compare", action="store_true", help="measure MODEL.urnn here (default: a GRU 6-32-4 with random weights)"
+    )
+    compare.add_argument(
+        "--runtime", metavar="NAME", action="append", help="measure only this runtime; may be repeated; rp2040 is emulated"
+    )
+    compare.add_argument(
+        "--uf2", metavar="FILE", help="MicroPython's RPI_PICO firmware for the emulated RP2040 (default: $TINYRNN_UF2)"
     )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print the table. Returns 0; raises Mismatch when a result is wrong."""
+    """Measure and print the table. Returns 0. Raises Mismatch if a result is wrong."""
     import datetime
     from dataclasses import asdict
 
@@ -52,14 +56,14 @@ def run(args: argparse.Namespace) -> int:
 
     if args.compare:
         if args.port or args.write or args.kernels:
-            raise DataError("--compare with --port, --write or --kernels: expected it without: it measures on this machine")
+            raise DataError("--compare with --port, --write or --kernels: expected it alone, it measures on this machine")
         from tinyrnn.cli import comparison_table
 
         return comparison_table.run(args)
     if args.model is None:
-        raise DataError("no model: expected MODEL.urnn that is on the board, or --compare without a board")
+        raise DataError("no model: expected the MODEL.urnn that is on the board, or --compare to measure without a board")
     if args.runtime or args.uf2:
-        raise DataError("--runtime and --uf2 belong to --compare; on a board it is --port")
+        raise DataError("--runtime or --uf2 without --compare: expected both together, or --port for a board")
     from tinyrnn.board import ports
 
     if args.steps is not None and not 1 <= args.steps <= 5000:
@@ -69,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         _measure(args.port or ports.only(), args, rows)
     except BaseException:
         if rows and not args.json:
-            show(rows)  # what was measured before the line broke is not lost
+            show(rows)  # keep what was measured before the connection broke
         raise
     if args.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
@@ -84,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(port: str, args: argparse.Namespace, rows: list[Measured]) -> None:
-    """Append each row when it is there; meanwhile a bar on a terminal, or a line for each kernel set on stderr."""
+    """Append each row as it is measured. Progress: a bar on a terminal, otherwise a line on stderr for each kernel set."""
     from tinyrnn.board.step_timing import measure
 
     if not sys.stderr.isatty():
@@ -129,12 +133,14 @@ def show(rows: list[Measured]) -> None:
         memory = (_known(row.step_bytes), _known(row.heap_before), _known(row.heap_after))
         table.add_row(row.kernels, *map(str, figures), *memory)
     console = screen.console()
-    # No figure is cut short: a terminal that is too narrow wraps the line
+    # Never truncate a figure: a terminal that is too narrow wraps the line
     console.width = max(console.width, Measurement.get(console, console.options.update(width=1000), table).maximum)
     console.print(table)
-    print("times in us a step; bytes that a step allocates; bytes of heap free before load(), and with the net loaded")
+    print(
+        "times: us a step; allocated: bytes a step; free, loaded: bytes of free heap before load() and with the net loaded"
+    )
     if not any(us % COARSE_US for row in rows for us in (row.min_us, row.median_us, row.p99_us, row.max_us)):
-        print("this board's clock ticks in milliseconds: only the mean, of all steps together, says something")
+        print("this board's clock ticks in milliseconds: only the mean over all steps is meaningful")
 
 
 def _known(figure: float) -> str:

@@ -1,4 +1,4 @@
-"""``tinyrnn bench --compare``: the table of every kernel set on every runtime of this machine, and of its rivals."""
+"""``tinyrnn bench --compare``: a table of every kernel set on every runtime of this machine, beside floats, C and numpy."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 DEFAULT = (6, 32, 4)  # inputs, units, outputs
 HEADINGS = ("runtime", "kernels", "us/step", "x plain", "ns/MAC", "fixed us", "cycles", "/MAC", "fixed", "bytes")
 EXPLAINED = """\
-us/step, cycles: a step. x plain: times as fast as the plain kernels of that runtime; compare within one runtime only.
-fixed: a step of the same cell with 1 input, 1 unit, 1 output. bytes: heap that a step takes. float: lists of floats
-in plain Python. numpy: the host's simulator, time for one sequence. rp2040: an emulated one at 125 MHz."""
+us/step, cycles: one step. x plain: speed relative to the plain kernels of that runtime; compare within one runtime only.
+fixed: a step of the same cell with 1 input, 1 unit and 1 output. bytes: heap that a step allocates. float: lists of
+floats in plain Python. numpy: the simulator on this computer, for one sequence. rp2040: emulated, at 125 MHz."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure all and print the table. Returns 0; raises Mismatch when a result is wrong."""
+    """Measure everything and print the table. Returns 0. Raises Mismatch if a result is wrong."""
     from rich.progress import Progress
 
     from tinyrnn import runtimes
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _chip(case: Case, small: Case, uf2: str | None) -> tuple[list[Line], list[str]]:
-    """The emulated RP2040's lines, or the reason why there are none."""
+    """The lines of the emulated RP2040, and the reasons why some or all are missing."""
     from tinyrnn.emulation import rp2040_timing
 
     found, missing = rp2040_timing.lines(case, small, uf2)
@@ -63,7 +63,7 @@ def _chip(case: Case, small: Case, uf2: str | None) -> tuple[list[Line], list[st
 
 
 def _record(line: Line, case: Case) -> dict[str, Any]:
-    """For programs; null where it is not known."""
+    """The line as JSON; None where a figure is not known."""
     return {
         "runtime": line.runtime,
         "kernels": line.kernels,
@@ -105,12 +105,12 @@ def show(case: Case, lines: list[Line], given: bool) -> None:
         if line.us is None:
             figures[0] = "no memory"
         table.add_row(first, line.kernels, *figures)
-    screen.console(width=max(screen.console().width, 130)).print(table)  # whole figures rather than a narrow table
+    screen.console(width=max(screen.console().width, 130)).print(table)  # a wide table, so that no figure is truncated
     print(EXPLAINED)
 
 
 def _digits(value: float | None) -> str:
-    """Three digits that count."""
+    """Three significant digits, or all digits before the point."""
     if value is None:
         return "-"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

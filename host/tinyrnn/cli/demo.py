@@ -1,4 +1,4 @@
-"""``tinyrnn demo``: the main job end to end on a real recording, in the current folder."""
+"""``tinyrnn demo``: train, quantize and verify a network on a real recording, in the current folder."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "demo",
         help="train, quantize and run gesture.urnn under real MicroPython, in two minutes",
-        description="Train a GRU on a real wrist recording (BasicMotions: accelerometer and gyroscope, four "
+        description="Train a GRU on a real recording from the wrist (BasicMotions: accelerometer and gyroscope, four "
         "activities), quantize it, write gesture.urnn and run the whole test set under real MicroPython.",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", default="gesture.urnn", help="default gesture.urnn")
-    parser.add_argument("--seed", metavar="N", type=natural, default=0, help="of the training (default 0)")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", default="gesture.urnn", help="the .urnn file to write (default: gesture.urnn)"
+    )
+    parser.add_argument("--seed", metavar="N", type=natural, default=0, help="seed of the training (default: 0)")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, quantize, verify, print the table. Returns 0; raises Mismatch when an integer differs."""
+    """Train, quantize, verify and print the table. Returns 0. Raises Mismatch if an integer differs."""
     from dataclasses import replace
 
     from rich.progress import Progress
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     files.check_output(output, files.PACKED)
     floats = output.with_suffix(".pt")
     if os.path.realpath(floats) == os.path.realpath(output):
-        raise ModelError(f"{output}: is where the float model goes; expected another name, such as {output.stem}.urnn")
+        raise ModelError(f"{output}: is the name of the float model; expected another name, such as {output.stem}.urnn")
     files.check_output(floats, files.FLOAT)
     recording = data.load("basic-motions")
     print(describe(recording))
@@ -69,20 +71,20 @@ def run(args: argparse.Namespace) -> int:
     table.add_column(justify="right")
     table.add_row("float accuracy", f"{result.float_accuracy_pct:.2f} %")
     table.add_row("integer accuracy", f"{result.int_accuracy_pct:.2f} %")
-    table.add_row("decisions that agree", f"{result.agreement_pct:.2f} %")
+    table.add_row("same decision", f"{result.agreement_pct:.2f} %")
     table.add_row("test sequences", str(len(recording.test)))
     table.add_row(f"{output.name}, bytes", str(size))
     screen.console().print(table)
     show(reports)
     wrong = [report for report in reports if not report.exact]
     if wrong:
-        raise Mismatch(f"{wrong[0].runtime} with kernels {wrong[0].kernels}: {wrong[0].first[0]}; report it")
+        raise Mismatch(f"{wrong[0].runtime} with kernels {wrong[0].kernels}: {wrong[0].first[0]}; please report it")
     absent = runtimes.missing()
     if absent:
-        print(f"not here: {', '.join(absent)}; `make runtimes` brings them")
+        print(f"not installed: {', '.join(absent)}; `make runtimes` installs them")
     print("\nnext, with a board on USB:")
     print(f"  tinyrnn deploy {output}")
     print("  mpremote repl")
     print(f'  >>> import urnn; net = urnn.load("{output.name}"); net.selftest()')
-    print(f"on this machine: tinyrnn info {output}; your own data: tinyrnn train FOLDER")
+    print(f"on this computer: tinyrnn info {output}; with your own data: tinyrnn train FOLDER")
     return 0

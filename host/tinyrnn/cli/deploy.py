@@ -1,4 +1,4 @@
-"""``tinyrnn deploy``: a model onto a board, with what it needs to run."""
+"""``tinyrnn deploy``: copy a model to a board, with the modules that it needs."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command's parser and return it."""
     parser = commands.add_parser(
         "deploy",
-        help="copy a model and urnn to a board, and run its self-test there",
-        description="Copy a model and the parts of urnn that it needs to a board, only what changed; test them there; "
-        "then switch to them. Until then, and when the cable is pulled, the old version stays in use. See docs/deploy.md.",
+        help="copy a model and urnn to a board, and run the model's self-test there",
+        description="Copy a model and the modules of urnn that it needs to a board. Only files that changed are sent. They "
+        "are tested on the board before they replace the old version, which stays in use if the test fails or the cable "
+        "is pulled. See docs/deploy.md.",
     )
-    parser.add_argument("model", metavar="MODEL.urnn")
+    parser.add_argument("model", metavar="MODEL.urnn", help="written by `tinyrnn quantize` or `tinyrnn import`")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--port", metavar="PORT", help="the board's serial port; default: the only one there is")
-    where.add_argument("--all", action="store_true", help="all boards that `tinyrnn devices` finds, at once")
+    where.add_argument("--port", metavar="PORT", help="the board's serial port (default: the only one)")
+    where.add_argument("--all", action="store_true", help="deploy to all boards that `tinyrnn devices` finds")
     where.add_argument("--to", metavar="DIR", help="the mounted drive of a CircuitPython board (CIRCUITPY)")
     parser.add_argument(
         "--cores",
         type=int,
         choices=(1, 2),
         default=1,
-        help="2 brings what urnn.load(..., cores=2) needs on an RP2040 or RP2350",
+        help="2: also copy what urnn.load(..., cores=2) needs on an RP2040 or RP2350 (default: 1)",
     )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Deploy and print a line for each board. Returns 0; 1 when --all failed on some."""
+    """Deploy and print the result for each board. Returns 0, or 1 if --all failed on some."""
     from tinyrnn.board import ports
     from tinyrnn.board.sizing import read_model
     from tinyrnn.errors import BoardError
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if args.all:
         found = [port.path for port in ports.find()]
         if not found:
-            ports.only()  # says so, with the cure
+            ports.only()  # raises the error, with the cure
         return _several(found, model, args.cores)
     result = _one(args.port or ports.only(), model, args.cores)
     _report(result, model, args.cores)
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _one(port: str, model: Model, cores: int) -> Result:
-    """One board, with a progress bar on a terminal."""
+    """Deploy to one board, with a progress bar on a terminal."""
     from tinyrnn.board.deploy import deploy
 
     if not sys.stderr.isatty():
@@ -84,7 +85,7 @@ def _one(port: str, model: Model, cores: int) -> Result:
 
 
 def _several(found: list[str], model: Model, cores: int) -> int:
-    """All boards side by side, a line each as it ends; one that fails stops no other."""
+    """Deploy to all boards at once and print a line for each. A failure on one board does not stop the others."""
     import threading
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
@@ -94,12 +95,12 @@ def _several(found: list[str], model: Model, cores: int) -> int:
     failed = 0
     interrupted = threading.Event()
 
-    def go_on(*_: object) -> None:
+    def stop_if_interrupted(*_: object) -> None:
         if interrupted.is_set():
-            raise LinkError("interrupted; expected to be let finish: the old version is in use, deploy again")
+            raise LinkError("interrupted, the old version is in use; expected time to finish: deploy again")
 
     with ThreadPoolExecutor(max_workers=len(found)) as pool:
-        jobs = [pool.submit(deploy, port, model, go_on, go_on, cores=cores) for port in found]
+        jobs = [pool.submit(deploy, port, model, stop_if_interrupted, stop_if_interrupted, cores=cores) for port in found]
         try:
             for job in as_completed(jobs):
                 try:
@@ -109,7 +110,7 @@ def _several(found: list[str], model: Model, cores: int) -> int:
                     failed += 1
                     print(f"{error}", file=sys.stderr, flush=True)
         except KeyboardInterrupt:
-            interrupted.set()  # leaving the pool waits for its threads: they end at the next piece of a file
+            interrupted.set()  # leaving the pool waits for its threads, which end at the next piece of a file
             raise
     have = "has" if len(found) == 1 else "have"
     print(f"{len(found) - failed} of {counted(len(found), 'board')} {have} {model.name}")
@@ -134,7 +135,7 @@ def _report(result: Result, model: Model, cores: int) -> None:
         names = ", ".join(path.removesuffix("~").rpartition("/")[2] for path in result.copied)
         print(f"copied    {counted(len(result.copied), 'file')}, {kilobytes(result.sent_bytes)}: {names}")
     else:
-        print(f"copied    nothing to copy: {model.name} and urnn {result.version} are there, whole")
+        print(f"copied    nothing to copy: {model.name} and urnn {result.version} are on the board, complete")
     print(f"self-test {result.selftest}")
     if result.heap_left >= 0:
         print(f"heap left {kilobytes(result.heap_left)} with the net loaded")

@@ -1,4 +1,4 @@
-"""``tinyrnn devices``: the boards on this computer's ports."""
+"""``tinyrnn devices``: list the boards on this computer's serial ports."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command's parser and return it."""
     parser = commands.add_parser(
         "devices",
-        help="boards on the serial ports: firmware, free heap and flash, what is installed",
-        description="Ask each board what it is. A running program is interrupted. A board that does not answer is a line "
-        "in the table, and the others are asked all the same.",
+        help="list the boards on the serial ports: firmware, free heap and flash, installed models",
+        description="Ask the board on each serial port for its firmware, memory and models. A program that runs on the "
+        "board is interrupted. A port that does not answer gets a line of its own.",
     )
-    parser.add_argument("--port", action="append", metavar="PORT", help="ask this port; may be given more than once")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--port", action="append", metavar="PORT", help="ask only this port; may be repeated (default: all)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table. Returns 0; 1 when no port answered as a board."""
+    """Print the table. Returns 0, or 1 if no board answered on any port."""
     import json
     from concurrent.futures import ThreadPoolExecutor
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         known = {port.path: port for port in found}
         found = [known.get(path, ports.Found(path, "", "")) for path in dict.fromkeys(args.port)]
     if not found:
-        ports.only()  # says so, with the cure
+        ports.only()  # raises the error, with the cure
     with ThreadPoolExecutor(max_workers=len(found)) as pool:
         rows = list(pool.map(_ask, found))
     if args.json:
@@ -74,7 +74,7 @@ def _facts(identity: Identity) -> dict[str, Any]:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    """A table of the boards, then what is wrong with the other ports."""
+    """Print a table of the boards, then a line for each port with an error."""
     from rich.measure import Measurement
     from rich.table import Table
 
@@ -99,7 +99,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
                 " ".join(model["file"] for model in row["models"]) or "-",
             )
     if table.row_count:
-        # Never cut short: a terminal that is too narrow wraps the line
+        # Never truncate a cell: a terminal that is too narrow wraps the line
         console.width = max(console.width, Measurement.get(console, console.options.update(width=1000), table).maximum)
         console.print(table)
     for row in rows:

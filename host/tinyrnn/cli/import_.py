@@ -1,4 +1,4 @@
-"""``tinyrnn import``: a network of PyTorch, ONNX or Keras as model.pt, or at once as a .urnn file."""
+"""``tinyrnn import``: convert a network from PyTorch, ONNX or Keras to model.pt, or directly to a .urnn file."""
 
 from __future__ import annotations
 
@@ -23,22 +23,28 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command's parser and return it."""
     parser = commands.add_parser(
         "import",
-        help="take a network from PyTorch, ONNX or Keras: FILE -> model.pt or model.urnn",
-        description="Read a network that another framework has saved, compare it with that framework on the same "
+        help="convert a network from PyTorch, ONNX or Keras: FILE -> model.pt or model.urnn",
+        description="Read a network that another framework saved, compare it with that framework on the same "
         "sequences, and write it as model.pt or, quantized, as a .urnn file. Nothing in the file is executed.",
     )
     parser.add_argument(
         "file", metavar="FILE", help="a PyTorch state_dict (.pt, .pth), torch.export program (.pt2), .onnx, .keras or .h5"
     )
-    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="model.pt, or .urnn to quantize at once")
-    options = parser.add_argument_group("the model")
-    options.add_argument("--name", help="a name to keep in the file (default: FILE's)")
-    options.add_argument("--task", choices=TASKS, help="default: the recording's, or a guess that is printed")
-    options.add_argument(
-        "--when", choices=("last", "every"), help="the output that counts: of the last step, or of every step"
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        required=True,
+        help="the file to write: model.pt, or model.urnn to quantize as well",
     )
+    options = parser.add_argument_group("the model")
+    options.add_argument("--name", help="name of the model, kept in the file (default: the name of FILE)")
     options.add_argument(
-        "--labels", metavar="NAME,NAME,...", type=_names, default=(), help="classes, or targets of a regression"
+        "--task", choices=TASKS, help="what the outputs mean (default: as in the recording, or a guess that is printed)"
+    )
+    options.add_argument("--when", choices=("last", "every"), help="the steps whose output counts")
+    options.add_argument(
+        "--labels", metavar="NAME,NAME,...", type=_names, default=(), help="names of the classes, or of the targets"
     )
     options.add_argument("--channels", metavar="NAME,NAME,...", type=_names, default=(), help="names of the inputs")
     options.add_argument(
@@ -46,34 +52,36 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="LOW HIGH",
         nargs="+",
         type=float,
-        help="values that the inputs take, where there is no recording: LOW HIGH, or a pair for each input",
+        help="range of the inputs' values, if there is no recording: LOW HIGH, or a pair for each input",
     )
     options.add_argument(
         "--normalise",
         action="store_true",
-        help="the model was trained on (x - mean) / deviation of the recording's channels",
+        help="the model was trained on (x - mean) / standard deviation of each channel of the recording",
     )
-    asked = parser.add_argument_group("what a file may not say")
-    asked.add_argument("--nonlinearity", choices=("tanh", "relu"), help="of an nn.RNN in a state_dict")
+    asked = parser.add_argument_group("what the file may not say")
+    asked.add_argument("--nonlinearity", choices=("tanh", "relu"), help="activation of an nn.RNN in a state_dict")
     asked.add_argument(
         "--activation",
         choices=("none", "relu", "tanh", "sigmoid"),
-        help="behind every Linear of a state_dict but the last module",
+        help="activation after each Linear of a state_dict, except the last module",
     )
     asked.add_argument(
-        "--order", metavar="NAME,NAME,...", type=_names, default=(), help="modules of a state_dict as the data pass them"
+        "--order", metavar="NAME,NAME,...", type=_names, default=(), help="order in which data pass a state_dict's modules"
     )
     asked.add_argument("--key", help="entry of a checkpoint that holds the state_dict")
-    asked.add_argument("--eps", type=float, help="of the norms in a state_dict (default 1e-5)")
-    asked.add_argument("--output-name", metavar="NAME", help="of a graph with several outputs")
-    asked.add_argument("--ignore-masking", action="store_true", help="masked steps of a Keras model are only padding")
+    asked.add_argument("--eps", type=float, help="epsilon of the normalisations in a state_dict (default: 1e-5)")
+    asked.add_argument("--output-name", metavar="NAME", help="the output to import from a graph with several")
+    asked.add_argument(
+        "--ignore-masking", action="store_true", help="drop the masking of a Keras model: masked steps are only padding"
+    )
     add_accept_error(parser)
     add_arguments(parser, optional=True)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, compare, write. Returns 0."""
+    """Read the network, compare it with its framework and write it. Returns 0. Raises ModelError or DataError."""
     from dataclasses import replace
 
     from tinyrnn import __version__, files, importers
@@ -106,8 +114,8 @@ def run(args: argparse.Namespace) -> int:
     model = float_conversion.build(source, settings, recording, print)
     known = recording is not None or args.range or model.layers[0].kind == "embedding"
     if packed and not known:
-        cure = "give a recording with --data, or the values that a sensor can give with --range LOW HIGH"
-        raise ModelError(f"{path}: says nothing of the range of its inputs, which a .urnn file needs; {cure}")
+        cure = "expected a recording with --data, or the range of the sensor's values with --range LOW HIGH"
+        raise ModelError(f"{path}: does not say the range of its inputs, which a .urnn file needs; {cure}")
     print(_described(model), flush=True)
     difference, count = framework_check.compare(source, model, recording)
     print(
@@ -115,13 +123,13 @@ def run(args: argparse.Namespace) -> int:
         f"(allowed: {framework_check.LIMIT:g})"
     )
     if difference > framework_check.LIMIT:
-        print(f"that is what the last bit of the inputs moves in {source.framework} itself, which computes in float32")
+        print(f"{source.framework} computes in float32: a change in the last bit of its inputs makes as large a difference")
     info = {"imported": path.name, "framework": source.framework, "difference": difference, "tinyrnn": __version__}
     model = replace(model, info=info | _figures(model, recording))
     if not known:
         low, high = float_conversion.ASSUMED
         print(
-            f"no --data and no --range: inputs are assumed to lie {-low:g} deviations around their mean, {low:g} to {high:g}"
+            f"no --data and no --range: inputs are assumed to lie within {-low:g} standard deviations, {low:g} to {high:g}"
         )
     try:
         _write(model, output, packed, args.accept_error)
@@ -132,7 +140,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _range_that_works(source: Source, settings: Settings) -> str:
-    """Where a network is refused with the ranges that were given: those of its own normalisation, if it fits with them."""
+    """After a network was refused with the given ranges: those of its own normalisation, if it can be quantized with them.
+
+    Returns the end of an error message, or "".
+    """
     from dataclasses import replace
 
     from tinyrnn.importers import float_conversion
@@ -149,14 +160,14 @@ def _range_that_works(source: Source, settings: Settings) -> str:
     low, high = model.calibration.minimum, model.calibration.maximum
     pairs = [f"{a:.6g} {b:.6g}" for a, b in zip(low, high, strict=True)]
     works = f"--range {pairs[0] if len(set(pairs)) == 1 else ' '.join(pairs)}"
-    return f"the range that was given is too wide for the network; expected one such as {works}, which works"
+    return f"the given --range is too wide for the network; expected one such as {works}, which works"
 
 
 def _ranges(numbers: list[float] | None) -> tuple[tuple[float, float], ...]:
-    """The pairs of --range. Raises ModelError."""
+    """The (low, high) pairs of --range. Raises ModelError for an odd count, or an empty or huge range."""
     given = numbers or []
     if len(given) % 2:
-        raise ModelError(f"--range has {len(given)} numbers; expected LOW HIGH, or such a pair for each input")
+        raise ModelError(f"--range has {len(given)} numbers; expected LOW HIGH, or a pair for each input")
     pairs = tuple(zip(given[::2], given[1::2], strict=True))
     for low, high in pairs:
         if max(abs(low), abs(high)) > 1e30:
@@ -167,22 +178,22 @@ def _ranges(numbers: list[float] | None) -> tuple[tuple[float, float], ...]:
 
 
 def _recording(args: argparse.Namespace) -> Recording | None:
-    """The recording of --data, if it is given. Its readers use no framework, but calibrating on it needs PyTorch."""
+    """The recording of --data, if given. Calibrating on it needs PyTorch; reading it does not."""
     from tinyrnn.importers import untrusted_files
 
     if args.data is None:
         needless = given(args)
         if needless or args.normalise:
-            raise ModelError(f"{(needless or ['--normalise'])[0]} says something of a recording; name it with --data")
+            raise ModelError(f"{(needless or ['--normalise'])[0]} describes a recording; expected the recording with --data")
         return None
     if args.range:
-        raise ModelError("--data and --range both say what values the inputs take; expected one of them")
+        raise ModelError("--data and --range both give the range of the inputs; expected one of them")
     untrusted_files.need("torch", "to calibrate on a recording", "train")
     return from_args(args)
 
 
 def _described(model: FloatModel) -> str:
-    """3 inputs -> gru 8 -> 2 outputs, and what was taken for granted."""
+    """One line such as "3 inputs -> gru 8 -> 2 outputs; classification at the last step: a, b"."""
     layers = " -> ".join(f"{layer.kind} {layer.units}" for layer in model.layers)
     names = ", ".join(model.labels)
     names = names if len(names) <= 60 else names[:57] + "..."
@@ -192,7 +203,7 @@ def _described(model: FloatModel) -> str:
 
 
 def _figures(model: FloatModel, recording: Recording | None) -> dict[str, float]:
-    """The test figures on the recording, printed, where its labels are of the model's kind."""
+    """Print and return the test figures on the recording; {} if its labels do not match the model's outputs."""
     if recording is None or (recording.task, recording.when, len(recording.labels)) != (
         model.task,
         model.when,
@@ -203,9 +214,7 @@ def _figures(model: FloatModel, recording: Recording | None) -> dict[str, float]
 
     score = evaluate(model, recording.test)
     if score.accuracy_pct is not None:
-        print(
-            f"test accuracy on {recording.name}: {score.accuracy_pct:.2f} %; by chance if the order of the labels is another"
-        )
+        print(f"test accuracy on {recording.name}: {score.accuracy_pct:.2f} %, if the model's labels are in the same order")
     else:
         print(f"test RMSE on {recording.name}: {score.rmse:.6g}, R2 {score.r2:.4f}")
     return score.figures()
@@ -219,7 +228,7 @@ def _write(model: FloatModel, output: Path, packed: bool, accept_error: bool) ->
         try:
             quantizing.show(quantizing.measured(model))
         except ModelError as error:
-            print(f"as it is, it cannot be quantized: {error}")
+            print(f"it cannot be quantized as it is: {error}")
         model_file.save(model, output)
         print(f"wrote {output} ({output.stat().st_size} bytes); next: tinyrnn quantize {output}")
         return
@@ -232,5 +241,5 @@ def _write(model: FloatModel, output: Path, packed: bool, accept_error: bool) ->
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     if not all(names) or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected different names with commas between")
+        raise argparse.ArgumentTypeError(f"{text!r}; expected distinct names, separated by commas")
     return names

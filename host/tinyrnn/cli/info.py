@@ -1,4 +1,4 @@
-"""``tinyrnn info``: what is in a .urnn file."""
+"""``tinyrnn info``: show what is in a .urnn file, and whether it fits a board."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command's parser and return it."""
     parser = commands.add_parser(
         "info",
-        help="layers, shapes, exponents, proven bounds, bytes and RAM of a .urnn file",
+        help="show the layers, proven bounds, bytes and RAM of a .urnn file, and whether it fits a board",
         description="Show what is in a .urnn file: layers, shapes, exponents, proven accumulator bounds, bytes by "
-        "section, the RAM it takes and the kernels that can run it.",
+        "section, the RAM it takes and the kernel sets that can run it.",
     )
-    parser.add_argument("model", metavar="MODEL.urnn")
+    parser.add_argument("model", metavar="MODEL.urnn", help="written by `tinyrnn quantize` or `tinyrnn import`")
     parser.add_argument(
         "--board",
         metavar="BOARD",
-        help="whether it fits this board, in numbers: rpi-pico, esp32, ..., or all for a table of all; exit status 8 if not",
+        help="say whether the model fits this board, with the numbers: rpi-pico, esp32, ..., or all for a table of all; "
+        "exit status 8 if it does not",
     )
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the description, or with --board whether it fits. Returns 0; 8 where it is not known to fit the board."""
+    """Print the description, or with --board whether it fits. Returns 0, or 8 if it is not known to fit that board."""
     import json
 
     from tinyrnn.board import device_modules
@@ -62,19 +63,19 @@ def run(args: argparse.Namespace) -> int:
     console.print(Text.assemble((screen.shown(facts["file"]), "bold"), screen.shown(said)))
     labels = ", ".join(screen.shown(label) for label in facts["labels"])
     console.print(f"{'classes' if task == 'classification' else 'targets'}: {labels or '-'}")
-    inputs = Table(title="inputs: what step() takes", title_justify="left")
-    for heading in ("channel", "raw integer", "range that counts", "offset"):
+    inputs = Table(title="inputs: the integers that step() takes", title_justify="left")
+    for heading in ("channel", "raw integer", "range in use", "offset"):
         inputs.add_column(heading, justify="left" if heading == "channel" else "right")
     for c in facts["inputs"]:
         e = c["exponent"]
         inputs.add_row(
             screen.shown(c["name"]),
-            "as it is" if e == 0 else f"round(value * 2^{e})",
+            "the value itself" if e == 0 else f"round(value * 2^{e})",
             f"{c['low']} .. {c['high']}",
             str(c["offset"]),
         )
     console.print(inputs)
-    layers = Table(title="matrices: int8 weights, one power of two a row", title_justify="left")
+    layers = Table(title="matrices: int8 weights, one power-of-two scale for each row", title_justify="left")
     for heading in ("matrix", "rows x cols", "shifts", "largest sum proven", "of 2^30", "bytes"):
         layers.add_column(heading, justify="left" if heading == "matrix" else "right")
     for m in facts["matrices"]:
@@ -91,22 +92,22 @@ def run(args: argparse.Namespace) -> int:
     if facts["window"]:
         console.print(f"trained on windows of up to {facts['window']} steps: call net.reset() at each window's start")
     if facts["nearness"]:
-        console.print(f"integers against float, when it was quantized: {facts['nearness']['words']}")
+        console.print(f"integers against float, measured when it was quantized: {facts['nearness']['words']}")
     sections = "  ".join(f"{s['tag'].strip()} {s['bytes']}" for s in facts["sections"])
     console.print(f"sections in bytes: {sections}  frame {facts['frame_bytes']}")
     console.print(
-        f"RAM on a 32-bit board: file {facts['bytes']} + buffers {facts['buffer_bytes']} bytes, and the objects around "
-        "them (`make sizes` measures it whole)"
+        f"RAM on a 32-bit board: file {facts['bytes']} + buffers {facts['buffer_bytes']} bytes, plus Python objects "
+        "(`make sizes` measures all of it)"
     )
     console.print(f"work of a step: {facts['macs']} multiply-accumulates, {facts['units']} units")
     kernels = ", ".join(f"{name} ({_where(emitters)})" for name, emitters in facts["kernels_need"].items())
-    console.print(f"kernels that run it, best first: {kernels}")
+    console.print(f"kernel sets that can run it, best first: {kernels}")
     console.print(f"self-test: {counted(facts['vectors'], 'step')} in the file")
     return 0
 
 
 def _where(emitters: list[str]) -> str:
-    """The firmware that has a kernel set."""
+    """The firmware that can run a kernel set which needs these emitters."""
     return f"firmware with {' and '.join(emitters)}" if emitters else "any firmware"
 
 
@@ -171,7 +172,7 @@ def _show_board(model: str, fit: Fit) -> None:
 
 
 def _step(cost: list[Estimate] | str) -> list[dict[str, Any]] | str:
-    """For programs: what a step takes with each kernel set, or why it is not known."""
+    """For JSON: the estimates of a step with each kernel set, or why there are none."""
     return cost if isinstance(cost, str) else [asdict(each) for each in cost]
 
 
@@ -198,7 +199,7 @@ def _show_table(model: str, fits: list[Fit], costs: list[list[Estimate] | str]) 
 
     from tinyrnn.cli import screen
 
-    print(f"{model}: bytes needed / there (>=: that much or more)")
+    print(f"{model}: bytes needed / available (>=: at least that many)")
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("board", "answer", *_WORDS.values(), "a step"):
         table.add_column(heading, justify="left" if heading in ("board", "answer") else "right", no_wrap=True)
@@ -207,11 +208,11 @@ def _show_table(model: str, fits: list[Fit], costs: list[list[Estimate] | str]) 
         cells = []
         for name in _WORDS:
             has = row[name]["has"]
-            there = "unknown" if has is None else f"{'>=' if row[name]['at_least'] else ''}{has}"
-            cells.append(f"{row[name]['need']} / {there}")
+            available = "unknown" if has is None else f"{'>=' if row[name]['at_least'] else ''}{has}"
+            cells.append(f"{row[name]['need']} / {available}")
         time = "not measured" if isinstance(cost, str) else f"{_time(cost[0].us)} ({cost[0].kernels})"
         table.add_row(fit.board.key, fit.answer, *cells, time)
-    screen.console(width=max(screen.console().width, 125)).print(table)  # whole numbers rather than a narrow table
+    screen.console(width=max(screen.console().width, 125)).print(table)  # a wide table, so that no number is truncated
 
 
 _WORDS = {"flash_bytes": "flash", "heap_bytes": "heap", "largest_block_bytes": "largest block"}

@@ -1,4 +1,4 @@
-"""``tinyrnn quantize``: from model.pt to the .urnn file."""
+"""``tinyrnn quantize``: convert model.pt to a .urnn file."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command's parser and return it."""
     parser = commands.add_parser(
         "quantize",
-        help="turn a float model into fixed-point tables: model.pt -> model.urnn",
-        description="Quantize model.pt to int8 weights and 16-bit state, prove that no sum can overflow, measure "
-        "how near the integers are to the float model, and write the .urnn file that `urnn.load()` reads.",
+        help="convert a float model to integers: model.pt -> model.urnn",
+        description="Quantize model.pt to int8 weights and 16-bit states, prove that no sum can overflow, measure the "
+        "difference from the float model, and write the .urnn file that `urnn.load()` reads on a board.",
     )
-    parser.add_argument("model", metavar="MODEL.pt", help="made by `tinyrnn train`")
-    parser.add_argument("-o", "--output", metavar="FILE", help="default: MODEL.urnn beside the model")
-    parser.add_argument("--name", help="a name to keep in the file (default: the recording's)")
+    parser.add_argument("model", metavar="MODEL.pt", help="written by `tinyrnn train` or `tinyrnn import`")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the file to write (default: MODEL.urnn beside MODEL.pt)")
+    parser.add_argument("--name", help="name of the model, kept in the file (default: the name in MODEL.pt)")
     add_accept_error(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Quantize and write. Returns 0."""
+    """Quantize and write the file. Returns 0. Raises ModelError."""
     from dataclasses import replace
 
     from tinyrnn import files

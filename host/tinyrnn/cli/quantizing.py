@@ -1,4 +1,4 @@
-"""What `import`, `quantize` and `demo` share: quantize, measure against the float model, and say so."""
+"""Shared by `import`, `quantize` and `demo`: quantize, compare with the float model and print the result."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def add_accept_error(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--accept-error",
         action="store_true",
-        help="write the .urnn file even where the integers are far from the float model",
+        help="write the .urnn file even if its outputs are far from the float model's",
     )
 
 
 def quantize(model: FloatModel, accept_error: bool = False) -> Network:
-    """The integer network, its error printed. Raises ModelError where it is far off, unless that is accepted."""
+    """Quantize, print the integer error and return the network. Raises ModelError if the error is large and not accepted."""
     from tinyrnn.errors import ModelError
 
     found = measured(model)
@@ -29,13 +29,13 @@ def quantize(model: FloatModel, accept_error: bool = False) -> Network:
     if found.error.far and not accept_error:
         raise ModelError(
             f"the integers are far from the float model (mean difference {100 * found.error.mean_share:.3g} % of the "
-            "range), nothing is written; expected less, see the lines above, or accept it with --accept-error"
+            "range), nothing is written; expected less: see the lines above, or accept it with --accept-error"
         )
     return found.network
 
 
 def measured(model: FloatModel) -> Measured:
-    """nearest.measured(), with a sign of life on a terminal: a large network takes a minute."""
+    """precision_search.measured(), with a spinner on a terminal: a large network takes a minute."""
     from tinyrnn.cli import screen
     from tinyrnn.quantization import precision_search
 
@@ -47,20 +47,23 @@ def measured(model: FloatModel) -> Measured:
 
 
 def show(found: Measured) -> None:
-    """Print how near the integers are, what was done about it, and a warning where that is not enough."""
+    """Print the resolution of the inputs, the finer rows, the integer error, and warnings."""
     steps = found.input_steps
     if steps:
         name, count = min(steps.items(), key=lambda item: item[1])
         many = len(steps) > 1
         number = f"{count:.0f}" if count >= 100 else f"{count:.3g}"
-        print(f"inputs: one deviation{f' of {name}' * many} is {number} steps of the integer input{', the fewest' * many}")
+        print(
+            f"inputs: one standard deviation{f' of {name}' * many} is {number} steps of the integer input"
+            f"{', the fewest' * many}"
+        )
         if found.few_steps:
             print(
-                f"warning: {', '.join(found.few_steps)}: fewer than {found.FEW} steps in a deviation may lose the signal; "
-                "subtract the offset from the values before they are recorded and before they are given to step()"
+                f"warning: {', '.join(found.few_steps)}: fewer than {found.FEW} steps in a standard deviation may lose the "
+                "signal; subtract the offset from the values, both in the recording and before step()"
             )
     for product, rows in found.finer.items():
-        print(f"{product}: {len(rows)} of its rows have weights of 15 bits, for 8 were not enough")
+        print(f"{product}: {len(rows)} of its rows have 15-bit weights, because 8 bits were not enough")
     print(found.error)
     warning = found.warning()
     if warning:

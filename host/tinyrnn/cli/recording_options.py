@@ -1,4 +1,4 @@
-"""The options that choose a recording, shared by the commands that need one. Does not import numpy."""
+"""The options that choose a recording, shared by several commands. Must not import numpy."""
 
 from __future__ import annotations
 
@@ -12,39 +12,44 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> None:
-    """Add the positional DATA, or the option --data, and what belongs to it; from_args() reads them."""
+    """Add the positional DATA, or the option --data, and the options that describe it. from_args() reads them."""
     options = parser.add_argument_group("the recording")
     options.add_argument(
         "--data" if optional else "data",
         metavar="DATA",
-        help=f"{' or '.join(BUNDLED)}; a folder with a sub-folder of CSV files per label; a .csv; an .npz",
+        help="a folder with one sub-folder of CSV files for each label; a .csv file; an .npz file; or a "
+        f"bundled set: {', '.join(BUNDLED)}",
     )
-    options.add_argument("--label", metavar="COLUMN", help="of a single CSV: the class of each row")
-    options.add_argument("--target", metavar="COLUMN[,COLUMN]", help="of a single CSV: the numbers to predict at each row")
-    options.add_argument("--group", metavar="COLUMN", help="of a single CSV: the id of the sequence a row belongs to")
-    options.add_argument("--window", metavar="N", type=positive, help="cut into sequences of N rows")
+    options.add_argument("--label", metavar="COLUMN", help="in a single CSV file: the class of each row")
+    options.add_argument(
+        "--target", metavar="COLUMN[,COLUMN]", help="in a single CSV file: the numbers to predict at each row"
+    )
+    options.add_argument(
+        "--group", metavar="COLUMN", help="in a single CSV file: the id of the sequence that a row belongs to"
+    )
+    options.add_argument("--window", metavar="N", type=positive, help="cut the recording into sequences of N rows")
     options.add_argument(
         "--drop",
         metavar="COLUMN[,COLUMN]",
         action="append",
         default=[],
-        help="leave columns out, a time stamp say",
+        help="leave out columns, such as a time stamp",
     )
     options.add_argument(
         "--keep",
         metavar="COLUMN[,COLUMN]",
         action="append",
         default=[],
-        help="use columns whose names are a clock's",
+        help="use columns whose names suggest a clock, which is otherwise an error",
     )
     options.add_argument(
         "--test-fraction",
         metavar="F",
         type=_fraction,
         default=0.2,
-        help="share drawn for the test where DATA has no split (default 0.2)",
+        help="share of the sequences drawn as test set, if DATA has no split of its own (default: 0.2)",
     )
-    options.add_argument("--split-seed", metavar="N", type=natural, default=0, help="seed of that draw (default 0)")
+    options.add_argument("--split-seed", metavar="N", type=natural, default=0, help="seed of that draw (default: 0)")
 
 
 def from_args(args: argparse.Namespace) -> Recording:
@@ -63,7 +68,7 @@ def from_args(args: argparse.Namespace) -> Recording:
 
 
 def given(args: argparse.Namespace) -> list[str]:
-    """The options that were given and only say something of a recording, as they are typed."""
+    """The given options that describe a recording, as they are typed."""
     names = ("label", "target", "group", "window", "drop", "keep")
     return [f"--{name}" for name in names if getattr(args, name)]
 

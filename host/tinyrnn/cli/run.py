@@ -1,4 +1,4 @@
-"""``tinyrnn run``: live inference on a board, sample by sample, from a file, a pipe or typed lines."""
+"""``tinyrnn run``: live inference on a board, with samples from a file, a pipe or the keyboard."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tinyrnn.board.sample_lines import Lines
     from tinyrnn.integer_model.network import Network
 
-IDLE_S = 0.5  # how often a host without samples looks whether the board is still there
-ANSWER_S = 0.02  # longest wait for an answer while a new line may come
+IDLE_S = 0.5  # how often the host checks the connection while it has no samples
+ANSWER_S = 0.02  # longest wait for an answer while a new line may arrive
 INTERRUPTED = 130
 
 
@@ -26,21 +26,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command's parser and return it."""
     parser = commands.add_parser(
         "run",
-        help="feed a board samples from a file, a pipe or the keyboard; answers as they come",
-        description="Reads a sample a line from standard input: numbers separated by commas, semicolons, tabs or blanks, in "
-        "the unit of the recording that the model was trained on. A first line of names is a heading; between semicolons a "
-        "comma is a decimal point; an empty line starts a new sequence. The model must have been deployed.",
+        help="send samples to a board from a file, a pipe or the keyboard, and print its answers",
+        description="Read samples from standard input, one a line: numbers separated by commas, semicolons, tabs or blanks, "
+        "in the unit of the recording that the model was trained on. A first line of names is a heading. Between "
+        "semicolons, a comma is a decimal point. An empty line starts a new sequence. The model must have been deployed.",
     )
-    parser.add_argument("model", metavar="MODEL.urnn")
-    parser.add_argument("--port", metavar="PORT", help="the board's serial port; default: the only one there is")
-    parser.add_argument("--kernels", metavar="NAME", help="a kernel set of the board (default: its best)")
-    parser.add_argument("--raw", action="store_true", help="the samples are the integers that step() takes")
-    parser.add_argument("--json", action="store_true", help="an object a line, for programs")
+    parser.add_argument("model", metavar="MODEL.urnn", help="the deployed model")
+    parser.add_argument("--port", metavar="PORT", help="the board's serial port (default: the only one)")
+    parser.add_argument("--kernels", metavar="NAME", help="the kernel set to use (default: the board's best)")
+    parser.add_argument("--raw", action="store_true", help="the samples are the raw integers that step() takes")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Answer until the input ends. Returns 0, 130 after Ctrl-C; raises DataError for a wrong line of a file."""
+    """Send samples until the input ends. Returns 0, or 130 after Ctrl-C. Raises DataError for a wrong line of a file."""
     from tinyrnn.board import ports
     from tinyrnn.board.link import Link
     from tinyrnn.board.protocol import Client
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
             loaded = client.load_same(args.model, args.kernels)
             if sys.stdin.isatty():
                 names = ", ".join(network.channels) or f"{network.inputs} values"
-                print(f"type {names} and Enter; an empty line: a new sequence; Ctrl-D ends", file=sys.stderr)
+                print(f"type {names} and Enter; an empty line starts a new sequence; Ctrl-D ends", file=sys.stderr)
             stream = Stream(client, loaded, network, args)
             try:
                 stream.run(Lines(sys.stdin.fileno()), sys.stdin.isatty(), interrupts)
@@ -70,14 +70,14 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """A list that grows with each Ctrl-C: Python loses a KeyboardInterrupt that comes within a destructor or a callback."""
+    """A list that grows with each Ctrl-C: Python loses a KeyboardInterrupt raised in a destructor or a callback."""
     import signal
     import threading
 
     seen: list[int] = []
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
-        yield seen  # in the background of a shell's script Ctrl-C is not for us
+        yield seen  # a background job of a shell script ignores Ctrl-C
         return
 
     def interrupted(number: int, frame: object) -> None:
@@ -92,10 +92,10 @@ def _interrupts() -> Iterator[list[int]]:
 
 
 class Stream:
-    """Samples to the board and answers from it, several on their way at once.
+    """Samples to the board and answers from it, with several commands under way at once.
 
-    Lines that are there already go together in one command, which saves most of a request's fixed cost; a line that comes
-    alone goes alone. So a fast file is fast, and a slow pipe is answered at once.
+    Lines that are available together are sent in one command, which saves most of a request's fixed cost. A line that
+    arrives alone is sent alone. So a file runs fast, and each line of a slow pipe is answered at once.
     """
 
     def __init__(self, client: Client, loaded: Loaded, network: Network, args: argparse.Namespace) -> None:
@@ -103,24 +103,24 @@ class Stream:
         self.network = network
         self.raw: bool = args.raw
         self.json: bool = args.json
-        self.number = 0  # of the line last read, from 1
+        self.number = 0  # of the last line read, from 1
         self.sequence = 0
         self.step = 0
         self.loaded = loaded
-        self.samples: list[np.ndarray] = []  # read, not sent yet
-        self.places: list[tuple[int, int, int]] = []  # (line, sequence, step) of each of them
-        self.asked: deque[list[tuple[int, int, int]]] = deque()  # the same of each command sent; empty for a reset
-        self.begun = False  # a line that is not empty has come
-        self.taken = 0  # samples sent
-        self.limited = 0  # of them, with a value outside what the model tells apart
-        self.channel = -1  # the first that had one
+        self.samples: list[np.ndarray] = []  # read, but not sent yet
+        self.places: list[tuple[int, int, int]] = []  # (line, sequence, step) of each of these samples
+        self.asked: deque[list[tuple[int, int, int]]] = deque()  # the places of each command sent; empty for a reset
+        self.begun = False  # a line that is not empty was read
+        self.taken = 0  # number of samples sent
+        self.limited = 0  # number of those with a value outside the model's input range
+        self.channel = -1  # the first channel with such a value
         self.label_width = max((len(label) for label in network.labels), default=1)
 
     def run(self, lines: Lines, typed: bool, interrupts: list[int]) -> None:
-        """Until the lines end, or there is something in ``interrupts``: then KeyboardInterrupt.
+        """Send the lines until they end. Raises KeyboardInterrupt once ``interrupts`` is not empty.
 
-        A wrong line: typed, it is said and the next one taken; otherwise the answers to those before it are finished and
-        DataError is raised.
+        A wrong line that was typed is reported, and the next one is read. Otherwise the earlier samples are answered
+        first, then DataError is raised.
         """
         from tinyrnn.errors import DataError
 
@@ -167,7 +167,7 @@ class Stream:
                 self._flush()
 
     def _flush(self) -> None:
-        """Send the samples that wait."""
+        """Send the samples that were read."""
         import numpy as np
 
         from tinyrnn.board.protocol import pack_samples
@@ -184,7 +184,7 @@ class Stream:
                 self.channel = int(beyond.any(axis=0).argmax())
 
     def tell_limited(self) -> None:
-        """Say in one line how many samples were outside what the model tells apart."""
+        """Print in one line how many samples were outside the model's input range."""
         if not self.limited:
             return
         network, i = self.network, self.channel
@@ -192,8 +192,8 @@ class Stream:
         low, high = int(network.input.low[i]) / unit, int(network.input.high[i]) / unit
         name = network.channels[i] if i < len(network.channels) else f"value {i + 1}"
         print(
-            f"tinyrnn: {self.limited} of {self.taken} samples lie outside what the model tells apart, where step() takes "
-            f"the end of its range ({name}: {low:g} to {high:g})",
+            f"tinyrnn: {self.limited} of {self.taken} samples were outside the model's input range and were limited to it "
+            f"({name}: {low:g} to {high:g})",
             file=sys.stderr,
         )
 
@@ -210,7 +210,7 @@ class Stream:
             self._show(None)
 
     def _show(self, wait_s: float | None) -> None:
-        """Print the answers that are there; wait for the first one so long, None: until it is there."""
+        """Print the answers that have arrived. Waits up to wait_s for the first one, or without limit if None."""
         from tinyrnn.board.protocol import unpack
 
         while (words := self.client.receive(wait_s)) is not None:

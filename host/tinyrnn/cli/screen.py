@@ -1,7 +1,7 @@
-"""What reaches the terminal. Names in files come from anywhere: they are shown, never obeyed.
+"""Output to the terminal. Names in files are untrusted, so their control characters are escaped.
 
-While a command runs, whatever it prints passes through here, and its tables through console(). A terminal's control
-characters, and those that turn the direction of a line, are shown as escapes such as ``\\x1b``.
+While a command runs, everything that it prints passes through here, and its tables through console(). Control characters
+of a terminal, and those that change the direction of text, are shown as escapes such as ``\\x1b``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def shown(text: object, keep: str = "") -> str:
-    """text with every character that does not print as itself escaped, but for those in keep.
+    """text with each character that is not printable escaped, except those in keep.
 
-    Those are control and format characters, line ends, and the halves of surrogates; what is no UTF-8 in a file's name is
-    shown as the byte that it is.
+    These are control and format characters, line ends and lone surrogates. A byte of a file name that is not UTF-8 is
+    shown as that byte.
     """
     string = str(text)
     if string.isprintable():
@@ -31,7 +31,7 @@ def shown(text: object, keep: str = "") -> str:
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # what Python makes of a byte in a file's name
+    if 0xDC80 <= code <= 0xDCFF:  # Python's surrogateescape of a byte in a file name
         code -= 0xDC00
     if character in "\n\r\t":
         return repr(character)[1:-1]
@@ -39,7 +39,7 @@ def _escaped(character: str) -> str:
 
 
 class Shown:
-    """A stream that shows the text written to it; all else is the stream's own."""
+    """A stream that escapes the text written to it with shown(). All other attributes are those of the stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -57,10 +57,10 @@ class Shown:
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
-    """Standard output and errors show whatever is printed within the block. One that is closed takes it silently.
+def escaped_output() -> Iterator[None]:
+    """Within the block, text on standard output and standard error is escaped with shown().
 
-    What the terminal's encoding lacks is escaped as well.
+    Characters that the terminal's encoding lacks are escaped as well. A stream that is closed discards the text.
     """
     before = sys.stdout, sys.stderr
     errors = [getattr(stream, "errors", None) for stream in before]
@@ -82,9 +82,9 @@ def _reconfigure(stream: TextIO | None, errors: str | None) -> None:
 
 
 def console(stderr: bool = False, **options: Any) -> Console:
-    """A rich console without markup, whose text is shown. Its own colours and progress bars reach the terminal as they are.
+    """A rich console without markup that escapes text with shown(). Its own colours and progress bars are not escaped.
 
-    Table cells and what print() gets as a str are shown here; a rich.text.Text is the caller's: give it shown() text.
+    It escapes table cells and each str given to print(). A rich.text.Text is not escaped: build it from shown() text.
     """
     from rich.console import Console
     from rich.text import Text

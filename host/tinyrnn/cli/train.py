@@ -1,4 +1,4 @@
-"""``tinyrnn train``: from a recording to model.pt, with one seed or several."""
+"""``tinyrnn train``: train a network on a recording and write model.pt, with one seed or several."""
 
 from __future__ import annotations
 
@@ -27,41 +27,49 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "train",
         help="train a GRU, LSTM, ... on a recording: DATA -> model.pt",
         description="Train a float GRU, or another recurrent network, on a recording and write model.pt. "
-        "An interrupted training goes on where it was when the same command is given again.",
+        "To resume an interrupted training, give the same command again.",
     )
     add_arguments(parser)
     options = parser.add_argument_group("the training")
-    options.add_argument("-o", "--output", metavar="FILE", default="model.pt", help="the model (default model.pt)")
-    options.add_argument("--units", metavar="H", type=positive, default=32, help="units of a layer (default 32)")
-    options.add_argument("--layers", metavar="N", type=positive, help="layers of one cell (default 1)")
-    options.add_argument("--cell", choices=cells.names(), help=f"default {cells.DEFAULT}")
+    options.add_argument("-o", "--output", metavar="FILE", default="model.pt", help="the file to write (default: model.pt)")
+    options.add_argument("--units", metavar="H", type=positive, default=32, help="units of each layer (default: 32)")
+    options.add_argument("--layers", metavar="N", type=positive, help="number of layers, all of the same cell (default: 1)")
+    options.add_argument("--cell", choices=cells.names(), help=f"kind of recurrent cell (default: {cells.DEFAULT})")
     options.add_argument(
-        "--cells", metavar="A,B", type=_cells, help="layers of different cells, first the one at the input: lstm,gru"
+        "--cells", metavar="A,B", type=_cells, help="layers of different cells, the input's first, such as lstm,gru"
     )
-    options.add_argument("--projection", metavar="P", type=positive, help="outputs of an lstm, fewer than its units")
-    options.add_argument("--rank", metavar="R", type=positive, help="matrices as products of two, R columns and R rows")
-    options.add_argument("--layernorm", action="store_true", help="layer normalisation inside the cells")
-    options.add_argument("--layernorm-between", action="store_true", help="layer normalisation between the layers")
-    options.add_argument("--epochs", metavar="N", type=positive, help="default: from the size of the recording")
-    options.add_argument("--lr", metavar="RATE", type=_rate, help="peak learning rate (default 0.005; regression 0.01)")
-    options.add_argument("--seed", metavar="N", type=natural, default=0, help="of weights and batches (default 0)")
+    options.add_argument(
+        "--projection", metavar="P", type=positive, help="project the output of an LSTM to P numbers, fewer than its units"
+    )
+    options.add_argument("--rank", metavar="R", type=positive, help="make each matrix the product of two, of rank R")
+    options.add_argument("--layernorm", action="store_true", help="add layer normalisation inside the cells")
+    options.add_argument("--layernorm-between", action="store_true", help="add layer normalisation between the layers")
+    options.add_argument(
+        "--epochs", metavar="N", type=positive, help="passes over the training set (default: from the recording's size)"
+    )
+    options.add_argument(
+        "--lr", metavar="RATE", type=_rate, help="peak learning rate (default: 0.005; for a regression: 0.01)"
+    )
+    options.add_argument(
+        "--seed", metavar="N", type=natural, default=0, help="seed of the initial weights and the batches (default: 0)"
+    )
     options.add_argument(
         "--seeds",
         metavar="N",
         type=positive,
         default=1,
-        help="train N models with seeds SEED, SEED+1, ... and keep the lowest training loss (default 1)",
+        help="train N models with seeds SEED, SEED+1, ... and keep the one with the lowest training loss (default: 1)",
     )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, print a line for each seed, write the model. Returns 0."""
+    """Train, print a line for each seed and write the model. Returns 0. Raises DataError or ModelError."""
     output = Path(args.output)
-    files.check_output(output, files.FLOAT, [args.data], "train on")  # before the minutes of training, not after
+    files.check_output(output, files.FLOAT, [args.data], "train on")  # before minutes of training, not after
     seeds = range(args.seed, args.seed + args.seeds)
     for seed in seeds[:100]:
-        _check_part(output, seed, args.data)
+        _check_checkpoint(output, seed, args.data)
     architecture = architecture_of(args)
     try:
         import torch  # noqa: F401
@@ -75,19 +83,19 @@ def run(args: argparse.Namespace) -> int:
     models: list[FloatModel] = []
     print(f"{'seed':>4}  {'epochs':>6}  {'training loss':>13}  {headings(recording)}", flush=True)
     for seed in seeds:
-        _check_part(output, seed, args.data)
+        _check_checkpoint(output, seed, args.data)
         model = _fit(recording, architecture, seed, output, args)
         models.append(model)
         info = model.info
         print(f"{seed:4}  {info['epochs']:6}  {info['training_loss']:13.5f}  {figures(model)}", flush=True)
-    # Not the best on the test set: choosing by it would make its figure a lie
+    # Not the best on the test set: choosing by the test set would make its figure too good
     best = min(models, key=lambda model: float(model.info["training_loss"]))
     if len(models) > 1:
         print(summary(models))
         print(f"kept: seed {best.info['seed']}, the lowest training loss")
     model_file.save(best, output)
     for seed in seeds:
-        part_of(output, seed).unlink(missing_ok=True)
+        checkpoint_path(output, seed).unlink(missing_ok=True)
     if best.window:
         print(f"trained on windows of {windows(recording)}: call net.reset() at each window's start")
     print(f"wrote {output} ({output.stat().st_size} bytes); next: tinyrnn quantize {output}")
@@ -95,11 +103,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def architecture_of(args: argparse.Namespace) -> Architecture:
-    """The network that the options ask for. Raises ModelError when they contradict each other."""
+    """The network that the options describe. Raises ModelError if they contradict each other."""
     if args.cells and (args.cell or args.layers):
         other = "--cell" if args.cell else "--layers"
-        raise ModelError(f"--cells names every layer, and {other} as well; expected one of them")
-    if (args.layers or 1) > MOST_LAYERS:  # before there is a name for each
+        raise ModelError(f"--cells and {other} both choose the layers; expected one of them")
+    if (args.layers or 1) > MOST_LAYERS:  # checked here, before a huge tuple of cells is made
         raise ModelError(f"--layers {args.layers}; expected at most {MOST_LAYERS}: no board holds more")
     return Architecture(
         cells=args.cells or (args.cell or "gru",) * (args.layers or 1),
@@ -111,17 +119,17 @@ def architecture_of(args: argparse.Namespace) -> Architecture:
     )
 
 
-def part_of(output: Path, seed: int) -> Path:
-    """The checkpoint of one seed, beside the model."""
+def checkpoint_path(output: Path, seed: int) -> Path:
+    """Where the checkpoint of one seed lies, beside the model."""
     return files.beside(output, f".seed{seed}.part")
 
 
-def _check_part(output: Path, seed: int, data: str) -> None:
-    files.check_output(part_of(output, seed), files.PART, [data], "train on")
+def _check_checkpoint(output: Path, seed: int, data: str) -> None:
+    files.check_output(checkpoint_path(output, seed), files.CHECKPOINT, [data], "train on")
 
 
 def describe(recording: Recording) -> str:
-    """What is trained on, in two lines."""
+    """The recording in two lines: its sequences and split, then its channels and outputs."""
     count = len(recording.labels)
     outputs = f"{count} classes" if recording.task == "classification" else counted(count, "target")
     when = "at the last step" if recording.when == "last" else "at every step"
@@ -142,12 +150,12 @@ def windows(recording: Recording) -> str:
 
 
 def headings(recording: Recording) -> str:
-    """Above figures()."""
+    """The heading of the column that figures() fills."""
     return "test accuracy" if recording.task == "classification" else f"{'test RMSE':>13}  {'test R2':>8}"
 
 
 def figures(model: FloatModel) -> str:
-    """The test figures of one model."""
+    """The test figures of one model, aligned for the table."""
     info = model.info
     if model.task == "classification":
         return f"{info['float_accuracy_pct']:11.2f} %"
@@ -155,7 +163,7 @@ def figures(model: FloatModel) -> str:
 
 
 def summary(models: list[FloatModel]) -> str:
-    """Mean, standard deviation (of a sample, n - 1) and worst over the seeds."""
+    """Mean, sample standard deviation (n - 1) and worst test figure over the seeds."""
     classes = models[0].task == "classification"
     key, unit = ("float_accuracy_pct", " %") if classes else ("float_rmse", "")
     values = [float(model.info[key]) for model in models]
@@ -171,7 +179,7 @@ def summary(models: list[FloatModel]) -> str:
 
 
 def _fit(recording: Recording, architecture: Architecture, seed: int, output: Path, args: argparse.Namespace) -> FloatModel:
-    """One training with its progress bar, on a terminal only."""
+    """Train with one seed, with a progress bar on a terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from tinyrnn.training import trainer
@@ -196,7 +204,7 @@ def _fit(recording: Recording, architecture: Architecture, seed: int, output: Pa
             seed=seed,
             lr=args.lr,
             progress=show,
-            checkpoint=part_of(output, seed),
+            checkpoint=checkpoint_path(output, seed),
             notice=notice,
         )
 

@@ -1,4 +1,4 @@
-"""``tinyrnn verify``: is every integer the same on every runtime?"""
+"""``tinyrnn verify``: check that every integer is the same on every runtime."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tinyrnn.runtimes import Runtime
     from tinyrnn.runtimes.verification import Report
 
-MOST_SEQUENCES = 100_000  # random ones, of 50 steps each: hours on any runtime
+MOST_SEQUENCES = 100_000  # random sequences of 50 steps: hours on any runtime
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -27,37 +27,36 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "verify",
         help="run a .urnn file under real MicroPython and compare every integer",
-        description="Replay sequences under CPython and each MicroPython on this machine, with each kernel set, and "
-        "compare every output and every state with the host's; with --on, do so on a board. Exit status 6 when any "
-        "integer differs.",
+        description="Replay sequences under CPython and each MicroPython on this machine, with each kernel set, or "
+        "on a board (--on). Compare every output and every state with the simulator's. Exit status 6 if an integer differs.",
     )
-    parser.add_argument("model", metavar="MODEL.urnn")
+    parser.add_argument("model", metavar="MODEL.urnn", help="written by `tinyrnn quantize` or `tinyrnn import`")
     parser.add_argument(
-        "--sequences", metavar="N", type=int, default=20, help="random sequences, without --data (default 20)"
+        "--sequences", metavar="N", type=int, default=20, help="number of random sequences, without --data (default: 20)"
     )
-    parser.add_argument("--seed", metavar="N", type=natural, default=0, help="of the random sequences (default 0)")
+    parser.add_argument("--seed", metavar="N", type=natural, default=0, help="seed of the random sequences (default: 0)")
     parser.add_argument(
         "--float",
         metavar="MODEL.pt",
-        help="the float model, to measure how near the integers are (default: MODEL.pt beside MODEL.urnn, if it is there)",
+        help="the float model, to measure the integer error (default: MODEL.pt beside MODEL.urnn, if it exists)",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--runtime", metavar="NAME", action="append", help="only this one, may be repeated (default: all that are here)"
+        "--runtime", metavar="NAME", action="append", help="use only this runtime; may be repeated (default: all)"
     )
-    where.add_argument("--on", metavar="PORT", help="on the board at this serial port, where the model was deployed")
+    where.add_argument("--on", metavar="PORT", help="use the board on this serial port, where the model was deployed")
     parser.add_argument(
         "--kernels",
         metavar="NAME",
         action="append",
-        help="this kernel set (default: all of a runtime, the board's best with --on), or `all`",
+        help="use only this kernel set, or `all`; may be repeated (default: all of a runtime; with --on, the board's best)",
     )
     add_arguments(parser, optional=True)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replay on each runtime, print a line for each. Returns 0; raises Mismatch when an integer differs."""
+    """Replay on each runtime and print a line for each. Returns 0. Raises Mismatch if an integer differs."""
     from tinyrnn import runtimes
     from tinyrnn.errors import Mismatch
     from tinyrnn.integer_model import urnn_file
@@ -80,8 +79,8 @@ def run(args: argparse.Namespace) -> int:
     wrong = [report for report in reports if not report.exact]
     if wrong:
         raise Mismatch(
-            f"{wrong[0].runtime} with kernels {wrong[0].kernels} computes other integers ({wrong[0].differences} differ): "
-            f"{wrong[0].first[0]}; report it with this file"
+            f"{wrong[0].runtime} with kernels {wrong[0].kernels} computes different integers ({wrong[0].differences} "
+            f"differ): {wrong[0].first[0]}; please report it with this file"
         )
     print("bit-exact on all of them")
     _show_nearness(network, recording, args)
@@ -89,13 +88,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _announced(network: Network, raw: list[np.ndarray], model: str) -> str:
-    """What is going to be compared."""
+    """The line that says what will be compared."""
     steps = counted(sum(len(sequence) for sequence in raw), "step")
     return f"{model}: {counted(len(raw), 'sequence')}, {steps}, {network.outputs + network.units} integers a step"
 
 
 def _show_nearness(network: Network, recording: Recording | None, args: argparse.Namespace) -> None:
-    """Print how near the integers are to the float model: measured, or else as the file says."""
+    """Print the integer error: measured if the float model is available, otherwise as stored in the file."""
     from pathlib import Path
 
     from tinyrnn.errors import ModelError
@@ -106,9 +105,9 @@ def _show_nearness(network: Network, recording: Recording | None, args: argparse
     path = args.float or (beside if beside.is_file() else None)
     if path is None:
         if network.nearness:
-            print(f"integers against float, when it was quantized: {network.nearness}")
+            print(f"integers against float, measured when it was quantized: {network.nearness}")
         else:
-            print(f"integers against float: not known; give the float model with --float, or as {beside.name} beside it")
+            print(f"integers against float: not known; give the float model with --float, or put {beside.name} beside it")
         return
     try:
         error, warning = measure(model_file.load(path), network, recording.test.x if recording else [])
@@ -118,11 +117,11 @@ def _show_nearness(network: Network, recording: Recording | None, args: argparse
     except ModelError:
         if args.float:
             raise
-        print(f"integers against float: {path} is no float model of this file; name it with --float")
+        print(f"integers against float: {path} is not the float model of this file; name that one with --float")
 
 
 def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace) -> None:
-    """Replay on the board with each kernel set that was asked for, a line for each."""
+    """Replay on the board with each requested kernel set and print a line for each."""
     from tinyrnn.board.link import Link
     from tinyrnn.board.protocol import Client
     from tinyrnn.errors import Mismatch
@@ -135,8 +134,8 @@ def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace)
             done = _replay_on(client, network, raw, args.model, name)
             if not done.exact:
                 raise Mismatch(
-                    f"{args.on} with kernels {done.kernels} computes other integers ({done.differences} differ in that "
-                    f"sequence): {done.first[0]}; report it with this file"
+                    f"{args.on} with kernels {done.kernels} computes different integers ({done.differences} differ in that "
+                    f"sequence): {done.first[0]}; please report it with this file"
                 )
             print(
                 f"{args.on} {done.kernels}: {counted(done.sequences, 'sequence')}, {counted(done.steps, 'step')} bit-exact "
@@ -146,7 +145,7 @@ def _on_board(network: Network, raw: list[np.ndarray], args: argparse.Namespace)
 
 
 def _replay_on(client: Client, network: Network, raw: list[np.ndarray], model: str, kernels: str) -> Replayed:
-    """With a bar on a terminal."""
+    """Replay with one kernel set, with a progress bar on a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from tinyrnn.board.replay import replay_on
@@ -161,7 +160,7 @@ def _replay_on(client: Client, network: Network, raw: list[np.ndarray], model: s
 
 
 def replay_all(network: Network, raw: list[np.ndarray], found: list[Runtime], chosen: Sequence[str] = ()) -> list[Report]:
-    """Each runtime with each of its kernel sets, or those that are chosen, with a bar on a terminal."""
+    """Replay on each runtime with each of its kernel sets, or those chosen, with a progress bar on a terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from tinyrnn.cli import screen
@@ -188,7 +187,7 @@ def replay_all(network: Network, raw: list[np.ndarray], found: list[Runtime], ch
 
 
 def show(reports: list[Report]) -> None:
-    """The table of reports."""
+    """Print the table of reports."""
     from rich.table import Table
 
     from tinyrnn.cli import screen
@@ -204,7 +203,7 @@ def show(reports: list[Report]) -> None:
 
 
 def _recording(network: Network, args: argparse.Namespace) -> Recording | None:
-    """The recording of --data, if it is given."""
+    """The recording of --data, if given. Raises DataError if it does not match the network."""
     from tinyrnn.errors import DataError
 
     if args.data:
@@ -212,11 +211,11 @@ def _recording(network: Network, args: argparse.Namespace) -> Recording | None:
         if len(recording.channels) != network.inputs:
             raise DataError(
                 f"{args.data}: has {len(recording.channels)} channels, {args.model} takes {network.inputs}; "
-                "expected the recording it was trained on"
+                "expected the recording that the model was trained on"
             )
         return recording
     if needless := given(args):
-        raise DataError(f"{needless[0]} says something of a recording; name it with --data")
+        raise DataError(f"{needless[0]} describes a recording; expected the recording with --data")
     return None
 
 
@@ -228,10 +227,10 @@ def _random(network: Network, args: argparse.Namespace) -> list[np.ndarray]:
     from tinyrnn.integer_model.limits import LIMIT
 
     if not 1 <= args.sequences <= MOST_SEQUENCES:
-        raise DataError(f"--sequences {args.sequences}: expected 1 or more, at most {MOST_SEQUENCES}")
+        raise DataError(f"--sequences {args.sequences}: expected 1 to {MOST_SEQUENCES}")
     rng = np.random.default_rng(args.seed)
     low, high = network.input.low.astype(np.int64), network.input.high.astype(np.int64)
-    # Mostly within the range that counts, sometimes at the ends of what a sample may be
+    # Mostly within the model's input range, sometimes at the ends of the 31-bit range
     ordinary = rng.integers(low, high + 1, (args.sequences, 50, network.inputs))
     extreme = rng.choice([-LIMIT, LIMIT - 1], ordinary.shape)
     return list(np.where(rng.random(ordinary.shape) < 0.02, extreme, ordinary))

@@ -1,4 +1,7 @@
-"""Recordings: what a network is trained, quantized and verified on. ``load()`` reads it; docs/data.md."""
+"""Recordings, on which a network is trained, quantized and verified: ``load()`` reads one (docs/data.md).
+
+Imports only files, text and errors.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
 
 TASKS = ("classification", "regression")
-WHEN = ("last", "every")  # which steps of a sequence have an answer
-BUNDLED = ("basic-motions", "japanese-vowels")  # the sets that tinyrnn.data.bundled reads
+WHEN = ("last", "every")  # the steps of a sequence whose output counts
+BUNDLED = ("basic-motions", "japanese-vowels")  # the data sets that tinyrnn.data.bundled reads
 
 
 def load(
@@ -32,14 +35,14 @@ def load(
 
     source: "basic-motions" or "japanese-vowels"; a folder with one sub-folder of CSV files for each label; a
     .csv or .tsv file; an .npz file.
-    label: the column that holds each row's class (single CSV). target: the column or columns to be predicted
-    (single CSV); a string is split at its commas. group: the column with the id of the sequence (single CSV).
-    window: steps (rows) in one sequence; what it does is said in docs/data.md for each source.
-    drop: columns to leave out. keep: columns to use although their names are those of a clock.
-    test_fraction: share of the sequences that is tested on, 0 < f < 1, and seed: of the draw, both used where
-    the source has no split of its own.
+    label: the column with each row's class (single CSV). target: the column or columns to predict (single CSV); a
+    string is split at its commas. group: the column with the id of the sequence (single CSV).
+    window: steps (rows) in one sequence; docs/data.md describes its use for each source.
+    drop: columns to leave out. keep: columns to use although their names suggest a clock.
+    test_fraction: share of the sequences in the test set, 0 < f < 1. seed: seed of the draw. Both are used only if the
+    source has no split of its own.
 
-    Raises DataError, one line, when the source cannot be used or an option does not apply to it.
+    Raises DataError if the source cannot be used, or if an option does not apply to it.
     """
     if not 0 < test_fraction < 1:
         raise DataError(f"test fraction is {test_fraction}; expected a number between 0 and 1, such as 0.2")
@@ -63,7 +66,7 @@ def load(
                 takes = ", ".join(f"--{name}" for name in allowed) or "no such option"
                 raise DataError(f"{source}: --{option} does not apply to this kind of data; it takes {takes}")
 
-    # Each reader is imported only when it is needed: numpy is heavy, and so is the look for sktime.
+    # Each reader is imported only when it is needed: importing numpy is slow, and so is the search for sktime
     path = Path(source)
     if source in BUNDLED:
         only()
@@ -72,7 +75,7 @@ def load(
         return bundled.read(source)
     try:
         is_folder, is_file, is_there = path.is_dir(), path.is_file(), path.exists()
-    except (OSError, ValueError):  # a name too long, or with a zero byte
+    except (OSError, ValueError):  # a name that is too long or holds a zero byte
         is_folder = is_file = is_there = False
     if is_folder:
         only("window", "drop", "keep")
@@ -83,7 +86,7 @@ def load(
     if is_there and not is_file:
         raise DataError(f"{source}: is a device, a FIFO or a socket; {expected}")
     if not is_file:
-        raise DataError(f"{source}: no such data set, folder or file; {expected}")
+        raise DataError(f"{source}: there is no such data set, folder or file; {expected}")
     if path.suffix.lower() in (".csv", ".tsv"):
         only(*given)
         from tinyrnn.data import csv_file
@@ -104,7 +107,7 @@ def load(
         from tinyrnn.data import npz_file
 
         return npz_file.read(path, window=window, test_fraction=test_fraction, seed=seed)
-    raise DataError(f"{source}: a file of an unknown kind; {expected}")
+    raise DataError(f"{source}: a file of unknown kind; {expected}")
 
 
 def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:

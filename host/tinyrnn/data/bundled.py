@@ -1,7 +1,6 @@
-"""The data sets inside the pip package sktime, with their official splits.
+"""The data sets in the pip package sktime, with their official splits.
 
-The files are read straight from the package's folder: importing sktime (and pandas) would take seconds and
-give no more.
+The files are read directly from the package's folder: importing sktime (and pandas) would take seconds.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ CURE = "pip install tinyrnn[train]"
 
 @dataclass(frozen=True)
 class Bundled:
-    """What the .ts files do not say themselves."""
+    """A bundled data set: facts that its .ts files do not hold."""
 
     folder: str  # under sktime/datasets/data, and the start of its files' names
     channels: tuple[str, ...]
 
 
 SETS = {
-    # A smart watch, 10 Hz for 10 s, four students; the accelerometer's axes first (the files' own heading).
+    # A smart watch, 10 Hz for 10 s, four students; the accelerometer's axes come first (heading in the files).
     "basic-motions": Bundled("BasicMotions", ("accel x", "accel y", "accel z", "gyro x", "gyro y", "gyro z")),
     # 12 cepstral coefficients for each frame of two vowels, nine speakers (UCI; Kudo, Toyama, Shimbo 1999).
     "japanese-vowels": Bundled("JapaneseVowels", tuple(f"cepstrum {i}" for i in range(1, 13))),
@@ -35,11 +34,11 @@ SETS = {
 
 
 def read(name: str) -> Recording:
-    """One of SETS: a classification at the last step. Raises DataError when sktime or its file is missing."""
+    """Read one of SETS, a classification at the last step. Raises DataError if sktime or its file is missing."""
     bundled = SETS[name]
     spec = importlib.util.find_spec("sktime")
     if spec is None or not spec.submodule_search_locations:
-        raise DataError(f"{name}: the pip package sktime, which holds it, is not installed; expected sktime, {CURE}")
+        raise DataError(f"{name}: the pip package sktime, which contains it, is not installed; expected sktime, {CURE}")
     folder = Path(next(iter(spec.submodule_search_locations))) / "datasets" / "data" / bundled.folder
     train_x, train_names = read_ts(folder / f"{bundled.folder}_TRAIN.ts", len(bundled.channels))
     test_x, test_names = read_ts(folder / f"{bundled.folder}_TEST.ts", len(bundled.channels))
@@ -58,15 +57,15 @@ def read(name: str) -> Recording:
 
 
 def read_ts(path: Path, channels: int) -> tuple[list[np.ndarray], list[str]]:
-    """A .ts file without time stamps: after @data one sequence a line, channels and class between colons.
+    """Read a .ts file without time stamps: after @data, one sequence a line, with colons between channels and class.
 
-    Returns x, a list of (T_i, C), and the class names. Raises DataError with file and line.
+    Returns x, a list of arrays (T_i, C), and the class names. Raises DataError with file and line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror}); expected the file that sktime carries, {CURE} --force-reinstall"
+            f"{path}: cannot be read ({error.strerror}); expected the file from sktime, {CURE} --force-reinstall"
         ) from None
     x: list[np.ndarray] = []
     names: list[str] = []

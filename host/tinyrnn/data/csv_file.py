@@ -1,4 +1,4 @@
-"""One CSV file whose rows carry their own answer: a class column or target columns, at every step."""
+"""A single CSV file with an answer in each row: a class column or target columns, at every step."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def read(
     test_fraction: float = 0.2,
     seed: int = 0,
 ) -> Recording:
-    """label: a classification; target: a regression; exactly one of them.
+    """Read the file: with label as a classification, with target as a regression. Exactly one of them is given.
 
-    group: the column with the sequence id; without it the file is cut into consecutive windows of `window`
-    rows, 100 if not said. Raises DataError.
+    group: the column with the sequence id. Without it the file is cut into consecutive windows of `window` rows, by
+    default 100. Raises DataError.
     """
     table = read_table(path)
     if bool(label) == bool(target):
@@ -42,7 +42,7 @@ def read(
     taken = answers + ([table.column(group, "--group")] if group else [])
     if len(set(taken)) != len(taken):
         twice = next(table.names[i] for i in taken if taken.count(i) > 1)
-        raise DataError(f"{path}: column {twice!r} is asked for in two ways; expected one of --label, --target, --group")
+        raise DataError(f"{path}: column {twice!r} is named in two options; expected one of --label, --target, --group")
     columns = table.features(drop, keep, taken)
     x = table.numbers(columns)
     if label:

@@ -1,4 +1,4 @@
-"""One CSV file, read by the standard library's csv module, so that complaints name file, line and column."""
+"""A CSV file as a table. It is read with the csv module, so that errors name file, line and column."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tinyrnn import files
 from tinyrnn.data.recording import LARGEST, MOST_CHANNELS, listed
 from tinyrnn.errors import DataError
 
-SEPARATORS = "\t;,"  # tried in this order: a comma in a file with semicolons is a decimal comma
-# Names of columns that count time or rows, with or without a unit: t, time_ms, Timestamp [us].
+SEPARATORS = "\t;,"  # tried in this order: in a file with semicolons, a comma is a decimal comma
+# Names of columns that count time or rows, with or without a unit: t, time_ms, Timestamp [us]
 CLOCK = re.compile(
     r"(time|timestamp|time"
     r" stamp|datetime|date|t|ms|us|ns|s|secs?|seconds|millis|micros|ticks|elapsed|index|unnamed\W.*)"
@@ -28,29 +28,30 @@ CLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of a CSV file: at least one row, all of the same width."""
+    """The cells of a CSV file: at least one row, all of the same width W."""
 
     path: Path
-    header: tuple[str, ...] | None  # (W,) as written in the file; None when it has no header row
+    header: tuple[str, ...] | None  # (W,) as written in the file; None if it has no header row
     names: tuple[str, ...]  # (W,) the header, or "1", "2", ... without one
-    rows: list[list[str]]  # of W cells
-    lines: list[int]  # the line in the file on which each row ends, from 1
+    rows: list[list[str]]  # W cells each
+    lines: list[int]  # the line of the file on which each row ends, from 1
     separator: str
 
     def column(self, name: str, option: str) -> int:
-        """The index of a column. Raises DataError that lists the columns there are."""
+        """The index of a column. Raises DataError, with a list of the columns, if there is none of that name."""
         try:
             return self.names.index(name)
         except ValueError:
-            kind = "" if self.header else " (no header row, columns are called by their number)"
+            kind = "" if self.header else " (there is no header row, so columns are numbered)"
             raise DataError(
                 f"{self.path}: no column {name!r} for {option}; expected one of {listed(self.names)}{kind}"
             ) from None
 
     def features(self, drop: Sequence[str], keep: Sequence[str], taken: Sequence[int] = ()) -> list[int]:
-        """Indices of the input columns: all but those dropped or taken for something else.
+        """Indices of the input columns: all except those dropped or taken as answer or group.
 
-        A clock is never an input by accident: it tells the network when, not what, and no board repeats it.
+        A clock never becomes an input by accident: it tells the network when a sample was recorded, not what it was,
+        and its values never occur again. Raises DataError for such a column unless it is dropped or kept.
         """
         dropped = {self.column(name, "--drop") for name in drop}
         kept = {self.column(name, "--keep") for name in keep}
@@ -58,7 +59,7 @@ class Table:
         if both:
             name = self.names[both[0]]
             raise DataError(
-                f"{self.path}: column {name!r} is asked for in two ways; expected one of --drop, --keep,"
+                f"{self.path}: column {name!r} is named in two options; expected one of --drop, --keep,"
                 " --label, --target, --group"
             )
         used = dropped.union(taken)
@@ -67,12 +68,13 @@ class Table:
             name = self.names[i]
             if i not in kept and CLOCK.fullmatch(name.casefold()):
                 raise DataError(
-                    f"{self.path}: column {name!r} looks like a clock or a row count, which is seldom an"
-                    " input; "
+                    f"{self.path}: column {name!r} looks like a clock or a row number, which is rarely a useful input; "
                     f'expected a decision: --drop "{name}" to leave it out or --keep "{name}" to use it'
                 )
         if not found:
-            raise DataError(f"{self.path}: no column is left as input of {listed(self.names)}; expected at least one")
+            raise DataError(
+                f"{self.path}: of the columns {listed(self.names)}, none is left as input; expected at least one"
+            )
         return found
 
     def numbers(self, columns: Sequence[int]) -> np.ndarray:
@@ -87,12 +89,12 @@ class Table:
         return out
 
     def texts(self, column: int, what: str) -> list[str]:
-        """The cells of one column, none empty."""
+        """The cells of one column. Raises DataError for an empty one; ``what`` says what it should hold."""
         cells = [row[column] for row in self.rows]
         for line, cell in zip(self.lines, cells, strict=True):
             if not cell:
                 raise DataError(
-                    f"{self.path}:{line}: column {self.names[column]!r} is empty; expected {what}, fill it in"
+                    f"{self.path}:{line}: column {self.names[column]!r} is empty; expected {what}: fill it in"
                     " or delete the line"
                 )
         return cells
@@ -105,24 +107,23 @@ class Table:
             where += f" ({name})"
         drop = f', or leave the column out with --drop "{name}"'
         if not cell:
-            return DataError(f"{where} is empty; expected a number, fill it in or delete the line{drop}")
+            return DataError(f"{where} is empty; expected a number: fill it in or delete the line{drop}")
         shown = repr(cell if len(cell) <= 40 else cell[:37] + "...")
         if parse_number(cell, self.separator) is not None:
             return DataError(
-                f"{where} is {shown}; expected a finite number up to {LARGEST:g}, mend or delete the line{drop}"
+                f"{where} is {shown}; expected a finite number up to {LARGEST:g}: correct or delete the line{drop}"
             )
         pieces = cell.split()
         if len(pieces) > 1 and all(parse_number(piece, self.separator) is not None for piece in pieces):
-            return DataError(f"{where} is {shown}; expected one number, separate the columns with commas instead of spaces")
-        return DataError(f"{where} is {shown}; expected a number, mend or delete the line{drop}")
+            return DataError(f"{where} is {shown}; expected one number: separate the columns with commas instead of spaces")
+        return DataError(f"{where} is {shown}; expected a number: correct or delete the line{drop}")
 
 
 def read_table(path: Path) -> Table:
-    """Read UTF-8 (or UTF-16 with its mark) with commas, semicolons or tabs.
+    """Read a file in UTF-8, or UTF-16 with a byte order mark, with commas, semicolons or tabs between the cells.
 
-    The first row is a header when no cell of it is a number.
-    Blank lines are skipped; spaces around a cell and rows of empty cells at the end do not count.
-    Raises DataError for a file that cannot be read, is empty, or whose rows differ in width.
+    The first row is a header if none of its cells is a number. Blank lines, spaces around a cell, and rows of empty cells
+    at the end are ignored. Raises DataError if the file cannot be read, is empty, or has rows of different width.
     """
     text = _decode(path)
     separator = _separator(text)
@@ -140,18 +141,18 @@ def read_table(path: Path) -> Table:
                     raise DataError(f"{path}:{lines[-1]}: {seen}")
     except csv.Error as error:
         raise DataError(
-            f"{path}:{reader.line_num}: not a CSV file ({error}); expected rows of numbers, look for a stray quote"
+            f"{path}:{reader.line_num}: not a CSV file ({error}); expected rows of numbers: look for a stray quote"
         ) from None
     while rows and not any(rows[-1]):
         rows.pop()
         lines.pop()
     if not rows:
-        raise DataError(f"{path}: empty; expected rows of numbers, record again or delete the file")
+        raise DataError(f"{path}: is empty; expected rows of numbers: record again or delete the file")
     width = len(rows[0])
     for row, line in zip(rows, lines, strict=True):
         if len(row) != width:
             raise DataError(
-                f"{path}:{line}: {_columns(len(row))}, expected {width} as on line {lines[0]}; mend or delete the line"
+                f"{path}:{line}: {_columns(len(row))}, expected {width} as on line {lines[0]}; correct or delete the line"
             )
     header = None
     names = tuple(str(number + 1) for number in range(width))
@@ -161,16 +162,16 @@ def read_table(path: Path) -> Table:
         names = tuple(cell or f"unnamed {number + 1}" for number, cell in enumerate(header))
         name, count = Counter(names).most_common(1)[0]
         if count > 1:
-            raise DataError(f"{path}:{line}: column {name!r} is named twice; expected different names, rename one")
+            raise DataError(f"{path}:{line}: two columns are named {name!r}; expected different names: rename one")
         if not rows:
             raise DataError(
-                f"{path}:{line}: a header but no row of numbers; expected at least one, record again or delete the file"
+                f"{path}:{line}: a header but no row of numbers; expected at least one: record again or delete the file"
             )
     return Table(path, header, names, rows, lines, separator)
 
 
 def same_columns(first: Table, other: Table) -> None:
-    """Raises DataError unless both files have the same header, or both none and the same width."""
+    """Raise DataError unless both files have the same header, or both have no header and the same width."""
     if len(first.names) != len(other.names):
         raise DataError(
             f"{other.path}:{other.lines[0]}: {_columns(len(other.names))}, expected {len(first.names)} as in"
@@ -182,11 +183,11 @@ def same_columns(first: Table, other: Table) -> None:
 
 
 def parse_number(cell: str, separator: str) -> float | None:
-    """The number in a cell, NaN and infinities too, or None. With semicolons a comma is a decimal point."""
+    """The number in a cell, which may be NaN or infinite, or None. With semicolons, a comma is a decimal point."""
     if separator == ";" and cell.count(",") == 1 and "." not in cell:
         cell = cell.replace(",", ".")
     try:
-        # float() also reads 1_000 and the digits of every script, which no sensor writes
+        # float() also accepts 1_000 and the digits of every script, which no sensor writes
         return float(cell) if cell.isascii() and "_" not in cell else None
     except ValueError:
         return None
@@ -205,20 +206,20 @@ def _decode(path: Path) -> str:
         raise DataError(f"{path}: cannot be read ({error.strerror}); expected a CSV file, check its permissions") from None
     encoding = "UTF-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "UTF-8"
     try:
-        text = raw.decode(encoding).removeprefix("\ufeff")  # Excel's mark in front of UTF-8
+        text = raw.decode(encoding).removeprefix("\ufeff")  # the byte order mark that Excel writes
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{path}:{line}: byte 0x{raw[error.start]:02x} is not {encoding}; expected text in UTF-8, save the file as that"
+            f"{path}:{line}: byte 0x{raw[error.start]:02x} is not {encoding}; expected text in UTF-8: save it as UTF-8"
         ) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataError(f"{path}:{line}: a zero byte; expected a CSV file of text in UTF-8, record again or delete the line")
+        raise DataError(f"{path}:{line}: a zero byte; expected a CSV file of text in UTF-8: record again or delete the line")
     return text
 
 
 def _separator(text: str) -> str:
-    """The first of SEPARATORS that cuts the first ten lines into equally many cells, more than one."""
+    """The first of SEPARATORS that divides each of the first ten lines into the same number of cells, at least two."""
     lines = [line for line in text[:100_000].splitlines() if line.strip()][:10]
     widths = {mark: [len(row) for row in csv.reader(lines, delimiter=mark)] for mark in SEPARATORS}
     for mark, found in widths.items():

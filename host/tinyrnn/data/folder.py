@@ -25,9 +25,9 @@ def read(
     test_fraction: float = 0.2,
     seed: int = 0,
 ) -> Recording:
-    """Each file is one sequence, or several of `window` rows; the split is by files, none is in both parts.
+    """Read the folder. Each file is one sequence, or several of `window` rows. A file is in one half of the split only.
 
-    Raises DataError for a layout that cannot be understood, and for whatever is wrong inside a file.
+    Raises DataError for an unknown layout, or for an error in a file.
     """
     parts = {folder.name.casefold(): folder for folder in _folders(path)}
     own_split = {"train", "test"} <= set(parts) and not any(_tables(parts[name]) for name in ("train", "test"))
@@ -35,14 +35,14 @@ def read(
     if own_split:
         if len(_folders(path)) > 2:
             odd = next(folder for folder in _folders(path) if folder.name.casefold() not in ("train", "test"))
-            raise DataError(f"{odd}: a folder beside train and test; {LAYOUT}, move it away")
+            raise DataError(f"{odd}: a folder beside train and test; {LAYOUT}: move it away")
         train = _label_files(parts["train"])
         test = _label_files(parts["test"])
         for label in test:
             if label not in train:
                 raise DataError(
                     f"{parts['test'] / label}: label {label!r} is not in {parts['train']}; expected the same"
-                    " labels, record it there too"
+                    " labels: record it there too"
                 )
         how = "folders train and test"
     else:
@@ -68,7 +68,7 @@ def read(
 
 
 class _Reader:
-    """Reads the files and holds them to the columns of the first."""
+    """Reads the files and requires the columns of the first in all of them."""
 
     def __init__(self, drop: Sequence[str], keep: Sequence[str], window: int | None) -> None:
         self.drop, self.keep, self.window = drop, keep, window
@@ -104,28 +104,28 @@ def _grouped(pairs: list[tuple[str, Path]]) -> dict[str, list[Path]]:
 
 
 def _label_files(path: Path) -> dict[str, list[Path]]:
-    """The CSV files of each label under a folder, sorted; every complaint about the layout is made here."""
+    """The CSV files of each label under a folder, sorted. Raises DataError for a wrong layout."""
     stray = _tables(path)
     folders = _folders(path)
     if stray:
-        raise DataError(f"{stray[0]}: a file outside the labels' folders; {LAYOUT}, move it into the folder of its label")
+        raise DataError(f"{stray[0]}: a file outside the labels' folders; {LAYOUT}: move it into the folder of its label")
     if not folders:
-        raise DataError(f"{path}: no folder of a label in it; {LAYOUT}")
+        raise DataError(f"{path}: contains no folder of a label; {LAYOUT}")
     files = {}
     for folder in folders:
         inner = _folders(folder)
         if inner:
-            raise DataError(f"{inner[0]}: a folder inside a label's folder; {LAYOUT}, move its files one level up")
+            raise DataError(f"{inner[0]}: a folder inside a label's folder; {LAYOUT}: move its files one level up")
         files[folder.name] = _tables(folder)
         if not files[folder.name]:
-            raise DataError(f"{folder}: no CSV file of label {folder.name!r}; {LAYOUT}, record some or delete the folder")
+            raise DataError(f"{folder}: no CSV file of label {folder.name!r}; {LAYOUT}: record some or delete the folder")
     if len(files) < 2:
-        raise DataError(f"{path}: 1 label ({folders[0].name}); expected at least 2, add a folder for another")
+        raise DataError(f"{path}: 1 label ({folders[0].name}); expected at least 2: add a folder for another")
     return files
 
 
 def _visible(path: Path) -> list[Path]:
-    """What is in a folder, sorted by name; hidden files and the archive leftovers of macOS are not."""
+    """The entries of a folder, sorted by name, without hidden files and the remains of macOS archives."""
     try:
         found = sorted(path.iterdir())
     except OSError as error:
@@ -141,5 +141,5 @@ def _tables(path: Path) -> list[Path]:
     found = [item for item in _visible(path) if item.suffix.lower() in (".csv", ".tsv") and not item.is_dir()]
     for item in found:
         if not item.is_file():
-            raise DataError(f"{item}: is no file, or a link to none; expected a CSV file, remove it")
+            raise DataError(f"{item}: is not a file, or links to none; expected a CSV file: remove it")
     return found

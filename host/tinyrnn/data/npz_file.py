@@ -1,4 +1,4 @@
-"""An .npz file: x, y, optionally lengths, labels, channels, when, and a test set. Never unpickles."""
+"""An .npz file: x, y and, optionally, lengths, labels, channels, when, and a test set. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tinyrnn.errors import DataError
 
 
 def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, seed: int = 0) -> Recording:
-    """x (N, T, C) with y as docs/data.md says, or one recording x (M, C) with y by rows, cut in windows.
+    """Read x (N, T, C) with y as in docs/data.md, or one recording x (M, C) with an answer for each row, cut in windows.
 
-    Integers or text in y are classes, floats are targets. Raises DataError that names the entry.
+    Integers or text in y are classes, floats are targets. Raises DataError, which names the entry.
     """
     entries = read_entries(path)
     x = floats(path, "x", entries["x"])
@@ -28,7 +28,7 @@ def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, s
         raise DataError(f"{path}: only one of x_test and y_test; expected both or none")
     classes = entries["y"].dtype.kind != "f"
     labels = _labels(path, entries) if classes else ()
-    # Integers beside an entry `labels` are indices into it; else what y holds are the names.
+    # With an entry `labels`, integers in y are indices into it; otherwise the values of y are the names
     as_indices = "labels" in entries and entries["y"].dtype.kind != "U"
     index = {str(number) if as_indices else label: number for number, label in enumerate(labels)}
     if x.ndim == 2:
@@ -61,7 +61,7 @@ def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, s
             seed=seed,
         )
     if window is not None:
-        raise DataError(f"{path}: --window for an x of shape {x.shape}, which is cut already; expected no --window")
+        raise DataError(f"{path}: --window for an x of shape {x.shape}, which is already cut; expected no --window")
 
     when = _when(path, entries, x, classes)
     if not classes:
@@ -79,7 +79,7 @@ def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, s
 
 
 def _when(path: Path, entries: dict[str, np.ndarray], x: np.ndarray, classes: bool) -> str:
-    """The output that counts, from the number of axes of y, which the entry `when` may confirm."""
+    """The steps whose output counts, from the number of axes of y. The entry `when` may confirm it."""
     y = entries["y"]
     last, every = ((1,), (2,)) if classes else ((1, 2), (3,))
     if y.ndim not in last + every:
@@ -92,13 +92,12 @@ def _when(path: Path, entries: dict[str, np.ndarray], x: np.ndarray, classes: bo
         if asked != when:
             raise DataError(
                 f"{path}: when is {asked!r} but y has shape {y.shape}, which means {when!r}; expected them to"
-                " agree, reshape y"
+                " agree: reshape y"
             )
     elif not classes and y.ndim == 2 and y.shape[1] > 1 and y.shape[1] == x.shape[1]:
         raise DataError(
-            f"{path}: y of shape {y.shape} may be one target at each of {x.shape[1]} steps or {x.shape[1]}"
-            " targets; expected shape (sequences, steps, 1) for the first, an entry when='last' for the"
-            " second"
+            f"{path}: y of shape {y.shape} could be one target at each of {x.shape[1]} steps, or {x.shape[1]} targets;"
+            " expected shape (sequences, steps, 1) for the first, or an entry when='last' for the second"
         )
     return when
 
@@ -112,7 +111,7 @@ def _sequences(
     outputs: int,
     channels: int,
 ) -> Sequences:
-    """The sequences of x or x_test, without their padding. index: of a class; None for a regression."""
+    """The sequences of x or x_test, without padding. index: the number of each class; None for a regression."""
     x = floats(path, f"x{suffix}", entries[f"x{suffix}"])
     y = entries[f"y{suffix}"]
     if x.ndim != 3 or 0 in x.shape or x.shape[2] != channels:
@@ -133,7 +132,7 @@ def _sequences(
     if y.shape != shape:
         raise DataError(f"{path}: y{suffix} has shape {y.shape}; expected {shape} beside x{suffix} of shape {x.shape}")
     parts = [x[i, :length] for i, length in enumerate(lengths)]
-    if not (np.abs(x) <= LARGEST).all():  # perhaps only in the padding
+    if not (np.abs(x) <= LARGEST).all():  # bad values in the padding are allowed
         for number, part in enumerate(parts):
             check_finite(path, f"x{suffix}", part, number)
     if when == "last":
@@ -164,7 +163,9 @@ def _draw(
         strata = [""] * len(whole)
     train, test = split.stratified(strata, fraction, seed, str(path), strict=strict)
     if not test:
-        raise DataError(f"{path}: no class has 2 sequences, none is left to test on; expected more, or x_test and y_test")
+        raise DataError(
+            f"{path}: no class has 2 sequences, so none is left for the test; expected more, or x_test and y_test"
+        )
 
     def take(members: Sequence[int]) -> Sequences:
         answers = y[list(members)] if isinstance(y, np.ndarray) else [y[i] for i in members]
@@ -174,7 +175,7 @@ def _draw(
 
 
 def _labels(path: Path, entries: dict[str, np.ndarray]) -> tuple[str, ...]:
-    """The class names: the entry `labels`, else what y holds within the lengths, in order."""
+    """The class names: the entry `labels`, otherwise the sorted values of y, without padding."""
     given = strings(path, "labels", entries, None)
     if given:
         return given
@@ -188,7 +189,7 @@ def _labels(path: Path, entries: dict[str, np.ndarray]) -> tuple[str, ...]:
 
 
 def _indices(path: Path, entry: str, y: np.ndarray, index: dict[str, int]) -> np.ndarray:
-    """Class indices (n,) int64 of the text or the integers in y (n,)."""
+    """Class indices (n,) int64 of the text or integers in y (n,). Raises DataError for an unknown class."""
     if y.dtype.kind not in "iubU":
         raise DataError(f"{path}: {entry} is of {y.dtype}; expected integers or text as in y")
     texts = [str(item) if y.dtype.kind == "U" else str(int(item)) for item in y]

@@ -1,4 +1,4 @@
-"""Recording and Sequences: what every reader returns, checked here. Values are float64 in the user's unit.
+"""Recording and Sequences: what every reader returns. They check themselves. Values are float64 in the user's unit.
 
 Shapes: N sequences, T_i steps (T the longest), C channels, O targets, K classes.
 """
@@ -14,15 +14,15 @@ import numpy as np
 from tinyrnn.data import TASKS, WHEN
 from tinyrnn.errors import DataError
 
-MOST_CHANNELS = 10_000  # a board has no room for the weights of a hundredth
+MOST_CHANNELS = 10_000  # a hundred times what a board has room for
 LONGEST_NAME = 1000  # characters of a label or channel
-SMALLEST = 1e-30  # of a deviation: what is divided by it must stay finite in float32
-LARGEST = 1e30  # float32, in which the trainer works, ends at 3.4e38; a square must not get near
+SMALLEST = 1e-30  # smallest standard deviation: a quotient by it must stay finite in float32
+LARGEST = 1e30  # the trainer works in float32, which ends at 3.4e38
 
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """Sequences of one split. Raises DataError, naming the sequence, when x cannot be a recording.
+    """The training or the test sequences. Raises DataError, which names the sequence, if x is not a valid recording.
 
     x: list of N float64 arrays (T_i, C), T_i >= 1.
     y: for "last" an int array (N,) of class indices or a float array (N, O);
@@ -50,36 +50,36 @@ class Sequences:
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """(N,) int64: the steps T_i of each sequence."""
+        """(N,) int64, the number of steps T_i of each sequence."""
         return np.array([len(x) for x in self.x], np.int64)
 
     def padded(self) -> tuple[np.ndarray, np.ndarray]:
-        """All sequences as one batch: x (N, T, C), zeros behind each end, and lengths (N,)."""
+        """All sequences as one batch: x (N, T, C), padded with zeros at the end, and lengths (N,)."""
         return _pad(self.x, int(self.lengths.max())), self.lengths
 
     def padded_y(self) -> np.ndarray:
-        """y to go with padded(): (N,) or (N, O) as they are, or (N, T) or (N, T, O) with zeros behind."""
+        """y for padded(): (N,) or (N, O) unchanged, or (N, T) or (N, T, O) padded with zeros at the end."""
         if isinstance(self.y, np.ndarray):
             return self.y
         return _pad(self.y, int(self.lengths.max()))
 
     def all_y(self) -> np.ndarray:
-        """All labels (M,) or targets (M, O) in a row; M is N, or the number of steps for "every"."""
+        """All labels (M,) or targets (M, O) in one array; M is N, or for "every" the total number of steps."""
         return self.y if isinstance(self.y, np.ndarray) else np.concatenate(self.y)
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A data set with its split. Raises DataError when its parts do not fit each other."""
+    """A data set with its split. Raises DataError if its parts do not match."""
 
     name: str
     task: str  # "classification" or "regression"
-    when: str  # the output that counts: "last" step of a sequence, or "every" step
+    when: str  # the steps whose output counts: "last" of a sequence, or "every"
     channels: tuple[str, ...]  # (C,) names of the inputs
     labels: tuple[str, ...]  # (K,) class names, or (O,) names of the targets
     train: Sequences
     test: Sequences
-    split: str = "as given"  # how train and test were told apart, in words, with the seed
+    split: str = "as given"  # how the sequences were split into training and test, in words, with the seed
 
     def __post_init__(self) -> None:
         if self.task not in TASKS or self.when not in WHEN:
@@ -89,7 +89,7 @@ class Recording:
         for what, names in (("channel", self.channels), ("label", self.labels)):
             if len(set(names)) != len(names):
                 twice = next(name for name in names if names.count(name) > 1)
-                raise DataError(f"{self.name}: {what} {twice!r} is named twice; expected different names")
+                raise DataError(f"{self.name}: two {what}s are named {twice!r}; expected different names")
             for name in names:
                 if len(name) > LONGEST_NAME:
                     raise DataError(
@@ -99,49 +99,48 @@ class Recording:
                     name.encode()
                 except UnicodeEncodeError:
                     raise DataError(
-                        f"{self.name}: {what} {name!r} is no valid text; expected UTF-8, rename the folder or column"
+                        f"{self.name}: {what} {name!r} is not valid text; expected UTF-8: rename the folder or column"
                     ) from None
         if len(self.channels) > MOST_CHANNELS:
             raise DataError(f"{self.name}: {len(self.channels)} channels; expected at most {MOST_CHANNELS}")
         if self.task == "classification" and len(self.labels) < 2:
             seen = f"1 class ({self.labels[0]})" if self.labels else "no class"
-            raise DataError(f"{self.name}: {seen}; expected at least 2, record another activity to tell it from")
+            raise DataError(f"{self.name}: {seen}; expected at least 2: record another one")
         if not self.labels:
             raise DataError(f"{self.name}: no target; expected at least one")
-        for part, sequences in (("training", self.train), ("test", self.test)):
-            self._check_part(part, sequences)
+        for half, sequences in (("training", self.train), ("test", self.test)):
+            self._check_half(half, sequences)
         if self.task == "classification":
             seen_classes = set(np.unique(self.train.all_y()).tolist())
             for number, label in enumerate(self.labels):
                 if number not in seen_classes:
                     raise DataError(
-                        f"{self.name}: class {label!r} is not among the training sequences; expected each"
-                        " class there, record more of it or choose another --split-seed or a smaller"
-                        " --window"
+                        f"{self.name}: class {label!r} does not occur in the training sequences; expected every class:"
+                        " record more of it, or choose another --split-seed or a smaller --window"
                     )
 
         for what, names, std in (("channel", self.channels, self.std), ("target", self.labels, self.target_std)):
             if (std < SMALLEST).any():
                 name = names[int(std.argmin())]
                 raise DataError(
-                    f"{self.name}: {what} {name!r} varies by {std.min():.3g} only; expected {SMALLEST:g} or more, give it"
-                    " in a smaller unit"
+                    f"{self.name}: {what} {name!r} varies by only {std.min():.3g}; expected {SMALLEST:g} or more: record"
+                    " it in a smaller unit"
                 )
 
-    def _check_part(self, part: str, sequences: Sequences) -> None:
+    def _check_half(self, half: str, sequences: Sequences) -> None:
         if not len(sequences):
-            raise DataError(f"{self.name}: no {part} sequence; expected at least one, record more")
+            raise DataError(f"{self.name}: no {half} sequence; expected at least one: record more")
         columns = sequences.x[0].shape[1]
         if columns != len(self.channels):
             raise DataError(
-                f"{self.name}: {part} sequences have {columns} channels, expected {len(self.channels)} "
+                f"{self.name}: {half} sequences have {columns} channels, expected {len(self.channels)} "
                 f"({listed(self.channels)})"
             )
         every = not isinstance(sequences.y, np.ndarray)
         if every != (self.when == "every"):
-            raise DataError(f"{self.name}: {part} labels do not fit when={self.when!r}; expected a list for 'every' only")
+            raise DataError(f"{self.name}: {half} labels do not match when={self.when!r}; expected a list for 'every' only")
         for number, y in enumerate(sequences.y if every else [sequences.all_y()]):
-            where = f"{self.name}: labels of {part} sequence {number}" if every else f"{self.name}: {part} labels"
+            where = f"{self.name}: labels of {half} sequence {number}" if every else f"{self.name}: {half} labels"
             rows = len(sequences.x[number]) if every else len(sequences)
             if self.task == "regression":
                 if y.shape != (rows, len(self.labels)):
@@ -165,7 +164,7 @@ class Recording:
 
     @cached_property
     def std(self) -> np.ndarray:
-        """(C,) standard deviation of each channel over all training steps; 1 for one that never changes."""
+        """(C,) standard deviation of each channel over all training steps; 1 for a constant channel."""
         return _positive(self._steps.std(axis=0), self.maximum == self.minimum)
 
     @cached_property
@@ -180,7 +179,7 @@ class Recording:
 
     @cached_property
     def integer(self) -> bool:
-        """True when every value, test set included, is a whole number: the sensor's own integers."""
+        """Whether every value, including the test set, is a whole number: the sensor's own integers."""
         return all(bool((x == np.rint(x)).all()) for x in self.train.x + self.test.x)
 
     @cached_property
@@ -198,14 +197,14 @@ class Recording:
 
 
 def listed(names: Iterable[str], comma: str = ", ") -> str:
-    """Names for a message, of many only the first."""
+    """Names for a message; only the first twenty of many."""
     found = list(names)
     text = comma.join(found[:20])
     return text if len(found) <= 20 else f"{text}{comma}... ({len(found)} in all)"
 
 
 def sort_labels(names: Iterable[str]) -> tuple[str, ...]:
-    """Class names without repetition, in order: as numbers when all are whole numbers, else as text."""
+    """Distinct class names, sorted as numbers if all are whole numbers, otherwise as text."""
     unique = set(names)
     if all(name.isascii() and name.isdigit() for name in unique):
         return tuple(sorted(unique, key=lambda name: (int(name), name)))
@@ -220,15 +219,15 @@ def _pad(parts: list[np.ndarray], steps: int) -> np.ndarray:
 
 
 def _positive(std: np.ndarray, constant: np.ndarray) -> np.ndarray:
-    """std with 1 for constant columns, which rounding can leave a deviation of 1e-17, no divisor."""
+    """std with 1 for constant columns: rounding can leave them 1e-17, which must not become a divisor."""
     return np.where(constant | (std == 0), 1.0, std)
 
 
 def _check_numbers(where: str, values: np.ndarray) -> None:
-    bad = ~(np.abs(values) <= LARGEST)  # true for NaN also
+    bad = ~(np.abs(values) <= LARGEST)  # also true for NaN
     if bad.any():
         step, column = (int(i) for i in np.argwhere(bad)[0])
         raise DataError(
             f"{where} holds {values[step, column]} at step {step}, column {column + 1}; "
-            f"expected finite numbers up to {LARGEST:g}, leave the sequence out or mend it"
+            f"expected finite numbers up to {LARGEST:g}: correct it or leave the sequence out"
         )

@@ -1,4 +1,4 @@
-"""Telling training and test sequences apart where a source does not: drawn, seeded, whole sequences only."""
+"""The split into training and test sequences for a source that has none: whole sequences, drawn with a seed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tinyrnn.errors import DataError
 def stratified(
     strata: Sequence[str], fraction: float, seed: int, where: str, *, strict: bool = True
 ) -> tuple[list[int], list[int]]:
-    """Indices of the training and of the test sequences, each in rising order.
+    """Indices of the training and of the test sequences, both in ascending order.
 
-    strata: (N,) what each sequence counts as (its label); every stratum gives the same share, at least one
-    and never all of its sequences. A single sequence is a DataError, or with strict=False trained on.
-    The draw depends on nothing but the order of the sequences, the fraction and the seed.
+    strata: (N,) the stratum of each sequence, its label. Each stratum gives the same share of its sequences to the test:
+    at least one, but never all. A stratum of a single sequence raises DataError; with strict=False the sequence is used
+    for training. The draw depends only on the order of the sequences, the fraction and the seed.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     train: list[int] = []
@@ -28,8 +28,8 @@ def stratified(
         if len(members) < 2:
             if strict:
                 raise DataError(
-                    f"{where}: label {stratum!r} has 1 sequence; expected at least 2, one to train on and one"
-                    " to test on: record more, or give train/ and test/ folders"
+                    f"{where}: label {stratum!r} has 1 sequence; expected at least 2, for training and for the test:"
+                    " record more, or give train/ and test/ folders"
                 )
             train += members
             continue
@@ -41,14 +41,14 @@ def stratified(
 
 
 def describe(fraction: float, seed: int, unit: str) -> str:
-    """The words for Recording.split."""
+    """The text for Recording.split."""
     return f"{fraction * 100:g} % of the {unit} drawn for the test, seed {seed}"
 
 
 def windows(rows: int, window: int | None, *, tail: bool) -> list[slice]:
-    """Consecutive slices of `window` steps of a sequence of `rows` steps; the whole when window is None.
+    """Consecutive slices of `window` steps from a sequence of `rows` steps; one slice of all steps if window is None.
 
-    tail: keep what remains at the end, shorter than a window. Without it, only if it is all there is.
+    tail: keep the shorter rest at the end. Without it, a rest is dropped unless it is the whole sequence.
     """
     if window is None or rows <= window:
         return [slice(0, rows)]

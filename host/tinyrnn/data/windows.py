@@ -1,4 +1,4 @@
-"""From one long table of rows with an answer in each to sequences: cut by group or by window, then split."""
+"""Cut one long table with an answer in each row into sequences, by group or by window, and split them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinyrnn.data import split
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.errors import DataError
 
-WINDOW = 100  # steps, where neither a group nor a window is given
+WINDOW = 100  # steps, if neither a group nor a window is given
 
 
 def cut(
@@ -29,16 +29,16 @@ def cut(
     """A recording with an output at every step.
 
     x: (M, C) float64. y: (M,) class indices or (M, O) float64 targets.
-    groups: (M,) the sequence each row belongs to, in order, or None: then the rows are cut into windows.
-    Whole groups (or windows) are drawn for the test; a classification's draw is stratified by the class that
-    most steps of a sequence have. With groups and a window, the groups are cut after the draw.
+    groups: (M,) the sequence that each row belongs to, in order, or None to cut the rows into windows.
+    Whole groups or windows are drawn for the test. For a classification, the draw is stratified by the most frequent
+    class of each sequence. With groups and a window, the groups are cut after the draw. Raises DataError.
     """
     pieces: list[np.ndarray]
     if groups is None:
         window = window or WINDOW
         unit, rows = f"windows of {window} steps", np.arange(len(x))
         pieces = [rows[piece] for piece in split.windows(len(x), window, tail=True)]
-        cure = "a smaller --window or a longer recording"
+        cure = "use a smaller --window or a longer recording"
     else:
         unit = "groups"
         by_name: dict[str, list[int]] = {}
@@ -47,7 +47,7 @@ def cut(
         pieces = [np.array(members) for members in by_name.values()]
         cure = "record more groups, or use --window instead of --group"
     if len(pieces) < 2:
-        raise DataError(f"{name}: {len(x)} rows make 1 sequence; expected at least 2 ({unit}), give {cure}")
+        raise DataError(f"{name}: {len(x)} rows make 1 sequence; expected at least 2 ({unit}): {cure}")
     if task == "classification":
         strata = [labels[Counter(y[piece].tolist()).most_common(1)[0][0]] for piece in pieces]
     else:
@@ -55,8 +55,8 @@ def cut(
     train, test = split.stratified(strata, test_fraction, seed, name, strict=False)
     if not test:
         raise DataError(
-            f"{name}: {len(pieces)} sequences ({unit}), each mostly of another class, leave none to test on; "
-            f"expected at least 2 of a class, give {cure}"
+            f"{name}: {len(pieces)} sequences ({unit}), each mostly of a different class, leave none for the test; "
+            f"expected at least 2 of a class: {cure}"
         )
 
     def sequences(members: list[int]) -> Sequences:

@@ -1,3 +1,4 @@
-"""The network in float, in numpy: cells, layers, the file model.pt, evaluation. It is what a trainer or an importer produces
-and what the quantizer consumes. Imports data; nothing of the integer network.
+"""The float network in numpy: cells, layers, the file model.pt, evaluation. Trainer and importers produce it.
+
+Imports data; nothing of the integer network.
 """

@@ -1,4 +1,4 @@
-"""What a float model does on sequences: its figures, the ranges of its values, the calibration for the quantizer."""
+"""Runs a float model on sequences: accuracy and error, ranges of its values, calibration for the quantizer."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.float_model.model import Calibration, FloatModel, ValueRanges
 
-KEPT = 100_000  # numbers of the test recording that go into the model to measure the integers on
-SAMPLE_STEPS = 12  # steps of training data that go into the model for the vectors of selftest()
+KEPT = 100_000  # numbers of the test recording kept in the model, to measure the integer error
+SAMPLE_STEPS = 12  # steps of training data kept in the model, for the vectors of selftest()
 
 
 @dataclass(frozen=True)
 class Score:
-    """Figures of a model on sequences: accuracy for a classification, the others for a regression."""
+    """Figures of a model on sequences: the accuracy of a classification, or RMSE and R2 of a regression."""
 
-    accuracy_pct: float | None = None  # of sequences, or of steps where every step has a label
-    rmse: float | None = None  # root of the mean square error over all targets, in the user's unit
-    r2: float | None = None  # 1 - error / variance, mean over the targets; 0 for a target that does not vary
+    accuracy_pct: float | None = None  # share of sequences, or of steps if every step has a label
+    rmse: float | None = None  # root mean square error over all targets, in the user's unit
+    r2: float | None = None  # 1 - error / variance, mean over the targets; 0 for a constant target
 
     def figures(self, prefix: str = "float_") -> dict[str, float]:
-        """The figures there are, as entries of FloatModel.info."""
+        """The figures that are not None, as entries of FloatModel.info."""
         return {prefix + key: value for key, value in asdict(self).items() if value is not None}
 
 
 def evaluate(model: FloatModel, sequences: Sequences) -> Score:
-    """Run FloatModel.forward over the sequences and compare with their labels or targets."""
+    """Run FloatModel.forward() over the sequences and compare with their labels or targets."""
     output, y = predict(model, sequences), sequences.all_y()
     if model.task == "classification":
         return Score(accuracy_pct=100 * float((output.argmax(axis=1) == y).mean()))
@@ -39,7 +39,7 @@ def evaluate(model: FloatModel, sequences: Sequences) -> Score:
 
 
 def predict(model: FloatModel, sequences: Sequences) -> np.ndarray:
-    """The outputs that count: (N, O) for "last"; for "every" those of all steps in a row, (sum of T_i, O)."""
+    """The outputs that count: (N, O) for "last"; for "every" those of all steps, concatenated, (sum of T_i, O)."""
     outputs: list[np.ndarray] = [np.empty(0)] * len(sequences)
     for numbers, x, lengths in groups(sequences.x, 100_000):  # tens of megabytes
         for number, output, steps in zip(numbers, model.forward(x, lengths), lengths, strict=True):
@@ -48,7 +48,7 @@ def predict(model: FloatModel, sequences: Sequences) -> np.ndarray:
 
 
 def measure_value_ranges(model: FloatModel, sequences: Sequences) -> tuple[ValueRanges, ...]:
-    """FloatModel.value_ranges() over all sequences; of a very long one each piece starts from the zero state."""
+    """FloatModel.value_ranges() over all sequences. Long ones are cut; each piece starts from the zero state."""
     return value_ranges_over(model, sequences.x)
 
 
@@ -58,21 +58,21 @@ def value_ranges_over(model: FloatModel, xs: Sequence[np.ndarray]) -> tuple[Valu
     found = [model.value_ranges(x, lengths) for _, x, lengths in groups(pieces, 20_000)]
     return tuple(
         ValueRanges(
-            *(np.max([getattr(value_ranges, part.name) for value_ranges in cell], axis=0) for part in fields(ValueRanges))
+            *(np.max([getattr(value_ranges, each.name) for value_ranges in cell], axis=0) for each in fields(ValueRanges))
         )
         for cell in zip(*found, strict=True)
     )
 
 
 def counting(values: np.ndarray, lengths: np.ndarray, when: str) -> np.ndarray:
-    """The rows (M, O) that count of values (N, T, O)."""
+    """The rows (M, O) of values (N, T, O) that count: the last of each sequence, or all without padding."""
     if when == "last":
         return values[np.arange(len(values)), lengths - 1]
     return np.concatenate([row[:n] for row, n in zip(values, lengths, strict=True)])
 
 
 def groups(xs: Sequence[np.ndarray], room: int) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
-    """Sequences of about one length together, at most `room` padded steps: their numbers, padded x, lengths."""
+    """Batches of sequences of similar length, at most `room` padded steps each: their numbers, padded x, lengths."""
     order = np.argsort([len(x) for x in xs], kind="stable")
     start = 0
     while start < len(order):
@@ -88,8 +88,8 @@ def groups(xs: Sequence[np.ndarray], room: int) -> Iterator[tuple[list[int], np.
 def calibrate(recording: Recording) -> Calibration:
     """Ranges of the training values, and the SAMPLE_STEPS consecutive steps in which they vary most.
 
-    Vary: the sum of the channels' variances after normalisation. Of equals the first; a shorter sample when
-    no sequence is as long.
+    The measure is the sum of the channels' variances after normalisation; of equals, the first is taken. The sample is
+    shorter if all sequences are.
     """
     steps = min(SAMPLE_STEPS, int(recording.train.lengths.max()))
     best, sample = -1.0, recording.train.x[0][:steps]
@@ -107,7 +107,7 @@ def calibrate(recording: Recording) -> Calibration:
 
 
 def _kept(sequences: Sequences) -> tuple[np.ndarray, ...]:
-    """Whole sequences as they come, KEPT numbers in all; of a first one that is longer, its beginning."""
+    """The first whole sequences, at most KEPT numbers in all; the beginning of the first one if it is longer."""
     found: list[np.ndarray] = []
     room = KEPT
     for x in sequences.x:

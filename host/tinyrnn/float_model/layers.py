@@ -1,7 +1,7 @@
-"""What a float model is made of besides the recurrent cells: matrices, norms, the table of symbols, the dense head.
+"""The layers of a float model other than recurrent cells: low-rank matrices, normalisation, embedding, dense head.
 
-Every layer of a model has the same face: ``kind`` (its name in files and on the command line), ``inputs``, ``units``
-(length of its output), ``state_size``, ``check()`` and ``run()``. Arrays are numpy float64 in PyTorch's layout.
+Every layer has the same interface: ``kind`` (its name in files and on the command line), ``inputs``, ``units`` (length
+of its output), ``state_size``, ``check()`` and ``run()``. Arrays are numpy float64 in PyTorch's layout.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import numpy as np
 
 from tinyrnn.errors import ModelError
 
-EPS = 1e-5  # PyTorch's default, added to a variance before the root
+EPS = 1e-5  # added to a variance before the square root; PyTorch's default
 
 
 @dataclass(frozen=True)
 class Factors:
-    """A matrix of low rank K, W = a @ b: K (R + C) numbers instead of R C; it may stand wherever a matrix does."""
+    """A matrix of low rank K, W = a @ b: K (R + C) numbers instead of R C. It may replace any matrix of a cell."""
 
     a: np.ndarray  # (R, K)
     b: np.ndarray  # (K, C)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(R, C), of the product."""
+        """(R, C), the shape of the product."""
         return (*self.a.shape[:1], *self.b.shape[1:])
 
     @property
@@ -43,22 +43,22 @@ def dense(weight: Weight) -> np.ndarray:
 
 
 def product(x: np.ndarray, weight: Weight) -> np.ndarray:
-    """W x for each row of x (..., C) -> (..., R); of factors the two products that a device does."""
+    """W x for each row of x: (..., C) -> (..., R). Factors give two products, as on a device."""
     return x @ weight.b.T @ weight.a.T if isinstance(weight, Factors) else x @ weight.T
 
 
 def scale_columns(weight: Weight, scale: np.ndarray) -> Weight:
-    """W diag(scale): the matrix that gives on x what W gives on scale * x. scale: (C,)."""
+    """W diag(scale), which applied to x gives W (scale * x). scale: (C,)."""
     return replace(weight, b=weight.b * scale) if isinstance(weight, Factors) else weight * scale
 
 
-def rows(weight: Weight, part: slice) -> Weight:
-    """Some rows of the matrix, of factors as factors."""
-    return replace(weight, a=weight.a[part]) if isinstance(weight, Factors) else weight[part]
+def rows(weight: Weight, span: slice) -> Weight:
+    """Some rows of the matrix. Those of factors are factors."""
+    return replace(weight, a=weight.a[span]) if isinstance(weight, Factors) else weight[span]
 
 
 def normalise(x: np.ndarray, eps: float = EPS) -> np.ndarray:
-    """(x - mean) / sqrt(variance + eps) over the last axis; the variance divides by n, as PyTorch's LayerNorm."""
+    """(x - mean) / sqrt(variance + eps) over the last axis; the variance divides by n, as in PyTorch's LayerNorm."""
     centred = x - x.mean(axis=-1, keepdims=True)
     normal: np.ndarray = centred / np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + eps)
     return normal
@@ -73,10 +73,10 @@ def sigmoid(a: np.ndarray) -> np.ndarray:
 class CellNorm:
     """Layer normalisation inside a cell: of the products W x and U h, before their biases are added.
 
-    Where a cell says W x it then computes gain_ih * normalise(W x), and gain_hh * normalise(U h) for U h; mean and
-    variance are taken over all rows of the product, all gates together. This is (20) of Ba, Kiros, Hinton,
-    "Layer Normalization" (arXiv 1607.06450), whose shifts are the cell's biases; the third normalisation there,
-    of an LSTM's c, is left out, since c is what the LSTM remembers exactly.
+    The cell computes gain_ih * normalise(W x) instead of W x, and gain_hh * normalise(U h) instead of U h. Mean and
+    variance are over all rows of the product, all gates together. This is equation (20) of Ba, Kiros, Hinton, "Layer
+    Normalization" (arXiv 1607.06450); its shifts are the cell's biases. The third normalisation there, that of an LSTM's
+    c, is left out, because c is what the LSTM remembers exactly.
     """
 
     gain_ih: np.ndarray  # (R,) rows of W
@@ -85,7 +85,7 @@ class CellNorm:
 
 
 class Layer:
-    """The common face of all layers."""
+    """The common interface of all layers."""
 
     kind: ClassVar[str]
 
@@ -101,24 +101,24 @@ class Layer:
 
     @property
     def state_size(self) -> int:
-        """Numbers remembered from step to step; 0 for a layer without memory."""
+        """The numbers kept from step to step; 0 for a layer without memory."""
         return 0
 
     def check(self, where: str) -> None:
-        """Raise ModelError, naming the array, when shapes disagree or a value is not finite."""
+        """Raise ModelError, which names the array, if shapes do not match or a value is not finite."""
         raise NotImplementedError
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        """A batch of sequences from the zero state: x (B, T, I) -> (B, T, units)."""
+        """Run a batch of sequences from the zero state: x (B, T, I) -> (B, T, units)."""
         raise NotImplementedError
 
     def with_input(self, scale: np.ndarray, shift: np.ndarray) -> Layer:
-        """The layer that does on x what this one does on scale * x + shift, both (I,): an affine map folded in.
+        """The layer with an affine map folded in: on x, it gives what this one gives on scale * x + shift, both (I,).
 
-        Raises ModelError where the layer cannot take it up.
+        Raises ModelError if this kind of layer cannot absorb the map.
         """
         raise ModelError(
-            f"a {self.kind} layer cannot take up the scale and offset of what stands before it; "
+            f"a {self.kind} layer cannot absorb the scale and offset of the layer before it; "
             "expected a recurrent layer without layer normalisation after a batchnorm"
         )
 
@@ -135,13 +135,13 @@ class Linear:
         return product(h, self.weight) + self.bias
 
     def with_input(self, scale: np.ndarray, shift: np.ndarray) -> Linear:
-        """The head that does on h what this one does on scale * h + shift."""
+        """The head with an affine map folded in: on h, it gives what this one gives on scale * h + shift."""
         return Linear(scale_columns(self.weight, scale), self.bias + product(shift, self.weight))
 
 
 @dataclass(frozen=True)
 class LayerNorm(Layer):
-    """Layer normalisation between layers, ``torch.nn.LayerNorm(n)``: weight * normalise(x) + bias (arXiv 1607.06450)."""
+    """Layer normalisation between layers, as in ``torch.nn.LayerNorm``: weight * normalise(x) + bias (arXiv 1607.06450)."""
 
     kind: ClassVar[str] = "layernorm"
     weight: np.ndarray  # (I,)
@@ -164,7 +164,7 @@ class LayerNorm(Layer):
 @dataclass(frozen=True)
 class BatchNorm(Layer):
     """``torch.nn.BatchNorm1d`` in eval mode: weight * (x - mean) / sqrt(var + eps) + bias, a fixed affine map
-    (Ioffe, Szegedy, arXiv 1502.03167). ``FloatModel.folded()`` moves it into the layer behind it."""
+    (Ioffe, Szegedy, arXiv 1502.03167). ``FloatModel.folded()`` moves it into the next layer."""
 
     kind: ClassVar[str] = "batchnorm"
     weight: np.ndarray  # (I,)
@@ -186,7 +186,7 @@ class BatchNorm(Layer):
             raise ModelError(f"model's {where} has a variance of {self.var.min():g}; expected none below 0")
 
     def affine(self) -> tuple[np.ndarray, np.ndarray]:
-        """(scale, shift) with the layer's output = scale * x + shift."""
+        """(scale, shift), so that the layer's output is scale * x + shift."""
         scale = self.weight / np.sqrt(self.var + self.eps)
         return scale, self.bias - scale * self.mean
 
@@ -196,14 +196,14 @@ class BatchNorm(Layer):
 
 @dataclass(frozen=True)
 class Embedding(Layer):
-    """A table in front of the network, ``torch.nn.Embedding``: the input is one symbol 0..N-1, the output its row."""
+    """The table at the input, as in ``torch.nn.Embedding``: the input is a symbol 0..N-1, the output is its row."""
 
     kind: ClassVar[str] = "embedding"
     weight: np.ndarray  # (N, D)
 
     @property
     def inputs(self) -> int:
-        """One number: the symbol."""
+        """1: the symbol."""
         return 1
 
     @property
@@ -227,7 +227,7 @@ class Embedding(Layer):
 
 
 def check_array(what: str, array: object, shape: tuple[int | None, ...]) -> None:
-    """Raise ModelError unless the array, or the product of the factors, has the shape (None: any length) and is finite."""
+    """Raise ModelError unless the array, or the product of the factors, is finite and has this shape (None: any length)."""
     if isinstance(array, Factors):
         check_array(f"{what} a", array.a, (shape[0], None))
         check_array(f"{what} b", array.b, (array.rank, shape[1]))
@@ -241,7 +241,7 @@ def check_array(what: str, array: object, shape: tuple[int | None, ...]) -> None
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
         raise ModelError(f"model's {what} has shape {array.shape}; expected ({wanted})")
     if not np.isfinite(array).all():
-        raise ModelError(f"model's {what} holds NaN or infinity; the training diverged, try a lower learning rate")
+        raise ModelError(f"model's {what} holds NaN or infinity; expected finite numbers: train with a lower learning rate")
 
 
 def check_number(what: str, value: object, low: float, high: float) -> None:

@@ -1,6 +1,6 @@
-"""The float model: what a trainer or an importer produces and the quantizer consumes. Plain numpy, PyTorch's layout.
+"""The float model, which trainer and importers produce and the quantizer reads. Arrays are numpy in PyTorch's layout.
 
-``model.pt`` is this model as a dictionary of tensors, see floatfile.py.
+The file ``model.pt`` holds it as a dictionary of tensors, see model_file.py.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tinyrnn.errors import ModelError
 from tinyrnn.float_model.cells.base import FloatCell
 from tinyrnn.float_model.layers import BatchNorm, Embedding, Layer, Linear, check_array, rows
 
-MOST_SAMPLES = 4096  # of Calibration.sample; the trainer gives 12
-WINDOW_MAX = 0xFFFF  # as the model file has room for
+MOST_SAMPLES = 4096  # steps of Calibration.sample; the trainer keeps 12
+WINDOW_MAX = 0xFFFF  # the largest that fits in a .urnn file
 
 
 @dataclass(frozen=True)
@@ -31,39 +31,38 @@ class FloatHead:
 
 @dataclass(frozen=True)
 class ValueRanges:
-    """The largest magnitudes of one recurrent layer's values over some sequences, for values without a bound."""
+    """The largest magnitudes of one recurrent layer's values over some sequences. They stand in for unknown bounds."""
 
     state: np.ndarray  # (S,) LSTM: h, then c
-    ih: np.ndarray  # (R,) of W x, before norm and bias
-    hh: np.ndarray  # (R,) of U h
+    ih: np.ndarray  # (R,) W x, before normalisation and bias
+    hh: np.ndarray  # (R,) U h, likewise
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the quantizer has to know of the training recording, in the user's unit."""
+    """What the quantizer must know about the training recording, in the user's unit."""
 
-    minimum: np.ndarray  # (C,) smallest value seen of each channel
-    maximum: np.ndarray  # (C,) largest
+    minimum: np.ndarray  # (C,) smallest value of each channel
+    maximum: np.ndarray  # (C,) largest value
     integer: bool  # every value is a whole number: the sensor's own integers
     sample: np.ndarray  # (T, C) a short piece of the recording, for the vectors of selftest()
-    value_ranges: tuple[
-        ValueRanges, ...
-    ] = ()  # of each recurrent cell in order; () where nobody has measured: FloatModel.value_ranges()
-    sequences: tuple[np.ndarray, ...] = ()  # (T, C) of the test recording, on which the integers are measured
+    # FloatModel.value_ranges() of each recurrent cell, in order; () if they were not measured
+    value_ranges: tuple[ValueRanges, ...] = ()
+    sequences: tuple[np.ndarray, ...] = ()  # (T, C) of the test recording, on which the integer error is measured
 
 
 @dataclass(frozen=True)
 class FloatModel:
-    """Normalisation, layers, dense head; everything needed to run it and to quantize it.
+    """Normalisation, layers and dense head: everything needed to run the network and to quantize it.
 
-    Several heads are one dense head whose outputs have names: ``heads`` divides the rows of ``head``, and with them
-    labels and targets, among them. Without it all outputs are one head.
+    ``heads`` divides the rows of ``head``, and with them the labels and targets, among several named heads. Without it,
+    all outputs are one head.
     """
 
-    task: str  # "classification" or "regression"; of several heads the first one's
-    when: str  # the output that counts: "last" step of a sequence, or "every" step
-    mean: np.ndarray  # (C,) of each input channel, in the user's unit; 0 in front of an embedding
-    std: np.ndarray  # (C,) > 0; 1 in front of an embedding
+    task: str  # "classification" or "regression"; that of the first head if there are several
+    when: str  # the steps whose output counts: "last" of a sequence, or "every"
+    mean: np.ndarray  # (C,) of each input channel, in the user's unit; 0 if an embedding follows
+    std: np.ndarray  # (C,) > 0; 1 if an embedding follows
     layers: tuple[Layer, ...]
     head: Linear
     labels: tuple[str, ...]  # class names; names of the targets for a regression
@@ -72,9 +71,9 @@ class FloatModel:
     target_std: np.ndarray  # (O,) ones for a classification
     calibration: Calibration
     name: str = "model"
-    info: dict[str, Any] = field(default_factory=dict)  # where it comes from: data set, seed, accuracy, ...
+    info: dict[str, Any] = field(default_factory=dict)  # its origin: data set, seed, accuracy, ...
     heads: tuple[FloatHead, ...] = ()
-    window: int = 0  # steps of the longest sequence it was trained on, at most 65535; 0: not known, or a stream
+    window: int = 0  # steps of the longest training sequence, at most 65535; 0: not known, or a stream
 
     def __post_init__(self) -> None:
         if self.task not in TASKS or self.when not in WHEN:
@@ -91,8 +90,8 @@ class FloatModel:
         if (self.std < SMALLEST).any():
             c = int(self.std.argmin())
             raise ModelError(
-                f"model's channel {c} has a standard deviation of {self.std[c]:.3g}; expected {SMALLEST:g} or more: give it "
-                "in a smaller unit"
+                f"model's channel {c} has a standard deviation of {self.std[c]:.3g}; expected {SMALLEST:g} or more: record "
+                "it in a smaller unit"
             )
         if len(self.channels) != width:
             raise ModelError(f"model has {len(self.channels)} channel names; expected {width}, the inputs of its mean")
@@ -100,9 +99,9 @@ class FloatModel:
             where = f"layer {number} {layer.kind}"
             layer.check(where)
             if layer.inputs != width:
-                raise ModelError(f"model's {where} takes {layer.inputs} inputs; expected {width}, as it is given")
+                raise ModelError(f"model's {where} takes {layer.inputs} inputs; expected {width}, the width before it")
             if isinstance(layer, Embedding) and (number or self.mean[0] != 0 or self.std[0] != 1):
-                raise ModelError(f"model's {where} is no first layer or its symbol is normalised; expected mean 0, std 1")
+                raise ModelError(f"model's {where} is not first, or its symbol is normalised; expected mean 0 and std 1")
             width = layer.units
         outputs = len(self.labels)
         check_array("head weight", self.head.weight, (outputs, width))
@@ -128,8 +127,8 @@ class FloatModel:
         check_array("calibration sample", seen.sample, (None, inputs))
         if len(seen.sample) > MOST_SAMPLES:
             raise ModelError(
-                f"model's calibration sample has {len(seen.sample)} steps; expected at most {MOST_SAMPLES}, each board "
-                "replays them in its self-test: keep the first few"
+                f"model's calibration sample has {len(seen.sample)} steps; expected at most {MOST_SAMPLES}, because each "
+                "board replays them in its self-test: keep the first few"
             )
         for sequence in seen.sequences:
             check_array("calibration sequence", sequence, (None, inputs))
@@ -146,21 +145,21 @@ class FloatModel:
         return tuple(layer for layer in self.layers if isinstance(layer, FloatCell))
 
     def each_head(self) -> tuple[tuple[FloatHead, slice, Linear], ...]:
-        """Every head with the outputs it has and its own matrix; a model without names has one, called "output"."""
+        """Every head with its span of outputs and its matrix. A model without named heads has one called "output"."""
         found = []
         start = 0
         for head in self.heads or (FloatHead("output", len(self.labels), self.task),):
-            part = slice(start, start + head.outputs)
-            found.append((head, part, Linear(rows(self.head.weight, part), self.head.bias[part])))
-            start = part.stop
+            span = slice(start, start + head.outputs)
+            found.append((head, span, Linear(rows(self.head.weight, span), self.head.bias[span])))
+            start = span.stop
         return tuple(found)
 
     def forward(self, x: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """Run a batch of sequences from the zero state.
 
-        x: (B, T, C) in the user's unit, padded; lengths: (B,) steps that are real, default all T.
-        Returns (B, T, O), logits or targets in the user's unit; what lies beyond a sequence's length is meaningless,
-        and because the network is causal the padding does not change what comes before it.
+        x: (B, T, C) in the user's unit, padded. lengths: (B,) the number of valid steps, by default all T.
+        Returns (B, T, O): logits, or targets in the user's unit. Outputs beyond a sequence's length are meaningless. The
+        network is causal, so padding does not change earlier outputs.
         """
         y = (np.asarray(x, np.float64) - self.mean) / self.std
         for layer in self.layers:
@@ -168,7 +167,7 @@ class FloatModel:
         return self.head.apply(y) * self.target_std + self.target_mean
 
     def value_ranges(self, x: np.ndarray, lengths: np.ndarray | None = None) -> tuple[ValueRanges, ...]:
-        """What each recurrent cell's values reach over a batch of sequences, as forward() takes it."""
+        """The largest magnitudes of each recurrent cell's values over a batch of sequences. Arguments as in forward()."""
         y = (np.asarray(x, np.float64) - self.mean) / self.std
         real = np.arange(y.shape[1]) < (np.full(len(y), y.shape[1]) if lengths is None else np.asarray(lengths))[:, None]
         found = []
@@ -178,18 +177,18 @@ class FloatModel:
                 continue
             states = layer.states(y)
             before = np.concatenate([np.zeros_like(states[:, :1]), states[:, :-1]], axis=1)
-            # one long batch of single steps, of the real steps only
+            # one long batch of single steps, without padding
             ih, hh = layer.products(y[real], before[real])
             found.append(ValueRanges(*(np.abs(values).max(axis=0) for values in (states[real], ih, hh))))
             y = states[..., : layer.units]
         return tuple(found)
 
     def folded(self) -> FloatModel:
-        """The same function without BatchNorm layers: each goes into the layer behind it, or into the head.
+        """The same function without BatchNorm layers: each is folded into the next layer or the head.
 
-        Exact up to the rounding of float64. Behind an embedding it goes into the table. Raises ModelError in front
-        of a layer that normalises what it gets, which cannot take up an offset. calibration.value_ranges stays as it is,
-        so its ``ih`` still holds the offset of W x that has become a part of the bias.
+        After an embedding it is folded into the table. The result is exact up to the rounding of float64. Raises
+        ModelError if the next layer normalises its input, because it cannot absorb an offset. calibration.value_ranges
+        does not change, so its ``ih`` still includes the offset of W x that became part of the bias.
         """
         layers: list[Layer] = []
         pending: tuple[np.ndarray, np.ndarray] | None = None
@@ -215,4 +214,4 @@ def _check_name(name: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise ModelError(f"model has the name {name!r}, which is no valid text; expected UTF-8: rename it") from None
+        raise ModelError(f"model has the name {name!r}, which is not valid text; expected UTF-8: rename it") from None

@@ -1,7 +1,8 @@
-"""``model.pt``: a FloatModel as a dictionary of tensors, written by ``torch.save`` and read with ``weights_only=True``.
+"""``model.pt``: a FloatModel as a dictionary of tensors, written with ``torch.save``, read with ``weights_only=True``.
 
-Format "tinyrnn-float-2": {"format", "model": the fields of FloatModel; every layer a dictionary with its "kind"}.
-"tinyrnn-float-1", which knew one cell, is still read: a layer without "kind" is a GRU.
+Format "tinyrnn-float-3": {"format", "model": the fields of FloatModel; each layer is a dictionary with its "kind"}.
+Older formats are still read: in "tinyrnn-float-1" a layer has no "kind" and is a GRU; in "tinyrnn-float-2" the value
+ranges are called "reach".
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from tinyrnn.float_model.model import Calibration, FloatHead, FloatModel, ValueR
 
 FORMAT = "tinyrnn-float-3"
 FORMATS = ("tinyrnn-float-1", "tinyrnn-float-2", FORMAT)
-RATIO = 16  # bytes of float64 for a byte of the file: float16 takes 4, and each tensor is there once
+RATIO = 16  # most bytes as float64 for each byte of the file: float16 takes 4, and each tensor occurs once
 
 
 def save(model: FloatModel, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
-    """Write ``model.pt``, whole or not at all. Raises ModelError when there is no room for it.
+    """Write ``model.pt``, completely or not at all. Raises ModelError if it cannot be written.
 
-    extra: more entries of the file, the trainer's state for resuming, say.
+    extra: more entries of the file, such as the trainer's state for resuming.
     """
     import torch
 
@@ -38,7 +39,7 @@ def save(model: FloatModel, path: str | os.PathLike[str], extra: dict[str, Any] 
             return torch.from_numpy(np.array(value, np.float64)) if value.ndim else value.item()
         if is_dataclass(value):
             kind: dict[str, Any] = {"kind": value.kind} if isinstance(value, Layer) else {}
-            return kind | {part.name: plain(getattr(value, part.name)) for part in fields(value)}
+            return kind | {each.name: plain(getattr(value, each.name)) for each in fields(value)}
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
@@ -50,17 +51,17 @@ def save(model: FloatModel, path: str | os.PathLike[str], extra: dict[str, Any] 
     try:
         files.write(path, stream.getvalue())
     except OSError as error:
-        raise ModelError(f"{path}: cannot be written ({error.strerror}); make room there, or choose another place") from None
+        raise ModelError(f"{path}: cannot be written ({error.strerror}); free some space or choose another place") from None
 
 
 def load(path: str | os.PathLike[str]) -> FloatModel:
-    """Read ``model.pt``. Raises ModelError when it is not one."""
+    """Read ``model.pt``. Raises ModelError if it is not a valid one."""
     return from_dict(load_raw(path).get("model"), path)
 
 
 def load_raw(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The file's whole dictionary, ``extra`` entries included. Never runs code from the file."""
-    expected = "expected a model.pt made by `tinyrnn train` or `tinyrnn import`"
+    """The file's dictionary, including the ``extra`` entries. Never runs code from the file. Raises ModelError."""
+    expected = "expected a model.pt written by `tinyrnn train` or `tinyrnn import`"
     try:
         data = files.read(path, files.LARGEST_BYTES)
     except FileNotFoundError:
@@ -68,20 +69,20 @@ def load_raw(path: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}; {expected}") from None
     if data[:4] == MAGIC:
-        raise ModelError(f"{path}: is a .urnn file, quantized already; {expected}")
+        raise ModelError(f"{path}: is a .urnn file, which is already quantized; {expected}")
     try:
         raw = load_tensors(data)
         _check_total(raw, len(data))
-    except Exception as error:  # torch raises many kinds for a damaged or hostile file
+    except Exception as error:  # torch raises many kinds of exception for a damaged or hostile file
         raise ModelError(f"{path}: cannot be read as a PyTorch file ({_first_line(error):.80}); {expected}") from None
     if not isinstance(raw, dict) or raw.get("format") not in FORMATS:
         seen = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
-        raise ModelError(f"{path}: holds {seen!r:.60}, expected {FORMAT!r}; make it with `tinyrnn train`")
+        raise ModelError(f"{path}: holds {seen!r:.60}, expected {FORMAT!r}; write it with `tinyrnn train`")
     return raw
 
 
 def from_dict(raw: Any, path: str | os.PathLike[str] = "model") -> FloatModel:
-    """The inverse of what ``save`` did to the model. Raises ModelError, naming what is missing."""
+    """The model from the dictionary that ``save`` wrote. Raises ModelError, which names what is missing."""
     try:
         given = dict(raw)
         given["mean"], given["std"] = _array(given["mean"]), _array(given["std"])
@@ -106,7 +107,7 @@ def from_dict(raw: Any, path: str | os.PathLike[str] = "model") -> FloatModel:
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else _first_line(error)
         raise ModelError(
-            f"{path}: a field is missing or of the wrong type ({reason:.120}); make the file again with `tinyrnn train`"
+            f"{path}: a field is missing or of the wrong type ({reason:.120}); write the file again with `tinyrnn train`"
         ) from None
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
@@ -123,9 +124,9 @@ def _layer(raw: Any) -> Layer:
 
 
 def _build(make: type[Any], raw: Any) -> Any:
-    """A dataclass from its dictionary. Fields that it does not know are an error: their meaning would be lost."""
+    """A dataclass from its dictionary. Unknown fields are an error: their meaning would be lost."""
     given = {}
-    known = {part.name: part for part in fields(make)}
+    known = {each.name: each for each in fields(make)}
     for name, value in dict(raw).items():
         if name not in known:
             raise ValueError(f"{make.__name__} has no {name!r:.40}")
@@ -133,14 +134,14 @@ def _build(make: type[Any], raw: Any) -> Any:
             given[name] = _build(CellNorm if name == "norm" else Factors, value)
         else:
             given[name] = value if value is None or isinstance(value, (bool, int, float, str)) else _array(value)
-    missing = [name for name, part in known.items() if name not in given and part.default is MISSING]
+    missing = [name for name, each in known.items() if name not in given and each.default is MISSING]
     if missing:
         raise ValueError(f"{make.__name__} without {', '.join(missing)}")
     return make(**given)
 
 
 def _array(value: Any) -> np.ndarray:
-    """A tensor as float64. Refused: one that stands for more numbers than the file holds."""
+    """A tensor as float64. Raises ValueError for one that is larger than its storage in the file."""
     import torch
 
     if isinstance(value, torch.Tensor):
@@ -154,25 +155,25 @@ def _array(value: Any) -> np.ndarray:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} where a text is expected")
+        raise TypeError(f"{type(value).__name__} instead of text")
     return value
 
 
 def load_tensors(data: bytes) -> Any:
-    """What torch.save() wrote, without running code from it. Raises whatever torch does, ValueError for another file."""
+    """Read what torch.save() wrote without running code from it. Raises ValueError or what torch raises."""
     import torch
 
     if data[:2] != b"PK":
-        raise ValueError("is not the archive that torch.save writes")
+        raise ValueError("is not an archive from torch.save")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        # PyTorch never compresses; a compressed archive may stand for more memory than there is
+        # PyTorch never compresses; a compressed archive may unpack to more than the memory
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise ValueError("its archive is compressed")
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
 
 def _check_total(raw: Any, size: int) -> None:
-    """Raises ValueError where tensors that share their numbers stand for many times the file's bytes, as float64."""
+    """Raise ValueError if tensors that share storage take many times the file's bytes as float64."""
     stack, total, visits, most = [raw], 0, 0, RATIO * size
     while stack:
         value = stack.pop()
@@ -181,10 +182,10 @@ def _check_total(raw: Any, size: int) -> None:
             stack += value.values()
         elif isinstance(value, (list, tuple)):
             stack += value
-        elif hasattr(value, "numel") and value.numel() <= size:  # one that is larger than the file: see _array()
+        elif hasattr(value, "numel") and value.numel() <= size:  # _array() refuses one that is larger than the file
             total += 8 * value.numel()
         if total > most or visits > most:
-            raise ValueError("tensors or lists that are there many times over")
+            raise ValueError("the same tensors or lists occur many times")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""Probing sequences: inputs that show what a network does where nobody has given a recording.
+"""Probing sequences: generated inputs that exercise a network for which there is no recording.
 
-Each stays inside the declared range of its channels: held values, ramps, steps, sines and noise, on all channels at
-once and on each alone. They are as long as the network's states take to settle, 2,000 steps at most.
+They are held values, ramps, steps, sines and noise within the range of the channels, on all channels at once and on
+each alone. They are as long as the network's states take to settle, at most 2,000 steps.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from tinyrnn.float_model.evaluation import value_ranges_over
 from tinyrnn.float_model.layers import Embedding
 from tinyrnn.float_model.model import FloatModel, ValueRanges
 
-FIRST_STEPS = 125  # the length that is tried first; it is doubled while a state still grows
+FIRST_STEPS = 125  # the first length; it is doubled while a state still grows
 LAST_STEPS = 2000
-GROWTH = 1.01  # of a state's largest magnitude from one length to the next: less is settled
-SETTLED = 0.01  # of the layer's largest state: a smaller growth is none
-ALONE = 8  # channels at most that are driven alone; of more, this many random corners of the range
-SYMBOLS = 16  # of an embedding, that are held
+GROWTH = 1.01  # a state has settled if its largest magnitude grows by less than this factor when the length is doubled
+SETTLED = 0.01  # growth below this share of the layer's largest state is ignored
+ALONE = 8  # up to this many channels are driven alone; with more channels, this many random corners of the range are used
+SYMBOLS = 16  # at most so many symbols of an embedding are held
 SEED = 12
 
 TOGETHER = (
@@ -38,7 +38,7 @@ BY_CHANNEL = ("held low", "held high", "step up", "step down", "slow sine", "noi
 
 
 def shape(kind: str, steps: int, rng: np.random.Generator) -> np.ndarray:
-    """One of TOGETHER as (steps,) numbers from 0, the low end of the range, to 1, the high end."""
+    """One of TOGETHER as (steps,) numbers from 0, the low end of the range, to 1, its high end."""
     t = np.arange(steps) / max(steps - 1, 1)
     sines = {"slow sine": steps, "sine": max(steps / 8, 8), "fast sine": 8}
     if kind in sines:
@@ -59,7 +59,7 @@ def shape(kind: str, steps: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def in_range(low: np.ndarray, high: np.ndarray, steps: int) -> dict[str, np.ndarray]:
-    """Sequences (steps, C) between low and high (C,), by a name that says what they are."""
+    """Sequences (steps, C) between low and high, both (C,), by a descriptive name."""
     rng = np.random.default_rng(SEED)
     channels = len(low)
     found = {kind: np.repeat(shape(kind, steps, rng)[:, None], channels, axis=1) for kind in TOGETHER}
@@ -80,7 +80,7 @@ def in_range(low: np.ndarray, high: np.ndarray, steps: int) -> dict[str, np.ndar
 
 
 def symbols(count: int, steps: int) -> dict[str, np.ndarray]:
-    """Sequences (steps, 1) of the symbols 0..count - 1."""
+    """Sequences (steps, 1) of the symbols 0..count - 1, by name."""
     rng = np.random.default_rng(SEED)
     held = np.unique(np.linspace(0, count - 1, min(SYMBOLS, count)).astype(int))
     found = {f"held symbol {s}": np.full(steps, float(s)) for s in held}
@@ -99,7 +99,7 @@ def sequences(model: FloatModel, steps: int) -> dict[str, np.ndarray]:
 
 
 def settled(model: FloatModel) -> tuple[dict[str, np.ndarray], tuple[ValueRanges, ...]]:
-    """The probing sequences, long enough for the states to settle, LAST_STEPS at most; and what the cells' values reach."""
+    """Probing sequences that are long enough for the states to settle, at most LAST_STEPS, and the cells' value ranges."""
     steps = FIRST_STEPS
     found = sequences(model, steps)
     value_ranges = value_ranges_over(model, list(found.values()))

@@ -1,4 +1,4 @@
-"""Untrained float models of every cell, for tests and for judging sizes and speeds."""
+"""Untrained float models of every cell, for tests and for measuring sizes and step times."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def random_float_model(
 ) -> FloatModel:
     """An untrained classifier with PyTorch's initialisation.
 
-    cells: a name of float_model.cells for all layers, or one for each. rank, projection, layernorm: as in Architecture.
-    between: layer normalisation between the layers and in front of the head. symbols: an embedding of that many in
-    front, to `inputs` numbers. heads: outputs of each head, in all `outputs`.
+    cells: a name from float_model.cells for all layers, or one for each. rank, projection, layernorm: as in Architecture.
+    between: layer normalisation between the layers and before the head. symbols: the size of an embedding at the input,
+    which gives `inputs` numbers. heads: the outputs of each head, `outputs` in all.
     """
     names = (cells,) * len(units) if isinstance(cells, str) else cells
     layers: list[Layer] = []

@@ -1,4 +1,4 @@
-"""The integer network: matrices, cells, the .urnn file, the proof of its 31-bit range, and a simulator in numpy.
+"""The integer network: matrices, cells, the .urnn file, the proof of its 31-bit range, a simulator in numpy.
 
-Imports the device package `urnn`, whose loader and format it uses; nothing of the float network.
+Imports the device package `urnn`, for its loader and file format; nothing of the float network.
 """

@@ -1,7 +1,7 @@
-"""The program of a .urnn file, as the device's own loader writes it, with its vectors and tables found again.
+"""The device program of a .urnn file: the instructions that the device's own loader makes, with their operands resolved.
 
-Everything the host derives from it: the proof of the 31-bit range (overflow_proof.py), the simulator, the buffers' size. So
-a cell says what it computes in one place, its device module.
+The host derives the proof of the 31-bit range (overflow_proof.py), the simulator and the size of the buffers from it. So
+the computation of a cell is written in one place, its device module.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from urnn import format as frame
 
 @dataclass(frozen=True)
 class Span:
-    """A part of one of the vectors that load() made: the whole, or from an offset on."""
+    """Consecutive numbers of one of the vectors that load() allocated."""
 
-    vector: int  # which
-    start: int  # in numbers
-    length: int
+    vector: int  # number of the vector
+    start: int  # first number
+    length: int  # count of numbers
 
 
-Operand = Span | memoryview | None  # a table or a matrix is a view of the file; None: the sample, or not used
+Operand = Span | memoryview | None  # a table or matrix is a view of the file; None: the sample, or not used
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """One kernel: a step of urnn.program, and the section of the file whose cell wrote it."""
+    """An instruction of urnn.program, and the section of the file whose cell made it."""
 
-    code: int
+    code: int  # opcode, a constant of urnn.program
     a: Operand
     b: Operand
     c: Operand
     n: int
-    section: int
+    section: int  # number of the section
 
 
 class DeviceProgram:
-    """The program of a file's bytes. Raises ValueError where urnn.load() does."""
+    """The device program of a .urnn file. Raises ValueError as urnn.load() does."""
 
     def __init__(self, data: bytes) -> None:
         self.net = urnn.load(data, kernels="plain")
-        self.lengths: list[int] = []  # of the vectors
-        self.tags: list[bytes] = []
+        self.lengths: list[int] = []  # count of numbers in each vector
+        self.tags: list[bytes] = []  # tag of each section
         self._starts: list[int] = []
         for tag, start, _ in frame.unseal(data):
             self.tags.append(tag)
             self._starts.append(start)
         self._file = np.frombuffer(data, np.uint8)
-        self._vectors: dict[int, tuple[int, int]] = {}  # id of the array -> its number, address
-        self.steps: list[Instruction] = []
+        self._vectors: dict[int, tuple[int, int]] = {}  # id() of the array -> its number and address
+        self.instructions: list[Instruction] = []
         section = 0
         for code, *operands, n in self.net.program:
             found = [self._operand(operand) for operand in operands]
@@ -59,7 +59,7 @@ class DeviceProgram:
                 if isinstance(operand, memoryview):
                     section = self._section(operand)
             a, b, c = found
-            self.steps.append(Instruction(code, a, b, c, n, section))
+            self.instructions.append(Instruction(code, a, b, c, n, section))
         self.states = [self._span(state) for state in self.net.states]
         self.output = self._span(self.net.output)
 

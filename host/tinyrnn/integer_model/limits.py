@@ -1,5 +1,5 @@
-"""The limits of the arithmetic and of the file, which docs/numerics.md derives. It imports nothing."""
+"""The limits of the arithmetic and of the file. docs/numerics.md derives them. Imports nothing."""
 
-LIMIT = 1 << 30  # the 31-bit range: every intermediate v satisfies -LIMIT <= v < LIMIT
-ACTIVATION_MAX = 32767  # of inputs after normalisation, states and saturated gates
-U16_MAX = 0xFFFF  # of a count in the file
+LIMIT = 1 << 30  # the 31-bit range: every intermediate value v satisfies -LIMIT <= v < LIMIT
+ACTIVATION_MAX = 32767  # largest magnitude of normalised inputs, states and saturated gates
+U16_MAX = 0xFFFF  # largest count in the file

@@ -1,6 +1,6 @@
-"""Matrices of int8 weights, and the products that cells have: a matrix, two factors of low rank, normalised or not.
+"""Matrices of int8 weights, and the products of cells: a matrix or two low-rank factors, with or without normalisation.
 
-As the model file holds them (docs/format.md, device/urnn/format.py and part.py).
+docs/format.md, device/urnn/format.py and device/urnn/products.py describe their form in the file.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from tinyrnn.integer_model.limits import ACTIVATION_MAX
 
 
 def accumulator_bound(weight: np.ndarray, bias: np.ndarray | int) -> np.ndarray:
-    """The largest magnitude of every partial sum of each row, int64: |bias| + sum |w| * 32767 (equation 8).
+    """Bound on the magnitude of every partial sum of each row, int64 (...): |bias| + sum |w| * 32767 (equation 8).
 
-    weight: (..., C) integers. bias: (...), the rounding half included.
+    weight: (..., C) integers. bias: (...), including the rounding half.
     """
     total: np.ndarray = np.abs(weight.astype(np.int64)).sum(axis=-1) * ACTIVATION_MAX
     return total + np.abs(np.asarray(bias, np.int64))
@@ -26,10 +26,10 @@ def accumulator_bound(weight: np.ndarray, bias: np.ndarray | int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Rows of ``(bias + sum(weight * x)) >> shift``; docs/numerics.md, equation 7."""
+    """A matrix whose rows compute ``(bias + sum(weight * x)) >> shift``; docs/numerics.md, equation 7."""
 
     weight: np.ndarray  # int8 (R, C), -127..127
-    bias: np.ndarray  # int32 (R,), in the accumulator's scale, the rounding half included
+    bias: np.ndarray  # int32 (R,), in the accumulator's scale, including the rounding half
     shift: np.ndarray  # uint8 (R,), 0..30
 
     @property
@@ -39,19 +39,19 @@ class Matrix:
 
     @property
     def matrices(self) -> tuple[tuple[str, Matrix], ...]:
-        """What there is to prove, by name: the one matrix."""
+        """The matrices to prove, by name: this one."""
         return (("", self),)
 
     def real(self) -> np.ndarray:
-        """The weights (R, C) as numbers of the result's last bit: weight / 2^shift."""
+        """The weights (R, C) in units of the result's last bit: weight / 2^shift."""
         return self.weight / 2.0 ** self.shift.astype(np.float64)[:, None]
 
     def bounds(self) -> np.ndarray:
-        """The proven bound of every partial sum of each row, int64 (R,): |bias| + sum |w| * 32767 (equation 8)."""
+        """accumulator_bound() of each row, int64 (R,)."""
         return accumulator_bound(self.weight, self.bias)
 
     def to_bytes(self) -> bytes:
-        """The matrix as the file holds it: blocks of four rows, the weights of a block column by column."""
+        """The matrix as in the file: blocks of four rows, with the weights of a block column by column."""
         rows, cols = self.weight.shape
         blocks = (rows + 3) // 4
         weight = np.zeros((blocks * 4, cols), np.int64)
@@ -71,7 +71,7 @@ class Matrix:
 
     @staticmethod
     def from_bytes(data: memoryview) -> tuple[Matrix, int]:
-        """The inverse of ``to_bytes``; returns the matrix and its length in bytes."""
+        """The inverse of ``to_bytes``. Returns the matrix and its length in bytes."""
         rows, cols = struct.unpack_from("<HH", data)
         size = frame.matrix_bytes(rows, cols)
         blocks = np.frombuffer(data[4:size], np.uint8).reshape(-1, 20 + 4 * cols)
@@ -88,29 +88,29 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Norm:
-    """The table of scale(): layer normalisation of n integers; docs/numerics.md, equations 28 to 32."""
+    """The table of the kernel scale(), layer normalisation of n integers; docs/numerics.md, equations 28 to 32."""
 
-    gain: np.ndarray  # int16 (n,), sqrt(n / 2^p) included
+    gain: np.ndarray  # int16 (n,), including sqrt(n / 2^p)
     bias: np.ndarray  # int16 (n,), in the result's format
     epsilon: int  # 1..32768
-    shift: int  # of gain * normalised, 0..15
+    shift: int  # of the product of gain and normalised value, 0..15
 
     @property
     def power(self) -> int:
-        """p: the smallest with n <= 2^p."""
+        """p, the smallest with n <= 2^p."""
         return (len(self.gain) - 1).bit_length()
 
     def to_bytes(self) -> bytes:
         n, p = len(self.gain), self.power
         if n > 16384:
-            raise ModelError(f"a layer normalisation of {n} numbers; expected 16384 or fewer")
+            raise ModelError(f"a layer normalisation of {n} numbers; expected at most 16384")
         reciprocal = ((2 << 14 + p) + n) // (2 * n)
         rows = np.stack([self.gain, self.bias], axis=1).astype("<i2")
         return struct.pack("<4I", p, reciprocal, self.epsilon, self.shift) + rows.tobytes()
 
     @staticmethod
     def from_bytes(data: memoryview, n: int) -> tuple[Norm, int]:
-        """The inverse of ``to_bytes`` for n numbers; returns the table and its length in bytes."""
+        """The inverse of ``to_bytes`` for n numbers. Returns the table and its length in bytes."""
         _, _, epsilon, shift = struct.unpack_from("<4I", data)
         gain, bias = np.frombuffer(data[16 : 16 + 4 * n], "<i2").reshape(-1, 2).T
         return Norm(gain, bias, epsilon, shift), 16 + 4 * n
@@ -118,13 +118,13 @@ class Norm:
 
 @dataclass(frozen=True)
 class Fine:
-    """Rows whose weights have 15 bits, 128 * high + low: docs/numerics.md, equation 36.
+    """Finer rows, whose weights have 15 bits, 128 * high + low; docs/numerics.md, equation 36.
 
-    The matrix's own row holds the low parts and the bias, unshifted; F rows behind all others hold the high parts.
+    The matrix's own row holds the low halves and the bias, with a shift of 0. F more rows at the end hold the high halves.
     """
 
-    rows: np.ndarray  # uint16 (F,)
-    shift: np.ndarray  # uint16 (F,), 0..30, of the whole sum
+    rows: np.ndarray  # uint16 (F,), numbers of the finer rows
+    shift: np.ndarray  # uint16 (F,), 0..30, shift of the whole sum
 
     def to_bytes(self) -> bytes:
         return np.stack([self.rows, self.shift], axis=1).astype("<u2").tobytes()
@@ -136,20 +136,20 @@ class Fine:
 
 @dataclass(frozen=True)
 class ExtendedProduct:
-    """More than a matrix: ``matrix @ (low @ x)`` where there are two factors, and normalised where there is a norm."""
+    """More than a matrix: ``matrix @ (low @ x)`` if there are two factors, and normalised if ``norm`` is set."""
 
-    matrix: Matrix  # (R + F, C), or (R + F, K) behind low
-    low: Matrix | None = None  # (K, C), its results proven to have 16 bits
+    matrix: Matrix  # (R + F, C), or (R + F, K) if there are two factors
+    low: Matrix | None = None  # (K, C), with results that are proven to fit in 16 bits
     norm: Norm | None = None  # of R numbers
-    fine: Fine | None = None  # the F rows of finer weights
+    fine: Fine | None = None  # the F finer rows
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(R, C)"""
+        """(R, C), without the rows of high halves."""
         return self.matrix.shape[0] - self.extra, (self.low or self.matrix).shape[1]
 
     def real(self) -> np.ndarray:
-        """The weights (R, C), behind low (R, K), as numbers of the result's last bit."""
+        """The weights of ``matrix``, (R, C) or (R, K), in units of the result's last bit."""
         whole = self.matrix.real()
         if self.fine is None:
             return whole
@@ -159,25 +159,26 @@ class ExtendedProduct:
 
     @property
     def extra(self) -> int:
-        """F"""
+        """F, the number of finer rows."""
         return len(self.fine.rows) if self.fine else 0
 
     @property
     def matrices(self) -> tuple[tuple[str, Matrix], ...]:
-        """By name: "" or, of two factors, B and A, in the file's order."""
+        """The matrices by name, in the file's order: "", or B and A if there are two factors."""
         return (("", self.matrix),) if self.low is None else ((" B", self.low), (" A", self.matrix))
 
     def to_bytes(self) -> bytes:
         rank = self.low.shape[0] if self.low else 0
-        parts = [self.low, self.matrix, self.fine, self.norm]
-        return struct.pack("<4H", 0, bool(self.norm), rank, self.extra) + b"".join(part.to_bytes() for part in parts if part)
+        members = [self.low, self.matrix, self.fine, self.norm]
+        head = struct.pack("<4H", 0, bool(self.norm), rank, self.extra)
+        return head + b"".join(member.to_bytes() for member in members if member)
 
 
 Product = Matrix | ExtendedProduct
 
 
 def read_product(data: memoryview) -> tuple[Product, int]:
-    """A matrix or a product at the start of data, as their ``to_bytes`` wrote them; and its length in bytes."""
+    """The matrix or extended product at the start of data, and its length in bytes."""
     rows, norm, rank, extra = struct.unpack_from("<4H", data)
     if rows:
         return Matrix.from_bytes(data)

@@ -1,6 +1,6 @@
-"""The integer network: what the quantizer produces and the model file holds, as numpy arrays.
+"""The integer network as numpy arrays. The quantizer produces it and the .urnn file holds it.
 
-``pack()`` proves the 31-bit range for every row before it writes a byte; ``unpack()`` reads a file back.
+``pack()`` proves the 31-bit range of every row before it returns the file's bytes. ``unpack()`` reads a file.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = ["GRU", "Channels", "IntegerHead", "Matrix", "Network", "Vectors", "as
 
 @dataclass(frozen=True)
 class Channels:
-    """Raw integers to the net's input format, each channel on its own; docs/numerics.md, equations 5 and 6."""
+    """The conversion of raw integers to the net's input format, for each channel; docs/numerics.md, equations 5 and 6."""
 
-    low: np.ndarray  # int32 (C,): the sample is limited to low..high
-    high: np.ndarray
+    low: np.ndarray  # int32 (C,): a sample is limited to low..high
+    high: np.ndarray  # int32 (C,)
     offset: np.ndarray  # int32 (C,)
     factor: np.ndarray  # int32 (C,) > 0
     shift: np.ndarray  # int32 (C,) 0..15
@@ -47,7 +47,7 @@ class Channels:
 
 @dataclass(frozen=True)
 class IntegerHead:
-    """A name for some consecutive outputs, where a network has several heads."""
+    """One of several heads: a name for some consecutive outputs."""
 
     name: str
     outputs: int
@@ -56,7 +56,7 @@ class IntegerHead:
 
 @dataclass(frozen=True)
 class Vectors:
-    """What selftest() replays: raw samples, and the outputs and state that must stand after the last of them."""
+    """The self-test vectors: raw samples, and the output and state after the last of them."""
 
     samples: np.ndarray  # int32 (T, C)
     output: np.ndarray  # int32 (O,)
@@ -65,13 +65,13 @@ class Vectors:
 
 @dataclass(frozen=True)
 class Nearness:
-    """How near the network was to its float model when it was quantized: IntegerError's figures."""
+    """The integer error that was measured when the network was quantized, as stored in the file."""
 
-    largest_share: float  # difference of an output, of the range of the float model's
-    mean_share: float
-    equal_share: float | None  # decisions that are equal; None for a regression
-    outputs: int  # vectors of outputs that were compared
-    recorded: bool  # on the user's recording; else on probing sequences
+    largest_share: float  # largest difference of an output, as share of the range of the float model's outputs
+    mean_share: float  # mean difference, likewise
+    equal_share: float | None  # share of equal decisions; None for a regression
+    outputs: int  # number of output vectors that were compared
+    recorded: bool  # measured on the user's recording; otherwise on probing sequences
 
     def to_bytes(self) -> bytes:
         equal = math.nan if self.equal_share is None else self.equal_share
@@ -80,7 +80,7 @@ class Nearness:
 
     @staticmethod
     def from_bytes(data: memoryview) -> Nearness | None:
-        """The inverse of ``to_bytes``; None for a section of another make."""
+        """The inverse of ``to_bytes``; None for a section of another size."""
         if len(data) != 16:
             return None
         largest, mean, equal, count = struct.unpack("<3fI", data)
@@ -95,10 +95,10 @@ class Nearness:
 
 @dataclass(frozen=True)
 class Network:
-    """All that a .urnn file says."""
+    """Everything that a .urnn file holds."""
 
-    task: str
-    when: str
+    task: str  # "classification" or "regression"; that of the first head if there are several
+    when: str  # the steps whose output counts: "last" of a sequence, or "every"
     input: Channels
     cells: tuple[IntegerCell, ...]
     head: Product
@@ -108,9 +108,9 @@ class Network:
     input_exponents: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))  # (C,) raw = round(user * 2^e)
     name: str = ""
     vectors: Vectors | None = None
-    heads: tuple[IntegerHead, ...] = ()  # of several; () where all outputs are one
+    heads: tuple[IntegerHead, ...] = ()  # () if all outputs are one head
     nearness: Nearness | None = None
-    window: int = 0  # steps of the longest sequence it was trained on, at most 65535; 0: not known, or a stream
+    window: int = 0  # steps of the longest training sequence, at most 65535; 0: not known, or a stream
 
     @property
     def inputs(self) -> int:
@@ -122,19 +122,19 @@ class Network:
 
     @property
     def units(self) -> int:
-        """The length of the state of all layers."""
+        """The length of the state, of all layers together."""
         return sum(cell.state_size for cell in self.cells)
 
     def raw(self, x: np.ndarray) -> np.ndarray:
-        """Samples in the user's unit (..., C) -> the integers that step() takes, int32; rounded half up."""
+        """Samples in the user's unit (..., C) -> the raw integers for step(), int32, rounded half up."""
         scaled = np.floor(np.asarray(x, np.float64) * 2.0 ** self.input_exponents.astype(np.float64) + 0.5)
         return np.clip(scaled, -LIMIT, LIMIT - 1).astype(np.int32)
 
 
 def prove(network: Network) -> None:
-    """Prove the 31-bit range: every intermediate of every step, for any input, in [-2^30, 2^30). Raises ModelError.
+    """Prove that every intermediate value of every step, for any input, is in [-2^30, 2^30). Raises ModelError.
 
-    Accumulators and gates' sums depend on the weights; what else there is keeps it by construction (docs/numerics.md).
+    Accumulators and sums of gates depend on the weights. All other values are in range by construction (docs/numerics.md).
     """
     _prove(network, assemble(network))
 
@@ -152,13 +152,15 @@ def _prove(network: Network, data: bytes) -> None:
         outside = (channel.factor < 1) | (channel.shift < 0) | (channel.shift > 15)
         outside |= (product < -LIMIT) | (product >= LIMIT) | (np.abs(product >> channel.shift) > ACTIVATION_MAX)
         if outside.any():
-            raise ModelError(f"input channel {int(outside.argmax())}: its normalisation leaves 16 bits")
+            raise ModelError(
+                f"input channel {int(outside.argmax())}: its normalisation exceeds 16 bits; expected -32767..32767"
+            )
     try:
-        steps = DeviceProgram(data)
+        program = DeviceProgram(data)
     except ValueError as error:
-        raise ModelError(f"the device's loader refuses it: {error}") from None
-    layers = [i for i, tag in enumerate(steps.tags) if tag in cell_kinds.known()]
-    Bounds(steps, lambda section: f"layer {layers.index(section)}" if section in layers else "head").prove()
+        raise ModelError(f"the device's loader refuses the file: {error}") from None
+    layers = [i for i, tag in enumerate(program.tags) if tag in cell_kinds.known()]
+    Bounds(program, lambda section: f"layer {layers.index(section)}" if section in layers else "head").prove()
 
 
 def _prove_matrix(what: str, matrix: Matrix) -> None:
@@ -174,18 +176,18 @@ def _prove_matrix(what: str, matrix: Matrix) -> None:
 
 
 def pack(network: Network) -> bytes:
-    """The bytes of the .urnn file. Raises ModelError when the 31-bit range cannot be proven or a dimension has no room."""
+    """The bytes of the .urnn file. Raises ModelError if the 31-bit range cannot be proven or a dimension is too large."""
     data = assemble(network)
     _prove(network, data)
     return data
 
 
 def assemble(network: Network) -> bytes:
-    """What pack() returns, without a proof. Raises ModelError when a dimension has no room."""
+    """The bytes that pack() returns, without the proof. Raises ModelError if a dimension is too large."""
     matrices = [matrix for cell in network.cells for _, matrix in cell.matrices]
     matrices += [matrix for _, matrix in network.head.matrices]
     if max([network.inputs, network.outputs, *(max(matrix.shape) for matrix in matrices)]) > U16_MAX:
-        raise ModelError(f"a layer has more than {U16_MAX} rows; expected fewer")
+        raise ModelError(f"a layer has more than {U16_MAX} rows or columns; expected fewer")
     if network.vectors and len(network.vectors.samples) > U16_MAX:
         raise ModelError(f"the self-test has {len(network.vectors.samples)} steps; expected at most {U16_MAX}")
     sections = [(b"INPT", network.input.to_bytes())]
@@ -223,11 +225,11 @@ def _announce_products(sections: list[tuple[bytes, bytes]]) -> None:
 
 
 def unpack(data: bytes) -> Network:
-    """Read a .urnn file: the device's own loader checks it, and the 31-bit range is proven again. Raises ModelError."""
+    """Read a .urnn file. The device's own loader checks it, and the 31-bit range is proven again. Raises ModelError."""
     try:
         network = parse(data)
-    except (ValueError, struct.error) as error:  # text that is no UTF-8, a section too short for its fields
-        raise ModelError(f"not a model this version can read: {error}") from None
+    except (ValueError, struct.error) as error:  # includes text that is not UTF-8 and sections that are too short
+        raise ModelError(f"not a model that this version can read: {error}") from None
     prove(network)
     return network
 
@@ -276,7 +278,7 @@ def parse(data: bytes) -> Network:
 
 
 def with_vectors(network: Network, samples: np.ndarray) -> Network:
-    """The network with vectors for selftest(): these raw samples (T, C), answered by the plain kernels."""
+    """The network with self-test vectors: these raw samples (T, C) and the answers of the plain kernels."""
     net = urnn.load(pack(replace(network, vectors=None)), kernels="plain")
     for sample in samples.tolist():
         net.step(sample)
@@ -285,7 +287,7 @@ def with_vectors(network: Network, samples: np.ndarray) -> Network:
 
 
 def _names(names: tuple[str, ...]) -> bytes:
-    # One name a line; a name's own line break would make two of it
+    # One name a line, so a line break within a name is replaced
     return b"\n".join(_utf8(name.replace("\n", " ")) for name in names)
 
 
@@ -293,7 +295,7 @@ def _utf8(name: str) -> bytes:
     try:
         return name.encode()
     except UnicodeEncodeError:
-        raise ModelError(f"name {name!r} has half a character, which no file can hold; expected text: rename it") from None
+        raise ModelError(f"name {name!r} is not valid text; expected UTF-8: rename it") from None
 
 
 def _pack_vectors(vectors: Vectors) -> bytes:

@@ -1,8 +1,8 @@
-"""The proof that a program stays in the 31-bit range: every intermediate of every step, for any input, in [-2^30, 2^30).
+"""The overflow proof: every intermediate value of every step, for any input, stays in the 31-bit range [-2^30, 2^30).
 
-It follows the largest magnitude of each number through the steps, from states and inputs of 16 bits. The kernels' insides
-stay in the range by construction where their arguments are as their docstrings say (docs/numerics.md proves it); here it is
-checked that they are.
+It starts from states and inputs of 16 bits and follows the largest magnitude of each number through the instructions. A
+kernel stays in range if its arguments are as its docstring requires (docs/numerics.md proves this). The rules here check
+that they are.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ ONE = 32768
 
 
 class Bounds:
-    """The largest magnitude of each number of each vector. where(section) names a section for messages."""
+    """The largest magnitude of each number in each vector. where(section) gives the name of a section for messages."""
 
-    def __init__(self, steps: DeviceProgram, where: Callable[[int], str]) -> None:
-        self.steps = steps
+    def __init__(self, program: DeviceProgram, where: Callable[[int], str]) -> None:
+        self.program = program
         self.where = where
-        self.vectors = [np.zeros(length, np.int64) for length in steps.lengths]
-        for state in steps.states:
+        self.vectors = [np.zeros(length, np.int64) for length in program.lengths]
+        for state in program.states:
             self.set(state, state.length, ACTIVATION_MAX)
 
     def get(self, operand: Operand, n: int) -> np.ndarray:
@@ -40,11 +40,11 @@ class Bounds:
         self.get(operand, n)[:] = values
 
     def prove(self) -> None:
-        """Follow all steps. Raises ModelError, naming the layer and the row."""
-        for step in self.steps.steps:
-            RULES[step.code](self, step)
-        for state in self.steps.states:
-            self.check_16_bits(self.get(state, state.length), len(self.steps.tags) - 1, "state")
+        """Follow all instructions. Raises ModelError, which names the layer and the row."""
+        for instruction in self.program.instructions:
+            RULES[instruction.code](self, instruction)
+        for state in self.program.states:
+            self.check_16_bits(self.get(state, state.length), len(self.program.tags) - 1, "state")
 
     def check(self, values: np.ndarray, section: int, what: str) -> None:
         """Raise ModelError unless all values are below 2^30."""
@@ -58,86 +58,96 @@ class Bounds:
             raise ModelError(f"{self.where(section)}: {what} {row} can reach {values[row]}; expected 16 bits")
 
 
-def _normalise(bounds: Bounds, step: Instruction) -> None:
-    bounds.set(step.c, step.n, ACTIVATION_MAX)  # the packer and load() check the table: equation 6
+def _normalise(bounds: Bounds, instruction: Instruction) -> None:
+    bounds.set(instruction.c, instruction.n, ACTIVATION_MAX)  # the packer and load() check the table: equation 6
 
 
-def _matvec(bounds: Bounds, step: Instruction) -> None:
-    assert isinstance(step.a, memoryview)
-    matrix, _ = Matrix.from_bytes(step.a)
-    bounds.check_16_bits(bounds.get(step.b, matrix.shape[1]), step.section, "input")
+def _matvec(bounds: Bounds, instruction: Instruction) -> None:
+    assert isinstance(instruction.a, memoryview)
+    matrix, _ = Matrix.from_bytes(instruction.a)
+    bounds.check_16_bits(bounds.get(instruction.b, matrix.shape[1]), instruction.section, "input")
     total = matrix.bounds()
-    bounds.check(total, step.section, "the accumulator")
+    bounds.check(total, instruction.section, "the accumulator")
     shift = matrix.shift.astype(np.int64)
-    # Shifts round down: a negative sum may end one further from zero
+    # Shifts round down, so a negative sum may end one further from zero
     after = (total >> shift) + (shift > 0)
-    bounds.set(step.c, step.n, np.where(total <= ACTIVATION_MAX << shift, np.minimum(after, ACTIVATION_MAX), after))
+    bounds.set(
+        instruction.c, instruction.n, np.where(total <= ACTIVATION_MAX << shift, np.minimum(after, ACTIVATION_MAX), after)
+    )
 
 
-def _gru(bounds: Bounds, step: Instruction) -> None:
-    rows = 3 * step.n
-    bounds.check(bounds.get(step.a, rows) + bounds.get(step.b, rows), step.section, "the gate's sum")
-    bounds.set(step.a, rows, ONE)
-    bounds.set(step.c, step.n, ACTIVATION_MAX)
+def _gru(bounds: Bounds, instruction: Instruction) -> None:
+    rows = 3 * instruction.n
+    bounds.check(bounds.get(instruction.a, rows) + bounds.get(instruction.b, rows), instruction.section, "the gate's sum")
+    bounds.set(instruction.a, rows, ONE)
+    bounds.set(instruction.c, instruction.n, ACTIVATION_MAX)
 
 
 def _sum(largest: int) -> Callable[[Bounds, Instruction], None]:
-    def rule(bounds: Bounds, step: Instruction) -> None:
-        bounds.check(bounds.get(step.a, step.n) + bounds.get(step.b, step.n), step.section, "the gate's sum")
-        bounds.set(step.c, step.n, largest)
+    def rule(bounds: Bounds, instruction: Instruction) -> None:
+        bounds.check(
+            bounds.get(instruction.a, instruction.n) + bounds.get(instruction.b, instruction.n),
+            instruction.section,
+            "the gate's sum",
+        )
+        bounds.set(instruction.c, instruction.n, largest)
 
     return rule
 
 
-def _mul(bounds: Bounds, step: Instruction) -> None:
-    value = bounds.get(step.a, step.n) * bounds.get(step.b, step.n) + HALF
-    bounds.check(value, step.section, "the product")
-    bounds.set(step.c, step.n, value >> 15)
+def _mul(bounds: Bounds, instruction: Instruction) -> None:
+    value = bounds.get(instruction.a, instruction.n) * bounds.get(instruction.b, instruction.n) + HALF
+    bounds.check(value, instruction.section, "the product")
+    bounds.set(instruction.c, instruction.n, value >> 15)
 
 
-def _mix(bounds: Bounds, step: Instruction) -> None:
-    bounds.check_16_bits(np.concatenate([bounds.get(v, step.n) for v in (step.a, step.b, step.c)]), step.section, "mix")
-    bounds.set(step.c, step.n, ACTIVATION_MAX)
+def _mix(bounds: Bounds, instruction: Instruction) -> None:
+    bounds.check_16_bits(
+        np.concatenate([bounds.get(v, instruction.n) for v in (instruction.a, instruction.b, instruction.c)]),
+        instruction.section,
+        "mix",
+    )
+    bounds.set(instruction.c, instruction.n, ACTIVATION_MAX)
 
 
-def _memory(bounds: Bounds, step: Instruction) -> None:
-    bounds.check_16_bits(bounds.get(step.b, 4 * step.n), step.section, "gate")
-    # i and f are sigmoids: docs/numerics.md needs no more than 32757 of them
-    bounds.check(bounds.get(step.b, 2 * step.n) * ACTIVATION_MAX + HALF, step.section, "the product")
-    bounds.get(step.b, 4 * step.n)[3 * step.n :] = ACTIVATION_MAX
-    bounds.set(step.c, step.n, ACTIVATION_MAX)
+def _memory(bounds: Bounds, instruction: Instruction) -> None:
+    bounds.check_16_bits(bounds.get(instruction.b, 4 * instruction.n), instruction.section, "gate")
+    # i and f are results of sigmoid, at most 32757; docs/numerics.md relies on that
+    bounds.check(bounds.get(instruction.b, 2 * instruction.n) * ACTIVATION_MAX + HALF, instruction.section, "the product")
+    bounds.get(instruction.b, 4 * instruction.n)[3 * instruction.n :] = ACTIVATION_MAX
+    bounds.set(instruction.c, instruction.n, ACTIVATION_MAX)
 
 
-def _leak(bounds: Bounds, step: Instruction) -> None:
-    bounds.check_16_bits(bounds.get(step.b, step.n), step.section, "candidate")
-    bounds.set(step.c, step.n, ACTIVATION_MAX)
+def _leak(bounds: Bounds, instruction: Instruction) -> None:
+    bounds.check_16_bits(bounds.get(instruction.b, instruction.n), instruction.section, "candidate")
+    bounds.set(instruction.c, instruction.n, ACTIVATION_MAX)
 
 
-def _blend(bounds: Bounds, step: Instruction) -> None:
-    bounds.check_16_bits(bounds.get(step.b, 2 * step.n), step.section, "gate")
-    bounds.set(step.c, step.n, ACTIVATION_MAX)
+def _blend(bounds: Bounds, instruction: Instruction) -> None:
+    bounds.check_16_bits(bounds.get(instruction.b, 2 * instruction.n), instruction.section, "gate")
+    bounds.set(instruction.c, instruction.n, ACTIVATION_MAX)
 
 
-def _add(bounds: Bounds, step: Instruction) -> None:
-    assert isinstance(step.a, memoryview)
-    bias = np.frombuffer(step.a, "<i4", step.n).astype(np.int64)
-    value = bounds.get(step.b, step.n) + np.abs(bias)
-    bounds.check(value, step.section, "the sum")
-    bounds.set(step.c, step.n, value)
+def _add(bounds: Bounds, instruction: Instruction) -> None:
+    assert isinstance(instruction.a, memoryview)
+    bias = np.frombuffer(instruction.a, "<i4", instruction.n).astype(np.int64)
+    value = bounds.get(instruction.b, instruction.n) + np.abs(bias)
+    bounds.check(value, instruction.section, "the sum")
+    bounds.set(instruction.c, instruction.n, value)
 
 
-def _scale(bounds: Bounds, step: Instruction) -> None:
-    bounds.set(step.c, step.n, ACTIVATION_MAX)  # whatever comes in is saturated
+def _scale(bounds: Bounds, instruction: Instruction) -> None:
+    bounds.set(instruction.c, instruction.n, ACTIVATION_MAX)  # the result is saturated
 
 
-def _fine(bounds: Bounds, step: Instruction) -> None:
-    assert isinstance(step.a, memoryview)
-    rows, shift = np.frombuffer(step.a, "<u2").reshape(-1, 2).T.astype(np.int64)
-    vector = bounds.get(step.c, int(rows.max()) + 1)
-    high = bounds.get(step.b, step.n) << 7
-    bounds.check(high, step.section, "the high part of a fine row")
+def _fine(bounds: Bounds, instruction: Instruction) -> None:
+    assert isinstance(instruction.a, memoryview)
+    rows, shift = np.frombuffer(instruction.a, "<u2").reshape(-1, 2).T.astype(np.int64)
+    vector = bounds.get(instruction.c, int(rows.max()) + 1)
+    high = bounds.get(instruction.b, instruction.n) << 7
+    bounds.check(high, instruction.section, "the high half of a finer row")
     total = vector[rows] + high
-    bounds.check(total, step.section, "the sum of a fine row")
+    bounds.check(total, instruction.section, "the sum of a finer row")
     vector[rows] = (total >> shift) + 1
 
 

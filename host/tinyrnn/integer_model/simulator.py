@@ -1,6 +1,6 @@
-"""The device in numpy: the same integers for many sequences at once. Tests hold it equal to ``urnn``.
+"""The simulator: the device's integers in numpy, for many sequences at once. Tests compare it with ``urnn`` by ``==``.
 
-It runs the device's own program (steps.py) with a kernel set in numpy. Sums run in float64 BLAS, which is exact
+It runs the device program (device_program.py) with a kernel set in numpy. Products use float64 BLAS, which is exact
 here: the 31-bit range keeps every partial sum below 2^30 < 2^53.
 """
 
@@ -20,17 +20,17 @@ from tinyrnn.integer_model.network import Channels, Network, assemble
 
 _TANH = np.array(TANH, np.int64)
 
-Batch = Callable[[Operand, int], np.ndarray]  # a vector's numbers of all sequences, (B, n), a view
-Kernel = Callable[[], None]  # one step, bound to its vectors
+Batch = Callable[[Operand, int], np.ndarray]  # a view of n numbers of a vector, for all sequences: (B, n)
+Kernel = Callable[[], None]  # one instruction, bound to its vectors
 
 
 def rshift(x: np.ndarray, n: np.ndarray | int) -> np.ndarray:
-    """Equation 1: x / 2^n to the nearest, halves up."""
+    """Equation 1: x / 2^n, rounded to the nearest integer, halves up."""
     return (x + (np.left_shift(1, n) >> 1)) >> n
 
 
 def saturate(x: np.ndarray) -> np.ndarray:
-    """Equation 2."""
+    """Equation 2: x limited to -32767..32767."""
     return np.clip(x, -ACTIVATION_MAX, ACTIVATION_MAX)
 
 
@@ -56,7 +56,7 @@ def normalise(channels: Channels, raw: np.ndarray) -> np.ndarray:
 
 
 class _Product:
-    """A matrix ready for batches: equation 7 for x (B, C) -> (B, R)."""
+    """A matrix prepared for batches: equation 7, x (B, C) -> (B, R)."""
 
     def __init__(self, matrix: Matrix) -> None:
         self.weight = np.ascontiguousarray(matrix.weight.T, np.float64)
@@ -68,40 +68,40 @@ class _Product:
 
 
 class Simulator:
-    """A network that runs batches."""
+    """Runs a network on batches of sequences."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.program = DeviceProgram(assemble(network))
         self._products = {
-            i: _Product(Matrix.from_bytes(step.a)[0])
-            for i, step in enumerate(self.program.steps)
-            if step.code == codes.MATVEC and isinstance(step.a, memoryview)
+            i: _Product(Matrix.from_bytes(instruction.a)[0])
+            for i, instruction in enumerate(self.program.instructions)
+            if instruction.code == codes.MATVEC and isinstance(instruction.a, memoryview)
         }
 
     def run(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """raw: (B, T, C) integers, padded, from the zero state.
+        """Run raw integers (B, T, C), padded, from the zero state.
 
-        Returns the outputs (B, T, O) and the states of all layers (B, T, S), int64, after every step. The
-        network is causal: padding after a sequence's end does not change what comes before it.
+        Returns the outputs (B, T, O) and the states of all layers (B, T, S) after every step, int64. The network is
+        causal, so padding does not change earlier outputs.
         """
         program = self.program
         outputs, *states = self._follow(raw, [program.output, *program.states])
         return outputs, np.concatenate(states, axis=2)
 
     def layer_outputs(self, raw: np.ndarray) -> list[np.ndarray]:
-        """As run(): what each layer gives after every step, (B, T, units) of each; last of all the outputs (B, T, O)."""
-        steps = self.program.steps
-        # What a layer gives is what the first step of the next section reads
-        firsts = [step for before, step in pairwise(steps) if before.section != step.section]
+        """As run(), but returns the output of each layer after every step, (B, T, units), and then the outputs (B, T, O)."""
+        instructions = self.program.instructions
+        # The output of a layer is what the first instruction of the next section reads
+        firsts = [instruction for before, instruction in pairwise(instructions) if before.section != instruction.section]
         spans = []
-        for cell, step in zip(self.network.cells, firsts[-len(self.network.cells) :], strict=True):
-            assert isinstance(step.b, Span), "a layer begins with a product or a norm of what it is given"
-            spans.append(Span(step.b.vector, step.b.start, cell.units))
+        for cell, instruction in zip(self.network.cells, firsts[-len(self.network.cells) :], strict=True):
+            assert isinstance(instruction.b, Span), "a layer begins with a product or a normalisation of its input"
+            spans.append(Span(instruction.b.vector, instruction.b.start, cell.units))
         return self._follow(raw, [*spans, self.program.output])
 
     def _follow(self, raw: np.ndarray, spans: list[Span]) -> list[np.ndarray]:
-        """The numbers of some vectors after every step, (B, T, length) of each."""
+        """The numbers in each span after every step, (B, T, length)."""
         x = normalise(self.network.input, raw)
         batch, steps = x.shape[:2]
         program = self.program
@@ -111,9 +111,9 @@ class Simulator:
             assert isinstance(operand, Span), "a kernel's definition names a vector here"
             return vectors[operand.vector][:, operand.start : operand.start + n]
 
-        entry, *rest = program.steps
+        entry, *rest = program.instructions
         sample = vector(entry.c, entry.n)
-        kernels = [self._kernel(number, step, vector) for number, step in enumerate(rest, 1)]
+        kernels = [self._kernel(number, instruction, vector) for number, instruction in enumerate(rest, 1)]
         views = [vector(span, span.length) for span in spans]
         found = [np.empty((batch, steps, span.length), np.int64) for span in spans]
         for t in range(steps):
@@ -124,11 +124,11 @@ class Simulator:
                 values[:, t] = view
         return found
 
-    def _kernel(self, number: int, step: Instruction, vector: Batch) -> Kernel:
-        if step.code != codes.MATVEC:
-            return KERNELS[step.code](step, vector)
+    def _kernel(self, number: int, instruction: Instruction, vector: Batch) -> Kernel:
+        if instruction.code != codes.MATVEC:
+            return KERNELS[instruction.code](instruction, vector)
         product = self._products[number]
-        x, y = vector(step.b, len(product.weight)), vector(step.c, step.n)
+        x, y = vector(instruction.b, len(product.weight)), vector(instruction.c, instruction.n)
 
         def kernel() -> None:
             y[:] = product(x)
@@ -136,14 +136,14 @@ class Simulator:
         return kernel
 
     def values(self, outputs: np.ndarray) -> np.ndarray:
-        """Outputs as floats in the user's unit, as net.value() gives them."""
+        """Outputs as floats in the user's unit, as from net.value()."""
         return outputs * 2.0 ** self.network.exponents.astype(np.float64)
 
 
-def _gru(step: Instruction, vector: Batch) -> Kernel:
+def _gru(instruction: Instruction, vector: Batch) -> Kernel:
     """Equations 9 to 12."""
-    n = step.n
-    a, b, h = vector(step.a, 3 * n), vector(step.b, 3 * n), vector(step.c, n)
+    n = instruction.n
+    a, b, h = vector(instruction.a, 3 * n), vector(instruction.b, 3 * n), vector(instruction.c, n)
 
     def kernel() -> None:
         gates = sigmoid(saturate(a[:, : 2 * n] + b[:, : 2 * n]))
@@ -155,8 +155,8 @@ def _gru(step: Instruction, vector: Batch) -> Kernel:
 
 
 def _elementwise(of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[Instruction, Batch], Kernel]:
-    def make(step: Instruction, vector: Batch) -> Kernel:
-        a, b, c = (vector(operand, step.n) for operand in (step.a, step.b, step.c))
+    def make(instruction: Instruction, vector: Batch) -> Kernel:
+        a, b, c = (vector(operand, instruction.n) for operand in (instruction.a, instruction.b, instruction.c))
 
         def kernel() -> None:
             c[:] = of(a, b)
@@ -166,9 +166,9 @@ def _elementwise(of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable
     return make
 
 
-def _mix(step: Instruction, vector: Batch) -> Kernel:
+def _mix(instruction: Instruction, vector: Batch) -> Kernel:
     """Equation 12."""
-    z, a, h = (vector(operand, step.n) for operand in (step.a, step.b, step.c))
+    z, a, h = (vector(operand, instruction.n) for operand in (instruction.a, instruction.b, instruction.c))
 
     def kernel() -> None:
         h[:] = rshift((32768 - z) * a + z * h, 15)
@@ -176,11 +176,11 @@ def _mix(step: Instruction, vector: Batch) -> Kernel:
     return kernel
 
 
-def _memory(step: Instruction, vector: Batch) -> Kernel:
+def _memory(instruction: Instruction, vector: Batch) -> Kernel:
     """Equations 22 and 23."""
-    n, k = step.n, int(_words(step.a)[0] & 255)
-    i, f, _, g = np.split(vector(step.b, 4 * n), 4, axis=1)
-    c = vector(step.c, n)
+    n, k = instruction.n, int(_words(instruction.a)[0] & 255)
+    i, f, _, g = np.split(vector(instruction.b, 4 * n), 4, axis=1)
+    c = vector(instruction.c, n)
 
     def kernel() -> None:
         c[:] = saturate(rshift(f * c, 15) + rshift(rshift(i * g, 15), k))
@@ -189,10 +189,10 @@ def _memory(step: Instruction, vector: Batch) -> Kernel:
     return kernel
 
 
-def _leak(step: Instruction, vector: Batch) -> Kernel:
+def _leak(instruction: Instruction, vector: Batch) -> Kernel:
     """Equation 24."""
-    alpha, beta, k = _words(step.a)[:3].tolist()
-    a, h = vector(step.b, step.n), vector(step.c, step.n)
+    alpha, beta, k = _words(instruction.a)[:3].tolist()
+    a, h = vector(instruction.b, instruction.n), vector(instruction.c, instruction.n)
 
     def kernel() -> None:
         h[:] = saturate(rshift(rshift(alpha * a, 15), k) + rshift(beta * h, 15))
@@ -200,11 +200,11 @@ def _leak(step: Instruction, vector: Batch) -> Kernel:
     return kernel
 
 
-def _blend(step: Instruction, vector: Batch) -> Kernel:
+def _blend(instruction: Instruction, vector: Batch) -> Kernel:
     """Equations 25 and 26."""
-    zeta, nu, k = _words(step.a)[:3].tolist()
-    z, a = np.split(vector(step.b, 2 * step.n), 2, axis=1)
-    h = vector(step.c, step.n)
+    zeta, nu, k = _words(instruction.a)[:3].tolist()
+    z, a = np.split(vector(instruction.b, 2 * instruction.n), 2, axis=1)
+    h = vector(instruction.c, instruction.n)
 
     def kernel() -> None:
         p = rshift(zeta * (32768 - z), 15) + nu
@@ -213,10 +213,10 @@ def _blend(step: Instruction, vector: Batch) -> Kernel:
     return kernel
 
 
-def _add(step: Instruction, vector: Batch) -> Kernel:
+def _add(instruction: Instruction, vector: Batch) -> Kernel:
     """Equation 27."""
-    bias = _words(step.a)[: step.n].astype(np.int64)
-    a, c = vector(step.b, step.n), vector(step.c, step.n)
+    bias = _words(instruction.a)[: instruction.n].astype(np.int64)
+    a, c = vector(instruction.b, instruction.n), vector(instruction.c, instruction.n)
 
     def kernel() -> None:
         c[:] = a + bias
@@ -225,7 +225,7 @@ def _add(step: Instruction, vector: Batch) -> Kernel:
 
 
 def rsqrt(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Equation 30: (y, j) with w^-1/2 = y * 2^(j - 28)."""
+    """Equation 30: (y, j), so that w^-1/2 = y * 2^(j - 28)."""
     j = np.zeros_like(w)
     for _ in range(14):
         small = w < 1 << 28
@@ -237,11 +237,11 @@ def rsqrt(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return y, j
 
 
-def _scale(step: Instruction, vector: Batch) -> Kernel:
+def _scale(instruction: Instruction, vector: Batch) -> Kernel:
     """Equations 28 to 32."""
-    p, r, e, s = _words(step.a)[:4].tolist()
-    gain, bias = _halves(step.a)[8:].reshape(-1, 2).T.astype(np.int64)
-    a, c = vector(step.b, step.n), vector(step.c, step.n)
+    p, r, e, s = _words(instruction.a)[:4].tolist()
+    gain, bias = _halves(instruction.a)[8:].reshape(-1, 2).T.astype(np.int64)
+    a, c = vector(instruction.b, instruction.n), vector(instruction.c, instruction.n)
 
     def kernel() -> None:
         limited = saturate(a)
@@ -255,10 +255,10 @@ def _scale(step: Instruction, vector: Batch) -> Kernel:
     return kernel
 
 
-def _embed(step: Instruction, vector: Batch) -> Kernel:
+def _embed(instruction: Instruction, vector: Batch) -> Kernel:
     """Equation 33."""
-    table = saturate(_halves(step.a)[2:].astype(np.int64)).reshape(-1, step.n)
-    x, c = vector(step.b, 1)[:, 0], vector(step.c, step.n)
+    table = saturate(_halves(instruction.a)[2:].astype(np.int64)).reshape(-1, instruction.n)
+    x, c = vector(instruction.b, 1)[:, 0], vector(instruction.c, instruction.n)
 
     def kernel() -> None:
         c[:] = table[np.clip(x, 0, len(table) - 1)]
@@ -266,9 +266,9 @@ def _embed(step: Instruction, vector: Batch) -> Kernel:
     return kernel
 
 
-def _limit(step: Instruction, vector: Batch) -> Kernel:
+def _limit(instruction: Instruction, vector: Batch) -> Kernel:
     """Equation 2."""
-    a, c = vector(step.b, step.n), vector(step.c, step.n)
+    a, c = vector(instruction.b, instruction.n), vector(instruction.c, instruction.n)
 
     def kernel() -> None:
         c[:] = saturate(a)
@@ -276,10 +276,10 @@ def _limit(step: Instruction, vector: Batch) -> Kernel:
     return kernel
 
 
-def _fine(step: Instruction, vector: Batch) -> Kernel:
+def _fine(instruction: Instruction, vector: Batch) -> Kernel:
     """Equation 36."""
-    rows, shift = _halves(step.a).reshape(-1, 2).T.astype(np.int64)
-    a, c = vector(step.b, step.n), vector(step.c, int(rows.max()) + 1)
+    rows, shift = _halves(instruction.a).reshape(-1, 2).T.astype(np.int64)
+    a, c = vector(instruction.b, instruction.n), vector(instruction.c, int(rows.max()) + 1)
 
     def kernel() -> None:
         c[:, rows] = (c[:, rows] + (a << 7)) >> shift

@@ -1,4 +1,4 @@
-"""The facts about a .urnn file, as plain values: what `tinyrnn info` prints."""
+"""A summary of a .urnn file as plain values, for `tinyrnn info`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinyrnn.integer_model.urnn_file import UrnnFile
 
 
 def describe(file: UrnnFile) -> dict[str, Any]:
-    """Everything about the file."""
+    """The summary: names, layers, inputs, matrices with their bounds, bytes of sections and buffers, MACs."""
     network, data = file.network, file.data
     sections = [{"tag": tag.decode("latin-1"), "bytes": stop - start} for tag, start, stop in frame.unseal(data)]
     channel = network.input
@@ -56,12 +56,12 @@ def describe(file: UrnnFile) -> dict[str, Any]:
 
 
 def macs(network: Network) -> int:
-    """Multiply-accumulates of one step."""
+    """The multiply-accumulates of one step."""
     return sum(matrix.weight.size for _, matrix in _named(network))
 
 
 def buffer_bytes(network: Network) -> int:
-    """Bytes of the arrays that load() makes: input, what each layer computes and keeps, output; 4 bytes a number."""
+    """Bytes of the vectors that load() allocates: input, intermediate values and states, output; 4 bytes a number."""
     return 4 * sum(DeviceProgram(assemble(network)).lengths)
 
 

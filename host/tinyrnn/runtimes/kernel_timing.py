@@ -196,7 +196,7 @@ def timed(name: str, run: Run, case: Case, small: Case | None = None) -> list[Li
             found[stem, kernels] = None, None
             continue
         if kernels != "float" and crc != cases[stem].crc:
-            what = f"{name} with kernels {kernels} computes other integers for {cases[stem].title}"
+            what = f"{name} with kernels {kernels} computes different integers for {cases[stem].title}"
             raise Mismatch(f"{what}: expected CRC {cases[stem].crc}, got {crc}: `tinyrnn verify` tells where")
         found[stem, kernels] = float(us), int(allocated) if int(allocated) >= 0 else None
     sets = [kernels for stem, kernels in found if stem == "model"]

@@ -229,7 +229,7 @@ def use(data, kernels, sign):
             net.step((sample,) * net.inputs)
             results.append((list(net.output), list(net.state)))
         best = net.argmax()
-        results.append((best, net.labels[best] if net.labels else ""))
+        results.append((best, net.label()))
         for i in range(len(net.output)):
             net.value(i)
         before = list(net.state)

@@ -1,7 +1,7 @@
-"""The recurrent cells in float, one module for each name of `train --cell`. A new module is found by itself.
+"""The recurrent cells in float, one module for each name in `train --cell`. New modules are found automatically.
 
-The module of a cell has CELL, its class, and OPTIONS, those of its fields that the name stands for. names() imports
-none of them, and so not numpy.
+A module has CELL, the class of the cell, and OPTIONS, the fields that its name sets. names() imports no module, and
+therefore not numpy.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ DEFAULT = "gru"
 
 @dataclass(frozen=True)
 class Named:
-    """A cell as it is named on the command line."""
+    """A cell by its name on the command line."""
 
     name: str
     cell: type[FloatCell]
-    options: Mapping[str, Any]  # fields of the cell that the name stands for, such as reset_after
+    options: Mapping[str, Any]  # fields of the cell that the name sets, such as reset_after
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """The names of all cells, as `train --cell` takes them: the modules here, with - for _."""
+    """The names of all cells for `train --cell`: the modules here, with - for _, the default first."""
     modules = (module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__) if module.name != "base")
     return tuple(sorted(modules, key=lambda name: (name != DEFAULT, name)))
 
 
 @cache
 def get(name: str) -> Named:
-    """The cell of a name. Raises ModelError, with all names, for another."""
+    """The cell of that name. Raises ModelError, with a list of all names, for an unknown one."""
     if name not in names():
         raise ModelError(f"no cell is called {name!r:.40}; expected one of {', '.join(names())}")
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
@@ -48,5 +48,5 @@ def get(name: str) -> Named:
 
 @cache
 def kinds() -> dict[str, type[FloatCell]]:
-    """The classes of all cells by their kind, which model.pt names."""
+    """The class of each cell by its ``kind``, the name in model.pt."""
     return {each.cell.kind: each.cell for each in map(get, names())}

@@ -1,7 +1,7 @@
-"""What every recurrent cell in float is: the definition that trainer, importers and quantizer are compared with.
+"""The base class of the recurrent cells in float. They are the reference for trainer, importers and quantizer.
 
-Frozen dataclasses of numpy float64 arrays, in PyTorch's layout and order of gates. W x stands for ``weight_ih @ x``,
-U h for ``weight_hh @ h``; * between vectors is by element. docs/cells.md lists them all.
+Cells are frozen dataclasses of numpy float64 arrays, in PyTorch's layout and order of gates. W x means ``weight_ih @ x``
+and U h means ``weight_hh @ h``; * between vectors is element by element. docs/cells.md lists all cells.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from tinyrnn.float_model.layers import (
 
 @dataclass(frozen=True)
 class FloatCell(Layer):
-    """A recurrent layer of I inputs and H units. Subclasses have ``gates`` blocks of H rows in W and in U."""
+    """A recurrent layer with I inputs and H units. W and U have ``gates`` blocks of H rows."""
 
     gates: ClassVar[int]
-    biases: ClassVar[tuple[str, ...]] = ("bias_ih", "bias_hh")  # each (gates H,); the first take up W's offset
-    absorbing: ClassVar[tuple[str, ...]] = ("bias_ih",)  # those to which an offset of W x is added
-    identity: ClassVar[bool] = False  # whether a training starts from U = 1; else from orthogonal blocks
-    projects: ClassVar[bool] = False  # whether it has a field weight_hr (P, H), or None
-    example: ClassVar[Mapping[str, float]] = {}  # its fields that are numbers, as an untrained model for tests has them
+    biases: ClassVar[tuple[str, ...]] = ("bias_ih", "bias_hh")  # names of the biases, each (gates H,)
+    absorbing: ClassVar[tuple[str, ...]] = ("bias_ih",)  # the biases to which a constant offset of W x is added
+    identity: ClassVar[bool] = False  # whether training starts from U = 1; otherwise from orthogonal blocks
+    projects: ClassVar[bool] = False  # whether the cell can have a field weight_hr (P, H)
+    example: ClassVar[Mapping[str, float]] = {}  # values of the scalar fields for an untrained model in tests
     weight_ih: Weight  # (gates H, I)
     weight_hh: Weight  # (gates H, units)
     norm: CellNorm | None = field(default=None, kw_only=True)
 
     @property
     def hidden(self) -> int:
-        """H: rows of a gate."""
+        """H, the rows of each gate."""
         return int(self.weight_ih.shape[0]) // self.gates
 
     @property
@@ -59,9 +59,9 @@ class FloatCell(Layer):
 
     @classmethod
     def start(cls, remember: np.ndarray) -> dict[str, Any]:
-        """The biases and numbers that a training starts from.
+        """The initial biases and scalars for training.
 
-        remember: (H,) the bias of a gate that keeps a unit's state for as long as the unit is to remember.
+        remember: (H,) the bias of a gate that makes each unit keep its state for the intended number of steps.
         """
         return {name: np.zeros(cls.gates * len(remember)) for name in cls.biases}
 
@@ -70,7 +70,7 @@ class FloatCell(Layer):
         raise NotImplementedError
 
     def output(self, state: np.ndarray) -> np.ndarray:
-        """What the next layer sees of a state: (B, S) -> (B, units)."""
+        """The part of a state that the next layer gets: (B, S) -> (B, units)."""
         return state[:, : self.units]
 
     def states(self, x: np.ndarray) -> np.ndarray:
@@ -85,11 +85,11 @@ class FloatCell(Layer):
         return self.states(x)[..., : self.units]
 
     def products(self, x: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """W x and U h of one step, each (B, gates H), before norm and bias: what a quantizer calibrates."""
+        """W x and U h of one step, each (B, gates H), before normalisation and bias. The quantizer calibrates on them."""
         return product(x, self.weight_ih), product(self.output(state), self.weight_hh)
 
     def with_input(self, scale: np.ndarray, shift: np.ndarray) -> FloatCell:
-        if self.norm is not None:  # W shift lies inside the norm, where there is no bias
+        if self.norm is not None:  # W shift would be inside the normalisation, which has no bias
             return super().with_input(scale, shift)  # type: ignore[return-value]
         offset = product(shift, self.weight_ih)
         biases = {name: getattr(self, name) + offset for name in self.absorbing}
@@ -111,15 +111,15 @@ class FloatCell(Layer):
             check_number(f"{where} norm eps", self.norm.eps, 0, 1)
 
     def _width(self) -> int:
-        """Columns that weight_hh must have."""
+        """The columns that weight_hh must have."""
         return self.hidden
 
     def _ih(self, x: np.ndarray) -> np.ndarray:
-        """W x, normalised where the cell has a norm."""
+        """W x, normalised if the cell has layer normalisation."""
         a = product(x, self.weight_ih)
         return a if self.norm is None else self.norm.gain_ih * normalise(a, self.norm.eps)
 
-    def _hh(self, h: np.ndarray, part: slice = slice(None)) -> np.ndarray:
-        """U h, or some of its rows, normalised over them where the cell has a norm."""
-        b = product(h, rows(self.weight_hh, part))
-        return b if self.norm is None else self.norm.gain_hh[part] * normalise(b, self.norm.eps)
+    def _hh(self, h: np.ndarray, span: slice = slice(None)) -> np.ndarray:
+        """U h or some of its rows, normalised over these rows if the cell has layer normalisation."""
+        b = product(h, rows(self.weight_hh, span))
+        return b if self.norm is None else self.norm.gain_hh[span] * normalise(b, self.norm.eps)

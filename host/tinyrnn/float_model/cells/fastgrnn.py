@@ -14,10 +14,10 @@ from tinyrnn.float_model.layers import check_number, sigmoid
 
 @dataclass(frozen=True)
 class FastGRNN(FloatCell):
-    """FastGRNN (Kusupati et al., NeurIPS 2018, arXiv 1901.02358): one W and one U for the gate and the candidate.
+    """FastGRNN (Kusupati et al., NeurIPS 2018, arXiv 1901.02358): gate and candidate share one W and one U.
 
     z = sigmoid(W x + U h + bias_z)    n = tanh(W x + U h + bias_h)    h' = (zeta * (1 - z) + nu) * n + z * h
-    with 0 <= zeta, nu <= 1; |h| may exceed 1, by as much as nu / (1 - z) allows.
+    with 0 <= zeta, nu <= 1. |h| may exceed 1, by up to nu / (1 - z).
     """
 
     kind: ClassVar[str] = "fastgrnn"

@@ -14,9 +14,9 @@ from tinyrnn.float_model.layers import check_number
 
 @dataclass(frozen=True)
 class FastRNN(FloatCell):
-    """FastRNN (Kusupati et al., NeurIPS 2018, arXiv 1901.02358): a weighted residual around a simple cell.
+    """FastRNN (Kusupati et al., NeurIPS 2018, arXiv 1901.02358): a simple cell with a weighted residual connection.
 
-    h' = alpha * tanh(W x + U h + b) + beta * h, with 0 <= alpha, beta <= 1; |h| may reach alpha / (1 - beta).
+    h' = alpha * tanh(W x + U h + b) + beta * h, with 0 <= alpha, beta <= 1. |h| may reach alpha / (1 - beta).
     """
 
     kind: ClassVar[str] = "fastrnn"
@@ -30,7 +30,7 @@ class FastRNN(FloatCell):
 
     @classmethod
     def start(cls, remember: np.ndarray) -> dict[str, Any]:
-        # The paper's small alpha, here 1 / (1 + memory), learns too slowly in the updates that a training has
+        # The paper's small alpha, here 1 / (1 + memory), learns too slowly for the number of updates in a training
         return {**super().start(remember), "alpha": 0.5, "beta": 0.5}
 
     def check(self, where: str) -> None:

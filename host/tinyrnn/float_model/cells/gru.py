@@ -1,4 +1,4 @@
-"""The GRU in float, as PyTorch has it: ``train --cell gru``."""
+"""The GRU in float, as in PyTorch: ``train --cell gru``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tinyrnn.float_model.layers import product, rows, sigmoid
 
 @dataclass(frozen=True)
 class GRU(FloatCell):
-    """Gated recurrent unit (Cho et al. 2014, arXiv 1406.1078); gate order r, z, n, as ``torch.nn.GRU``.
+    """Gated recurrent unit (Cho et al. 2014, arXiv 1406.1078), with gate order r, z, n as in ``torch.nn.GRU``.
 
     r = sigmoid(Wr x + br + Ur h + cr)    z = sigmoid(Wz x + bz + Uz h + cz)    h' = (1 - z) * n + z * h
     n = tanh(Wn x + bn + r * (Un h + cn))    reset_after: PyTorch, Keras' default, ONNX with linear_before_reset=1
-    n = tanh(Wn x + bn + Un (r * h) + cn)    else: the paper, ONNX' default linear_before_reset=0; here a norm
-                                             takes the rows of r and z together and those of n alone
+    n = tanh(Wn x + bn + Un (r * h) + cn)    otherwise: the paper, ONNX with the default linear_before_reset=0. Layer
+                                             normalisation then has two groups: the rows of r and z, and those of n
     """
 
     kind: ClassVar[str] = "gru"
@@ -54,10 +54,10 @@ class GRU(FloatCell):
         return a, b
 
     def _gates(self, a: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """r and z of a = W x + b, and with reset_after Un h + cn, whose norm all three gates share; each (B, H)."""
+        """r and z from a = W x + b and, with reset_after, Un h + cn, which is normalised with them; each (B, H)."""
         units = self.units
-        part = slice(0, 3 * units if self.reset_after else 2 * units)
-        b = self._hh(h, part) + self.bias_hh[part]
+        span = slice(0, 3 * units if self.reset_after else 2 * units)
+        b = self._hh(h, span) + self.bias_hh[span]
         r = sigmoid(a[:, :units] + b[:, :units])
         z = sigmoid(a[:, units : 2 * units] + b[:, units : 2 * units])
         return r, z, b[:, 2 * units :]

@@ -1,4 +1,4 @@
-"""The GRU whose reset gate stands before the recurrent product: ``train --cell gru-reset-before``."""
+"""The GRU that applies its reset gate before the recurrent product: ``train --cell gru-reset-before``."""
 
 from tinyrnn.float_model.cells.gru import GRU
 

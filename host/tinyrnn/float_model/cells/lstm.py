@@ -13,12 +13,12 @@ from tinyrnn.float_model.layers import Weight, check_array, product, sigmoid
 
 @dataclass(frozen=True)
 class LSTM(FloatCell):
-    """Long short-term memory (Hochreiter, Schmidhuber 1997; forget gate of Gers et al. 2000), as ``torch.nn.LSTM``.
+    """Long short-term memory (Hochreiter, Schmidhuber 1997; forget gate of Gers et al. 2000), as in ``torch.nn.LSTM``.
 
     i, f, g, o = W x + b + U h + c, in this order of rows;    c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
     h' = sigmoid(o) * tanh(c'), or with weight_hr (torch's proj_size P; Sak et al. 2014, arXiv 1402.1128)
     h' = weight_hr @ (sigmoid(o) * tanh(c'))
-    The state is h (P) then c (H), where without a projection P is H. c has no bound.
+    The state is h (P), then c (H). Without a projection, P is H. c has no bound.
     """
 
     kind: ClassVar[str] = "lstm"

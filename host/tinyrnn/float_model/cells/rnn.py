@@ -15,11 +15,11 @@ NONLINEARITIES = ("tanh", "relu")
 
 @dataclass(frozen=True)
 class RNN(FloatCell):
-    """The simple network (Elman 1990), as ``torch.nn.RNN``: h' = f(W x + b + U h + c), f = tanh or relu (no bound)."""
+    """The simple network (Elman 1990), as in ``torch.nn.RNN``: h' = f(W x + b + U h + c), f = tanh, or relu (no bound)."""
 
     kind: ClassVar[str] = "rnn"
     gates: ClassVar[int] = 1
-    identity: ClassVar[bool] = True  # without a gate it is the only way to remember (Le et al. 2015, arXiv 1504.00941)
+    identity: ClassVar[bool] = True  # the only way to remember without a gate (Le et al. 2015, arXiv 1504.00941)
     bias_ih: np.ndarray  # (H,)
     bias_hh: np.ndarray  # (H,)
     nonlinearity: str = "tanh"

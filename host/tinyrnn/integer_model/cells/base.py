@@ -1,4 +1,4 @@
-"""What every integer layer of a network is to the packer."""
+"""The base class of the integer layers: what packer, proof and reports need to know about each."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from tinyrnn.integer_model.matrices import Matrix, Product
 
 
 class IntegerCell:
-    """A layer of the integer network. Its arithmetic is the device's: device/urnn has a module of the tag's name."""
+    """A layer of the integer network. Its arithmetic is in the module of device/urnn with the tag's name."""
 
-    tag: ClassVar[bytes]  # of its section in the file
-    options: ClassVar[tuple[str, ...]] = ("",)  # its forms, of which drawn() makes one
+    tag: ClassVar[bytes]  # tag of its section in the file
+    options: ClassVar[tuple[str, ...]] = ("",)  # the variants that drawn() can make
 
     @property
     def title(self) -> str:
-        """Its name, as `train --cell` and the boards' figures have it."""
+        """Its name in `train --cell` and in the boards' figures."""
         return self.tag.decode().lower().replace("_", "-")
 
     @property
     def inputs(self) -> int:
-        """Length of the vector that it takes."""
+        """Length of the input vector."""
         raise NotImplementedError
 
     @property
     def units(self) -> int:
-        """Length of the vector that it gives to the next layer."""
+        """Length of the output vector, which the next layer gets."""
         raise NotImplementedError
 
     @property
     def state_size(self) -> int:
-        """Numbers that it keeps from step to step."""
+        """The numbers kept from step to step."""
         return self.units
 
     @property
@@ -47,31 +47,31 @@ class IntegerCell:
         return tuple((name + factor, one) for name, product in self.products for factor, one in product.matrices)
 
     def to_bytes(self) -> bytes:
-        """The payload of its section. Raises ModelError when a dimension has no room."""
+        """The payload of its section. Raises ModelError if a dimension does not fit in its field."""
         raise NotImplementedError
 
     @classmethod
     def from_bytes(cls, data: memoryview) -> IntegerCell:
-        """The inverse of ``to_bytes``; the device's loader has checked the payload."""
+        """The inverse of ``to_bytes``. The device's loader has already checked the payload."""
         raise NotImplementedError
 
     @classmethod
     def drawn(cls, draw: Draw, inputs: int, units: int, option: str) -> IntegerCell:
-        """Any cell of this kind that a file may hold, for tests: what it is made of comes from `draw`."""
+        """A random cell of this kind, for tests. `draw` gives its products and numbers; option is one of ``options``."""
         raise NotImplementedError
 
 
 class Draw(Protocol):
-    """Random parts of a cell."""
+    """A source of random values for a cell."""
 
     def product(self, rows: int, cols: int) -> Product:
-        """Any product whose accumulators stay in the 31-bit range."""
+        """A product whose accumulators stay in the 31-bit range."""
 
     def matrix(self, rows: int, cols: int) -> Matrix:
-        """A product that is a matrix."""
+        """A product that is a single matrix."""
 
     def number(self, low: int, high: int) -> int:
-        """A whole number, low..high, its ends often."""
+        """A whole number, low..high, often one of the ends."""
 
     def vector(self, length: int, most: int) -> np.ndarray:
         """int32 (length,) within +-most."""
@@ -79,7 +79,7 @@ class Draw(Protocol):
 
 @dataclass(frozen=True)
 class Recurrent(IntegerCell):
-    """A cell with a product W on the layer's input, a product U on its own output, and fields of its kind."""
+    """A cell with a product W of the layer's input, a product U of its own output, and fields of its kind."""
 
     w: Product
     u: Product

@@ -1,4 +1,4 @@
-"""The table of symbols in front of a network: device/urnn/embedding.py; docs/numerics.md, equation 33."""
+"""The table of symbols at the input of a network: device/urnn/embedding.py; docs/numerics.md, equation 33."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinyrnn.integer_model.limits import U16_MAX
 
 @dataclass(frozen=True)
 class Embedding(IntegerCell):
-    """A row of the table for each symbol; no matrix and no state."""
+    """A table with a row for each symbol; no matrix and no state."""
 
     tag: ClassVar[bytes] = b"EMBEDDING"
     table: np.ndarray  # int16 (N, D), -32767..32767
@@ -34,7 +34,7 @@ class Embedding(IntegerCell):
 
     def to_bytes(self) -> bytes:
         if max(self.table.shape) > U16_MAX:
-            raise ModelError(f"an embedding of {self.table.shape} numbers; expected {U16_MAX} x {U16_MAX} or fewer")
+            raise ModelError(f"an embedding of shape {self.table.shape}; expected at most {U16_MAX} x {U16_MAX}")
         return struct.pack("<HH", *self.table.shape) + self.table.astype("<i2").tobytes()
 
     @classmethod

@@ -17,15 +17,15 @@ ONE = 1 << 14  # 1 in Q1.14
 
 @dataclass(frozen=True)
 class FastGRNN(Recurrent):
-    """W (H, I) on the layer's input with the gate's bias, U (H, H) on the state; both give Q3.12.
+    """W (H, I) of the layer's input, with the gate's bias; U (H, H) of the state; both give Q3.12.
 
     The state is in Q(extra).(15-extra).
     """
 
     tag: ClassVar[bytes] = b"FASTGRNN"
-    bias: np.ndarray  # int32 (H,), Q3.12 scale: what the candidate's bias has more than the gate's
+    bias: np.ndarray  # int32 (H,), in the scale of Q3.12: the candidate's bias less the gate's
     zeta: int  # Q1.14, 0..16384
-    nu: int
+    nu: int  # Q1.14, 0..16384
     extra: int  # 0..15
 
     def to_bytes(self) -> bytes:

@@ -14,11 +14,11 @@ ONE = 1 << 15  # 1 in Q0.15
 
 @dataclass(frozen=True)
 class FastRNN(Recurrent):
-    """W (H, I) on the layer's input, U (H, H) on the state; both give Q3.12. The state is in Q(extra).(15-extra)."""
+    """W (H, I) of the layer's input, U (H, H) of the state; both give Q3.12. The state is in Q(extra).(15-extra)."""
 
     tag: ClassVar[bytes] = b"FASTRNN"
     alpha: int  # Q0.15, 0..32768
-    beta: int
+    beta: int  # Q0.15, 0..32768
     extra: int  # 0..15
 
     def to_bytes(self) -> bytes:

@@ -12,7 +12,7 @@ from tinyrnn.integer_model.matrices import read_product
 
 @dataclass(frozen=True)
 class GRU(Recurrent):
-    """W (3H, I) on the layer's input, U (3H, H) on the state; rows r, z, n; both give Q3.12. The state is Q0.15."""
+    """W (3H, I) of the layer's input, U (3H, H) of the state; rows r, z, n; both give Q3.12. The state is Q0.15."""
 
     tag: ClassVar[bytes] = b"GRU"
 

@@ -1,4 +1,4 @@
-"""GRU with the reset before the recurrent product: device/urnn/gru_reset_before.py; docs/numerics.md, equations 18 to 21."""
+"""GRU, reset before the recurrent product: device/urnn/gru_reset_before.py; docs/numerics.md, equations 18 to 21."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from tinyrnn.integer_model.matrices import Product, read_product
 
 @dataclass(frozen=True)
 class GRUResetBefore(Recurrent):
-    """W (3H, I) on the layer's input, rows r, z, n; U of r and z (2H, H) on the state; of n (H, H) on r * state."""
+    """W (3H, I) of the layer's input, rows r, z, n; U (2H, H) of the state, rows r, z; N (H, H) of r * state.
+
+    All give Q3.12. The state is Q0.15.
+    """
 
     tag: ClassVar[bytes] = b"GRU_RESET_BEFORE"
     n: Product

@@ -11,7 +11,7 @@ from tinyrnn.integer_model.matrices import Norm
 
 @dataclass(frozen=True)
 class LayerNorm(IntegerCell):
-    """One table; no matrix and no state."""
+    """A table with gain and bias; no matrix and no state."""
 
     tag: ClassVar[bytes] = b"LAYER_NORM"
     table: Norm

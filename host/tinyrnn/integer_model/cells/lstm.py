@@ -9,14 +9,14 @@ from typing import ClassVar
 from tinyrnn.integer_model.cells.base import Draw, Recurrent
 from tinyrnn.integer_model.matrices import Matrix, Product, read_product
 
-RANGE_MOST = 12  # c within +-2^12
+RANGE_MOST = 12  # largest extra: c is within +-2^12
 
 
 @dataclass(frozen=True)
 class LSTM(Recurrent):
-    """W (4H, I) on the layer's input, U (4H, P) on the output; rows i, f, o, g; both give Q3.12; R (P, H) or None.
+    """W (4H, I) of the layer's input, U (4H, P) of the output; rows i, f, o, g; both give Q3.12. R (P, H) or None.
 
-    The state is h (P, without R H), then c (H) in Q(extra).(15-extra).
+    The state is h (P, which is H without R) in Q0.15, then c (H) in Q(extra).(15-extra).
     """
 
     tag: ClassVar[bytes] = b"LSTM"
@@ -26,7 +26,7 @@ class LSTM(Recurrent):
 
     @property
     def hidden(self) -> int:
-        """H"""
+        """H, the length of c."""
         return self.w.shape[0] // 4
 
     @property

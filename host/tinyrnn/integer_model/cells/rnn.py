@@ -12,7 +12,7 @@ from tinyrnn.integer_model.matrices import read_product
 
 @dataclass(frozen=True)
 class RNN(Recurrent):
-    """W (H, I) on the layer's input, U (H, H) on the state; with tanh both give Q3.12, with ReLU the state's format."""
+    """W (H, I) of the layer's input, U (H, H) of the state. Both give Q3.12 with tanh, the state's format with ReLU."""
 
     tag: ClassVar[bytes] = b"RNN"
     options: ClassVar[tuple[str, ...]] = ("", "relu")

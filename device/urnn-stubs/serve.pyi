@@ -1,0 +1,3 @@
+"""Types of urnn.serve: the line protocol over the REPL, docs/protocol.md."""
+
+def serve() -> None: ...
