@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers import missing_runtimes
+from helpers import float_models, missing_runtimes
 from helpers.missing_runtimes import needed
 from helpers.runtimes import each, need_runtime, open_port
 from tinyrnn.emulation import serial_ports
@@ -49,7 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def the_same_weights_each_time() -> None:
-    """torch starts its random numbers anew in each test, whatever ran before it."""
+    """Random numbers start anew in each test, whatever ran before it."""
+    float_models.seed()
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
 

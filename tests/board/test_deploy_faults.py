@@ -17,6 +17,7 @@ from tinyrnn.board import deploy as deploying
 from tinyrnn.board.deploy import deploy
 from tinyrnn.board.identity import Identity
 from tinyrnn.board.link import Link
+from tinyrnn.board.package import Package
 from tinyrnn.board.sizing import Model
 from tinyrnn.emulation.serial_ports import Port
 from tinyrnn.errors import BoardError, LinkError, TinyrnnError
@@ -35,7 +36,7 @@ def one_line(error: pytest.ExceptionInfo[TinyrnnError]) -> str:
     return text
 
 
-def is_old_or_new(port: Port, old: Model, new: Model, built: dict[str, object]) -> None:
+def is_old_or_new(port: Port, old: Model, new: Model, built: dict[str, Package]) -> None:
     """What the board has in use is whole, and works after it was switched on."""
     there = stands(port.path)
     assert there.package_is(built["old"]) or there.package_is(built["new"]), there

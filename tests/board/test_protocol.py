@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,23 +21,30 @@ from tinyrnn.integer_model.simulator import Simulator
 SAMPLES = np.random.default_rng(0).integers(-1000, 1000, (40, 2))
 
 
-class Noise:
-    """pyserial's object with faults: damage(number, data) changes what the n-th write sends, or answer reads."""
+Fault = Callable[[int, bytes], bytes]  # (number, data) -> data
 
-    def __init__(self, serial, write=lambda n, data: data, read=lambda n, data: data):
+
+def unchanged(number: int, data: bytes) -> bytes:
+    return data
+
+
+class Noise:
+    """pyserial's object with faults. write, read: change what the n-th write sends, and the n-th line that is read."""
+
+    def __init__(self, serial: Any, write: Fault = unchanged, read: Fault = unchanged) -> None:
         self._serial, self._write, self._read = serial, write, read
         self.writes = self.lines = 0
         self._ahead = b""
 
-    def write(self, data):
+    def write(self, data: bytes) -> int:
         self.writes += 1
-        return self._serial.write(self._write(self.writes, data))
+        return int(self._serial.write(self._write(self.writes, data)))
 
     @property
-    def in_waiting(self):
-        return len(self._ahead) + self._serial.in_waiting
+    def in_waiting(self) -> int:
+        return len(self._ahead) + int(self._serial.in_waiting)
 
-    def read(self, size):
+    def read(self, size: int) -> bytes:
         if not self._ahead:
             data = self._serial.read_until(b"\n")
             if data.endswith(b"\n"):
@@ -58,7 +68,9 @@ def stream(client: Client) -> list[list[int]]:
 def drain(client: Client) -> list[list[int]]:
     got = []
     while client.pending:
-        got.append(unpack(client.receive()[1], "<i4").tolist())
+        words = client.receive()
+        assert words
+        got.append(unpack(words[1], "<i4").tolist())
     return got
 
 
@@ -67,7 +79,7 @@ def expected() -> list[list[int]]:
 
 
 @pytest.fixture
-def client(port: Port, tmp_path: Path):
+def client(port: Port, tmp_path: Path) -> Iterator[Client]:
     serving.put_model(port, serving.write_tiny(tmp_path))
     with Link(port.path) as link:
         client = Client(link)
@@ -150,7 +162,7 @@ def test_a_board_without_urnn_says_so(port: Port, monkeypatch: pytest.MonkeyPatc
         Client(link)
 
 
-def test_a_board_that_is_gone_says_so(make_port, tmp_path: Path) -> None:
+def test_a_board_that_is_gone_says_so(make_port: Callable[..., Port], tmp_path: Path) -> None:
     port = make_port("unix-x64")
     serving.put_model(port, serving.write_tiny(tmp_path))
     with Link(port.path) as link:
@@ -163,7 +175,7 @@ def test_a_board_that_is_gone_says_so(make_port, tmp_path: Path) -> None:
 
 
 def test_frames() -> None:
-    assert frame("0001 reset") == b"0001 reset " + b"%08x\n" % __import__("zlib").crc32(b"0001 reset")
+    assert frame("0001 reset") == b"0001 reset " + b"%08x\n" % zlib.crc32(b"0001 reset")
     assert unframe(frame("0001 ok 1 2")[:-1]) == ["0001", "ok", "1", "2"]
     assert unframe(b"") is None
     assert unframe(b"0001 ok 00000000") is None

@@ -132,7 +132,7 @@ ROW = Measured(
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of boards/."""
     copy = tmp_path / "boards"
     shutil.copytree(BOARDS, copy)

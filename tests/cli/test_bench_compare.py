@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.missing_runtimes import needed
+from helpers.types import instance
 from tinyrnn import cli
 from tinyrnn.cli import comparison_table as command
 from tinyrnn.emulation import rp2040_timing
 from tinyrnn.errors import Mismatch, RuntimeMissing, TinyrnnError
 from tinyrnn.float_model.random_models import random_float_model
+from tinyrnn.integer_model.matrices import Matrix
 from tinyrnn.integer_model.network import pack, unpack
 from tinyrnn.quantization.quantizer import quantize
 from tinyrnn.runtimes import Runtime, kernel_timing, verification
@@ -41,7 +43,8 @@ def test_every_kernel_set_and_the_floats(runtime: Runtime) -> None:
 
 def test_wrong_integers_are_not_timed(runtime: Runtime) -> None:
     network = unpack(SMALL.data)
-    head = replace(network.head, bias=network.head.bias + 64 * 2**10)
+    right = instance(Matrix, network.head)
+    head = replace(right, bias=right.bias + 64 * 2**10)
     other = replace(SMALL, data=pack(replace(network, head=head, vectors=None)))
 
     def run(*arguments: str, files: dict[str, bytes]) -> str:

@@ -9,9 +9,11 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -267,7 +269,7 @@ def test_a_ctrl_c_that_python_loses(monkeypatch: pytest.MonkeyPatch) -> None:
             Destructor()
             return False
 
-    stream = Stream.__new__(Stream)
+    stream: Any = Stream.__new__(Stream)  # with no more than run() uses
     stream.client = SimpleNamespace(pending=0, check_line=lambda: None)
     stream.samples = []
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)
@@ -321,7 +323,7 @@ def test_closed_output_ends_quietly(port: Port, model: Path) -> None:
 
 
 @pytest.mark.parametrize("waiting", [False, True], ids=["streaming", "waiting"])
-def test_unplugged_in_the_middle(make_port, tmp_path: Path, waiting: bool) -> None:
+def test_unplugged_in_the_middle(make_port: Callable[..., Port], tmp_path: Path, waiting: bool) -> None:
     """One line and its exit status, while samples stream and while it waits for one."""
     port = make_port("unix-x64")
     path = serving.write_tiny(tmp_path)
@@ -365,7 +367,7 @@ def test_order_and_loss(port: Port, model: Path) -> None:
 def test_values_of_a_regression() -> None:
     """A target a column, in its unit, aligned; no class."""
     network = replace(serving.tiny_network(), task="regression", labels=("speed", "angle", "wind"))
-    stream = Stream.__new__(Stream)
+    stream: Any = Stream.__new__(Stream)  # with no more than run() uses
     stream.network = network
     facts = stream._facts((3, 0, 2), np.array([65536, -32768, 6553600]))
     assert facts == {"line": 3, "sequence": 0, "step": 2, "outputs": [65536, -32768, 6553600], "values": [1.0, -0.5, 100.0]}

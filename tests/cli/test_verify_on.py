@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import serving
+from helpers.types import instance
 from tinyrnn import cli
 from tinyrnn.board.link import Link
 from tinyrnn.board.protocol import Client
-from tinyrnn.board.replay import replay_on
+from tinyrnn.board.replay import Replayed, replay_on
 from tinyrnn.emulation.serial_ports import Port
+from tinyrnn.integer_model.cells.gru import GRU
+from tinyrnn.integer_model.matrices import Matrix
 from tinyrnn.integer_model.network import Network
 from tinyrnn.integer_model.simulator import Simulator
 from tinyrnn.integer_model.urnn_file import UrnnFile
@@ -27,7 +30,9 @@ def model(port: Port, tmp_path: Path) -> Path:
     return path
 
 
-def replay(port: Port, model: Path, network: Network, sequences: list[np.ndarray], kernels: str = "plain"):
+def replay(
+    port: Port, model: Path, network: Network, sequences: list[np.ndarray], kernels: str = "plain"
+) -> tuple[Replayed, int]:
     seen: list[int] = []
     with Link(port.path) as link:
         client = Client(link)
@@ -82,7 +87,7 @@ def test_a_difference_is_located(port: Port, model: Path, step: int) -> None:
 def test_a_wrong_state_is_located(port: Port, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A network with one other weight than the board's: the command says where it began, with exit status 6."""
     network = serving.tiny_network()
-    network.cells[0].u.weight[5, 1] += 1
+    instance(Matrix, instance(GRU, network.cells[0]).u).weight[5, 1] += 1
     result, _ = replay(port, model, network, SEQUENCES)
     assert result.first[0].startswith("sequence 1 step 1 ")
     simulator, wrong = (Simulator(n).run(SEQUENCES[1][None]) for n in (serving.tiny_network(), network))

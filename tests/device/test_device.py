@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,24 +17,27 @@ from tinyrnn import runtimes
 from tinyrnn.board import package
 from tinyrnn.emulation import rp2040_firmware
 from tinyrnn.float_model.random_models import random_float_model
-from tinyrnn.integer_model.network import IntegerHead, pack
+from tinyrnn.integer_model.network import IntegerHead, Network, pack
 from tinyrnn.quantization.quantizer import quantize
-from tinyrnn.runtimes import verification
+from tinyrnn.runtimes import Runtime, verification
+
+Said = list[tuple[str, str]]  # a sample, and what came of it
+Samples = tuple[Path, Said]
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> Network:
     return quantize(random_float_model(np.random.default_rng(0), 6, (32,), 4))
 
 
 @pytest.fixture
-def net(network):
+def net(network: Network) -> urnn.Net:
     return urnn.load(pack(network))
 
 
 @pytest.mark.parametrize("kernels", ["plain", "unrolled", "bytecode", "viper"])
 @pytest.mark.parametrize("units", [(32,), (5, 7, 3)], ids=str)
-def test_step_allocates_nothing(bounded32, kernels, units, tmp_path):
+def test_step_allocates_nothing(bounded32: Runtime, kernels: str, units: tuple[int, ...], tmp_path: Path) -> None:
     network = quantize(random_float_model(np.random.default_rng(1), 6, units, 4))
     (tmp_path / "m.urnn").write_bytes(pack(network))
     out = bounded32.run(
@@ -41,14 +46,14 @@ def test_step_allocates_nothing(bounded32, kernels, units, tmp_path):
     assert out.split() == ["OK", kernels, "0"]
 
 
-def test_public_api():
+def test_public_api() -> None:
     assert package.public_names() == ("KERNEL_SETS", "Net", "__version__", "kernel_sets", "load")
     public = {name for name in vars(urnn.Net) if not name.startswith("_")}
     methods = {"step", "argmax", "label", "value", "reset", "state", "steps", "selftest"}
     assert public == methods | {"labels", "heads"}
 
 
-def test_device_imports_only_what_boards_have():
+def test_device_imports_only_what_boards_have() -> None:
     """Imports of the device package: itself and what every MicroPython and CircuitPython board has."""
     allowed = {"array", "struct", "binascii", "time"}
     for path in Path(urnn.__file__).parent.glob("*.py"):
@@ -57,7 +62,7 @@ def test_device_imports_only_what_boards_have():
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and not node.level:
-                names = [node.module]
+                names = [str(node.module)]
             extra = {"gc", "micropython"} if path.name.startswith(("kernels_", "gates_")) else set()
             if path.name == "kernels_bytecode.py":  # a module where one of them is not there is not used
                 extra |= {"io", "sys", "os", "vfs"}
@@ -70,21 +75,22 @@ def test_device_imports_only_what_boards_have():
             assert set(names) <= allowed | extra, f"{path.name} imports {names}"
 
 
-def test_selftest_passes_and_leaves_the_state(net):
+def test_selftest_passes_and_leaves_the_state(net: urnn.Net) -> None:
     net.step([100, -200, 300, 0, 5, 6])
     before = bytes(net.state)
     assert net.selftest().startswith("PASS, 8 steps, ")
     assert bytes(net.state) == before
 
 
-def test_selftest_fails_on_a_wrong_integer(network):
+def test_selftest_fails_on_a_wrong_integer(network: Network) -> None:
+    assert network.vectors
     vectors = replace(network.vectors, output=network.vectors.output + np.array([0, 0, 1, 0], np.int32))
     net = urnn.load(pack(replace(network, vectors=vectors)))
     with pytest.raises(RuntimeError, match=r"FAIL, unrolled: integer 2: want -?\d+, got"):
         net.selftest()
 
 
-def test_streaming_save_and_restore(net):
+def test_streaming_save_and_restore(net: urnn.Net) -> None:
     samples = np.random.default_rng(2).integers(-3000, 3000, (20, 6)).tolist()
     for sample in samples[:10]:
         net.step(sample)
@@ -100,18 +106,18 @@ def test_streaming_save_and_restore(net):
     assert not any(net.state)
 
 
-def test_state_refuses_what_is_not_its_own(net):
+def test_state_refuses_what_is_not_its_own(net: urnn.Net) -> None:
     for bad in ([0] * 31, [0] * 33, [-32768] + [0] * 31, [32768] + [0] * 31):
         with pytest.raises(ValueError, match="wrong state"):
             net.state = bad
 
 
-def test_step_refuses_a_wrong_length(net):
+def test_step_refuses_a_wrong_length(net: urnn.Net) -> None:
     with pytest.raises(ValueError, match="5 values, not 6"):
         net.step([1, 2, 3, 4, 5])
 
 
-def test_argmax_labels_and_value(net, network):
+def test_argmax_labels_and_value(net: urnn.Net, network: Network) -> None:
     net.step([2500, -3000, 100, 4, 900, -70])
     y = list(net.output)
     assert net.argmax() == y.index(max(y))
@@ -119,25 +125,25 @@ def test_argmax_labels_and_value(net, network):
     assert net.value(1) == y[1] * 2.0 ** int(network.exponents[1])
 
 
-def test_argmax_takes_the_first_of_equals(net):
+def test_argmax_takes_the_first_of_equals(net: urnn.Net) -> None:
     for i in range(4):
         net.output[i] = 7
     assert net.argmax() == 0
 
 
-def test_unknown_kernels(network):
+def test_unknown_kernels(network: Network) -> None:
     with pytest.raises(ValueError, match="no kernels 'gpu'"):
         urnn.load(pack(network), kernels="gpu")
 
 
-def test_kernels_listed(micropython, tmp_path):
+def test_kernels_listed(micropython: Runtime, tmp_path: Path) -> None:
     script = tmp_path / "list.py"
     script.write_text("import urnn\nprint(urnn.kernel_sets())\n")
     out = micropython.run(script, cwd=tmp_path, path=[verification.DEVICE], timeout=30)
     assert out.strip() == str(list(verification.kernel_sets(micropython)))
 
 
-def test_the_name_of_the_class():
+def test_the_name_of_the_class() -> None:
     network = replace(quantize(random_float_model(np.random.default_rng(0), 2, (3,), 3)), labels=())
     named = replace(network, labels=("no", "perhaps", "yes"))
     heads = replace(named, heads=(IntegerHead("a", 1, False), IntegerHead("b", 2, False)))
@@ -151,7 +157,7 @@ def test_the_name_of_the_class():
                 assert net.label() == names[net.argmax()]
 
 
-def test_regression_value_in_the_users_unit():
+def test_regression_value_in_the_users_unit() -> None:
     """value() follows the float model in the target's own unit, far from 1 and with a large offset."""
     rng = np.random.default_rng(3)
     model = random_float_model(rng, 3, (8,), 2)
@@ -173,7 +179,7 @@ def test_regression_value_in_the_users_unit():
 
 
 @pytest.mark.parametrize("kernels", ["plain", "viper"])
-def test_a_file_in_romfs_stays_in_flash(bounded32, kernels, network, tmp_path):
+def test_a_file_in_romfs_stays_in_flash(bounded32: Runtime, kernels: str, network: Network, tmp_path: Path) -> None:
     """load() of a mapped file takes the buffers alone; machine code, which needs it at a multiple of 4, copies any other."""
     romfs = pytest.importorskip("mpremote.romfs", reason="needs mpremote 1.25 or newer: pip install -U mpremote")
     data = pack(network)
@@ -197,23 +203,23 @@ def test_a_file_in_romfs_stays_in_flash(bounded32, kernels, network, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def of_samples(tmp_path_factory):
+def of_samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     """A model of three inputs in a folder, and what its plain kernels make of all the samples under CPython."""
     folder = tmp_path_factory.mktemp("samples")
     (folder / "m.urnn").write_bytes(pack(quantize(random_float_model(np.random.default_rng(0), 3, (4,), 2))))
     return folder, said_of_samples(runtimes.get("cpython"), folder, ("plain",))["plain"]
 
 
-def said_of_samples(runtime, folder, kernels):
+def said_of_samples(runtime: Runtime, folder: Path, kernels: Sequence[str]) -> dict[str, Said]:
     out = runtime.run(DEVICE_SCRIPTS / "samples.py", "m.urnn", *kernels, cwd=folder, path=[verification.DEVICE], timeout=240)
-    said = {name: [] for name in kernels}
+    said: dict[str, Said] = {name: [] for name in kernels}
     for line in out.splitlines():
-        name, *words = line.split(" | ")
-        said[name].append(tuple(words))
+        name, sample, what = line.split(" | ")
+        said[name].append((sample, what))
     return said
 
 
-def test_samples_that_are_integers_and_those_that_are_not(of_samples):
+def test_samples_that_are_integers_and_those_that_are_not(of_samples: Samples) -> None:
     """Integers of any size count as the nearest in 31 bits; all else is refused, and nothing has changed then."""
     said = dict(of_samples[1])
     assert len(said) > 180
@@ -232,14 +238,14 @@ def test_samples_that_are_integers_and_those_that_are_not(of_samples):
             assert what.endswith(", 2)"), name
 
 
-def test_samples_of_every_kind(runtime, of_samples):
+def test_samples_of_every_kind(runtime: Runtime, of_samples: Samples) -> None:
     """The same integers or the same exception from every kernel set of every runtime."""
     folder, want = of_samples
     for kernels, said in said_of_samples(runtime, folder, verification.kernel_sets(runtime)).items():
         assert said == want, kernels
 
 
-def test_samples_of_every_kind_on_the_emulated_rp2040(of_samples, uf2):
+def test_samples_of_every_kind_on_the_emulated_rp2040(of_samples: Samples, uf2: Path) -> None:
     folder, want = of_samples
     sets = ("asm_thumb", "viper", "bytecode", "plain")
     text = rp2040_firmware.run(
@@ -251,7 +257,7 @@ def test_samples_of_every_kind_on_the_emulated_rp2040(of_samples, uf2):
 
 
 @pytest.mark.parametrize("kernels", ["plain", "viper"])
-def test_steps_are_counted(bounded32, kernels, network, tmp_path):
+def test_steps_are_counted(bounded32: Runtime, kernels: str, network: Network, tmp_path: Path) -> None:
     """One for each sample that was taken, none for others, up to what a small integer holds; reset() begins anew."""
     (tmp_path / "m.urnn").write_bytes(pack(replace(network, window=40)))
     (tmp_path / "count.py").write_text(
@@ -274,7 +280,7 @@ def test_steps_are_counted(bounded32, kernels, network, tmp_path):
 
 
 @pytest.mark.parametrize("bad", [[1, 2, 0.5, *[0] * 29], [1, "2", *[0] * 30], [1, None, *[0] * 30], [2.0] * 32])
-def test_a_state_that_is_no_integers_changes_nothing(net, bad):
+def test_a_state_that_is_no_integers_changes_nothing(net: urnn.Net, bad: list[Any]) -> None:
     net.step([100, -200, 300, 0, 5, 6])
     before = net.state
     with pytest.raises(TypeError):
@@ -282,7 +288,7 @@ def test_a_state_that_is_no_integers_changes_nothing(net, bad):
     assert net.state == before
 
 
-def test_a_set_that_fails_is_compiled_once(micropython, tmp_path):
+def test_a_set_that_fails_is_compiled_once(micropython: Runtime, tmp_path: Path) -> None:
     """kernel_sets() asks for every set. One whose module fails to compile is not compiled again; one without a file is."""
     shutil.copytree(verification.DEVICE / "urnn", tmp_path / "urnn")
     (tmp_path / "urnn" / "kernels_asm_thumb.py").write_text("print('compiled')\nraise ImportError('not here')\n")
@@ -297,7 +303,7 @@ def test_a_set_that_fails_is_compiled_once(micropython, tmp_path):
     assert out.split() == ["compiled", "None", "1"]
 
 
-def test_wrong_kernels_are_answered_with_those_that_are_here(micropython, network, tmp_path):
+def test_wrong_kernels_are_answered_with_those_that_are_here(micropython: Runtime, network: Network, tmp_path: Path) -> None:
     (tmp_path / "m.urnn").write_bytes(pack(network))
     (tmp_path / "wrong.py").write_text(
         "import urnn\ntry:\n    urnn.load('m.urnn', kernels='wrong')\nexcept ValueError as e:\n    print(e)\n"

@@ -80,8 +80,8 @@ class Case:
             norm = random_norm(np.random.default_rng(seed), n, chance.choice(("ordinary", "extreme")))
             return memoryview(bytearray(norm.to_bytes()))
         if self.code == EMBED:
-            rows = bytes(chance.randrange(256) for _ in range(2 * 5 * n - 2)) + b"\x00\x80"
-            return memoryview(bytearray(b"\x05\x00" + n.to_bytes(2, "little") + rows + bytes(-len(rows) % 4)))
+            table = bytes(chance.randrange(256) for _ in range(2 * 5 * n - 2)) + b"\x00\x80"
+            return memoryview(bytearray(b"\x05\x00" + n.to_bytes(2, "little") + table + bytes(-len(table) % 4)))
         if self.code == LIMIT:
             return None
         if self.code == FINE:

@@ -12,7 +12,9 @@ import urnn
 import urnn.gru
 import urnn.kernels_plain
 import urnn.program
+from helpers.types import instance
 from tinyrnn.errors import ModelError
+from tinyrnn.integer_model.matrices import Matrix
 from tinyrnn.integer_model.network import parse, prove
 from tinyrnn.runtimes import Runtime, verification
 from urnn import format as frame
@@ -120,7 +122,7 @@ def test_in_range_is_what_the_host_proves(files: list[bytes], cell_files: list[b
                     network = parse(bytes(data))
                 except (ValueError, ModelError):
                     continue
-                matrices = [m for cell in network.cells for _, m in cell.matrices] + [network.head]
+                matrices = [m for cell in network.cells for _, m in cell.matrices] + [instance(Matrix, network.head)]
                 if min(m.weight.min() for m in matrices) == -128:
                     continue  # the packer keeps to -127..127; the kernels compute with -128 as well
                 try:

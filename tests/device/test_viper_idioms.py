@@ -60,13 +60,14 @@ def faults(source: str) -> list[str]:
                 said = "a constant that is an object on a board"
             elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Call | ast.Name):
                 pointed = isinstance(node.value, ast.Call) or node.value.id in addresses
-                if pointed and not isinstance(node.slice, ast.Constant):
+                index = node.slice.value if isinstance(node.slice, ast.Constant) else None
+                if pointed and not isinstance(index, int):
                     said = "an access by variable index: bump the pointer"
-                elif pointed and isinstance(node.slice, ast.Constant) and not 0 <= node.slice.value <= NARROWEST_OFFSET:
+                elif pointed and isinstance(index, int) and not 0 <= index <= NARROWEST_OFFSET:
                     said = "an index beyond 31: bump the pointer"
             elif isinstance(node, ast.Assign):
                 placed = [target.slice for target in node.targets if isinstance(target, ast.Subscript)]
-                elsewhere = any(isinstance(index, ast.Constant) and index.value for index in placed)
+                elsewhere = any(isinstance(place, ast.Constant) and place.value for place in placed)
                 if elsewhere and not isinstance(node.value, ast.Name):
                     said = "an expression stored at another constant index than 0: store a local variable"
             if said:

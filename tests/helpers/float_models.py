@@ -40,14 +40,22 @@ def cell(kind: str, inputs: int = INPUTS, rank: bool = False, layernorm: bool = 
     matrix = low if rank else some
     named = cells.get(kind.removesuffix(PROJECTED))
     rows, width = named.cell.gates * UNITS, 3 if kind.endswith(PROJECTED) else UNITS
-    fields: dict[str, Any] = {"weight_ih": matrix(rows, inputs), "weight_hh": matrix(rows, width)}
+    fields: dict[str, Any] = {"weight_ih": matrix(rows, inputs), "weight_hh": matrix(rows, width), **named.cell.example}
     fields |= {name: some(rows) for name in named.cell.biases}
     if width < UNITS:
         fields["weight_hr"] = matrix(width, UNITS)
-    return named.cell(**fields, **named.cell.example, **named.options, norm=norm(rows) if layernorm else None)
+    return named.cell(**fields, **named.options, norm=norm(rows) if layernorm else None)
 
 
-FOUR = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+def tamed(layer: FloatCell, kind: str) -> FloatCell:
+    """The cell, whose state does not grow without bound: a ReLU has small recurrent weights."""
+    weight = layer.weight_hh
+    if kind != "rnn-relu":
+        return layer
+    return replace(layer, weight_hh=replace(weight, a=weight.a * 0.2) if isinstance(weight, Factors) else weight * 0.2)
+
+
+FOUR: tuple[str, ...] = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 PROJECTED = "-projection"
 KIND = (*cells.names(), *(name + PROJECTED for name in cells.names() if cells.get(name).cell.projects))
 VARIANTS = [(kind, rank, inside) for kind in KIND for rank in (False, True) for inside in (False, True)]
@@ -80,13 +88,8 @@ def every_kind() -> FloatModel:
     layers: list[Layer] = [BatchNorm(some(INPUTS), some(INPUTS), some(INPUTS), some(INPUTS) ** 2)]
     width = INPUTS
     for number, (kind, rank, inside) in enumerate(VARIANTS):
-        layer = cell(kind, width, rank, inside)
+        layer = tamed(cell(kind, width, rank, inside), kind)
         width = layer.units
-        small = 0.2 if kind == "rnn-relu" else 1.0
-        if small != 1 and isinstance(layer.weight_hh, np.ndarray):
-            layer = replace(layer, weight_hh=layer.weight_hh * small)
-        elif small != 1:
-            layer = replace(layer, weight_hh=Factors(layer.weight_hh.a * small, layer.weight_hh.b))
         layers += [layer, LayerNorm(some(width), some(width))] if number % 3 == 0 else [layer]
         following = VARIANTS[(number + 1) % len(VARIANTS)]
         if number % 3 == 1 and not following[2]:  # a cell that normalises W x cannot take one up

@@ -23,6 +23,7 @@ KNOWN = {
     if issubclass(cell, Recurrent)
 }
 CELLS = tuple(sorted(KNOWN, key=lambda name: (name != "gru", name)))
+NETWORKS = (*CELLS, "mixed")  # what random_network() makes
 
 
 def random_matrix(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Matrix:
@@ -129,7 +130,7 @@ def random_cell(rng: np.random.Generator, name: str, inputs: int, n: int, kind: 
 def random_network(seed: int, cell: str = "gru", plain: bool = True) -> Network:
     """1-3 layers, 1-64 inputs and units, 1-12 outputs. The same seed gives the same network.
 
-    cell: a name of CELLS, or "mixed". Not plain: with low rank and norms in the cells, a norm between some of them,
+    cell: one of NETWORKS. Not plain: with low rank and norms in the cells, a norm between some of them,
     and sometimes an embedding in front.
     """
     rng = np.random.default_rng(seed)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,13 +26,14 @@ from tinyrnn.float_model import (
     evaluation,
     model_file,
 )
+from tinyrnn.float_model.layers import dense
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.training import trainer
 from tinyrnn.training.architecture import Architecture
 from tinyrnn.training.hyperparameters import PIECE, Batches, default_hyperparameters, loss, rate, spread
 from tinyrnn.training.torch_model import from_floatmodel
 
-QUICK = {"units": 6, "epochs": 3}
+QUICK: dict[str, Any] = {"units": 6, "epochs": 3}
 
 
 def tones(task: str = "classification", when: str = "last", sequences: int = 24, steps: int = 20) -> Recording:
@@ -138,7 +140,7 @@ def test_stacked_nn_gru_gives_the_same() -> None:
                 getattr(stack, f"{name}_l{number}").copy_(torch.from_numpy(getattr(gru, name)))
         x = np.random.default_rng(0).normal(size=(3, 9, 2)) * model.std + model.mean
         h, _ = stack(torch.from_numpy(((x - model.mean) / model.std).astype(np.float32)))
-        got = (h @ torch.from_numpy(model.head.weight.T).float()).numpy() + model.head.bias
+        got = (h @ torch.from_numpy(dense(model.head.weight).T).float()).numpy() + model.head.bias
     assert np.abs(got - model.forward(x)).max() < 1e-5
 
 
@@ -217,7 +219,7 @@ def test_resumes_with_the_same_weights(tmp_path: Path, when: str) -> None:
             raise Stop
 
     def go(progress: Callable[[trainer.Progress], None], **options: object) -> FloatModel:
-        settings = {
+        settings: dict[str, Any] = {
             "units": 6,
             "epochs": 7,
             "checkpoint": part,
@@ -244,7 +246,7 @@ def test_resumes_with_the_same_weights(tmp_path: Path, when: str) -> None:
 def test_checkpoint_of_another_training_is_not_used(tmp_path: Path) -> None:
     part = tmp_path / "model.pt.part"
     notes: list[str] = []
-    settings = {"epochs": 2, "checkpoint": part, "notice": notes.append}
+    settings: dict[str, Any] = {"epochs": 2, "checkpoint": part, "notice": notes.append}
     trainer.fit(tones(), units=6, **settings)
     assert same(trainer.fit(tones(), units=5, **settings), trainer.fit(tones(), units=5, epochs=2))
     trainer.fit(tones(), units=5, **settings, lr=0.001)
@@ -269,7 +271,7 @@ def test_damaged_checkpoint_is_said_and_not_used(tmp_path: Path, content: bytes 
     assert same(model, trainer.fit(tones(), **QUICK))
 
 
-VARIANTS: list[dict[str, object]] = [
+VARIANTS: list[dict[str, Any]] = [
     *({"cells": (name,)} for name in float_cells.names()),
     {"cells": ("lstm",), "projection": 3},
     {"cells": ("fastgrnn", "gru"), "rank": 2, "layernorm": True},
@@ -278,7 +280,7 @@ VARIANTS: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=lambda options: "-".join(map(str, options.values())))
-def test_every_cell_resumes(tmp_path: Path, options: dict[str, object]) -> None:
+def test_every_cell_resumes(tmp_path: Path, options: dict[str, Any]) -> None:
     """To the same weights as without the interruption; the model's value ranges are those of its training sequences."""
     architecture = Architecture(units=6, **options)
     part = tmp_path / "model.pt.part"
@@ -494,6 +496,10 @@ def _without(state: dict, *path: object) -> None:
     del state[path[-1]]
 
 
+def at_epoch(value: object) -> Callable[[dict], object]:
+    return lambda state: state.update(epoch=value)
+
+
 HOSTILE: dict[str, Callable[[dict], object]] = {
     "no optimizer": lambda state: state.update(optimizer={}),
     "an empty optimizer": lambda state: state.update(optimizer={"state": {}, "param_groups": []}),
@@ -512,10 +518,7 @@ HOSTILE: dict[str, Callable[[dict], object]] = {
     ),
     "no step": lambda state: state["optimizer"]["state"][0]["step"].fill_(-3.0),
     "one moment more": lambda state: state["optimizer"]["state"].update({99: state["optimizer"]["state"][0]}),
-    **{
-        f"epoch {value!r}": lambda state, value=value: state.update(epoch=value)
-        for value in (-5, 10**9, 0, 8, 2.5, True, "3", None, float("nan"))
-    },
+    **{f"epoch {value!r}": at_epoch(value) for value in (-5, 10**9, 0, 8, 2.5, True, "3", None, float("nan"))},
     "no epoch": lambda state: state.pop("epoch"),
     "a list": lambda state: state.update(network=[1]),
 }
@@ -524,7 +527,7 @@ HOSTILE: dict[str, Callable[[dict], object]] = {
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_checkpoint_is_said_and_not_used(tmp_path: Path, change: Callable[[dict], object]) -> None:
     part = tmp_path / "model.pt.part"
-    settings = {"units": 4, "epochs": 7, "checkpoint": part}
+    settings: dict[str, Any] = {"units": 4, "epochs": 7, "checkpoint": part}
 
     def stop(state: trainer.Progress) -> None:
         if state.epoch == 3:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from urnn.format import unseal
 EXAMPLE = EXAMPLES / "gesture.urnn"
 
 
-def model(**fields: object) -> FloatModel:
+def model(**fields: Any) -> FloatModel:
     return replace(random_float_model(np.random.default_rng(0), 3, (5,), 2), **fields)
 
 

@@ -1,0 +1,13 @@
+"""Types that a test knows and a checker cannot."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def instance(kind: type[T], value: object) -> T:
+    """The value, which is one of this class."""
+    assert isinstance(value, kind), f"{type(value).__name__}, expected {kind.__name__}"
+    return value
