@@ -122,7 +122,7 @@ def test_a_state_without_end_is_refused() -> None:
 def test_a_norm_of_the_raw_inputs_is_refused() -> None:
     model = random_float_model(np.random.default_rng(6), 4, (6,), 3)
     layers = (LayerNorm(np.ones(4), np.zeros(4)), *model.layers)
-    with pytest.raises(ModelError, match="layer 0, layernorm: it stands in front of all cells"):
+    with pytest.raises(ModelError, match="layer 0, layernorm: it is the first layer"):
         quantize(replace(model, layers=layers))
 
 
@@ -191,7 +191,7 @@ def test_too_large_values_are_refused() -> None:
 def test_a_mean_far_outside_is_refused_however_far(mean: float, sign: int) -> None:
     """The magnitude of the smallest integer of 64 bits is negative: a mean of 2^63 once passed as an offset of 0."""
     model = random_float_model(np.random.default_rng(9), 2, (4,), 2)
-    with pytest.raises(ModelError, match=r"input channel 1 \(c1\) has a mean of .*, far outside what calibration saw"):
+    with pytest.raises(ModelError, match=r"input channel 1 \(c1\) has a mean of .*, far outside its range in calibration"):
         quantize(replace(model, mean=model.mean + np.array([0.0, sign * mean])))
 
 

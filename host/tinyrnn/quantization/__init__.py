@@ -1,4 +1,4 @@
-"""From the float network to the integer network, one module for each cell, and how far the two are apart.
+"""Quantization of the float network to the integer network, one module for each cell, and the error that it makes.
 
 Imports float_model, integer_model and data.
 """

@@ -1,4 +1,4 @@
-"""How good the integer network is, and how often it decides as the float model does."""
+"""The accuracy of the integer network, and how often it makes the same decision as the float model."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tinyrnn.integer_model.simulator import Simulator
 
 @dataclass(frozen=True)
 class Comparison:
-    """Float and integer model on the same sequences, over the outputs that count (the last step, or every step)."""
+    """Float and integer model on the same sequences, over the outputs that count (of the last step, or of every step)."""
 
     float_accuracy_pct: float  # of a classification; nan for a regression
     int_accuracy_pct: float
-    agreement_pct: float  # decisions that are equal
+    agreement_pct: float  # share of equal decisions
     float_rmse: float  # of a regression, in the target's unit; nan for a classification
     int_rmse: float
-    largest_difference: float  # between the two models' values, logits or the target's unit
+    largest_difference: float  # between the outputs of the models: logits, or the target's unit
 
 
 def compare(model: FloatModel, network: Network, sequences: Sequences) -> Comparison:
-    """Run both over the sequences."""
+    """Run both models over the sequences."""
     x, lengths = sequences.padded()
     simulator = Simulator(network)
     float_values = counting(model.forward(x), lengths, model.when)
@@ -43,5 +43,5 @@ def compare(model: FloatModel, network: Network, sequences: Sequences) -> Compar
 
 
 def raw_sequences(network: Network, sequences: Sequences) -> list[np.ndarray]:
-    """The sequences (T, C) as the integers that step() takes."""
+    """The sequences (T, C) as raw integers for step()."""
     return [network.raw(x) for x in sequences.x]

@@ -1,6 +1,6 @@
-"""How far the integer network is from its float model: figures for people, and the layer that is at fault.
+"""The integer error: the difference between an integer network and its float model, and the layer that causes most of it.
 
-Bit-exact says that all runtimes compute the same integers; this says whether they are the right ones.
+A bit-exact test shows that all runtimes compute the same integers. This module shows whether they are good ones.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from tinyrnn.integer_model.network import Network
 from tinyrnn.integer_model.simulator import Simulator
 
 ROOM = 100_000  # padded steps of a batch: tens of megabytes
-TIE = 0.02  # of the range of a head's logits: two classes that are as near decide nothing, where nobody has recorded
+TIE = 0.02  # on probing sequences, classes whose logits differ by less than this share of the range count as a tie
 
 # Limits, chosen from measurements: docs/numerics.md, "Accuracy of the integer model"
-WARN_SHARE = 0.02  # largest difference of a regression's target, of its range
-WARN_LOGIT_SHARE = 0.05  # largest difference of a logit
-WARN_DECISIONS = 0.01  # decisions that differ
-REFUSE_MEAN_SHARE = 0.1  # mean difference, of the range
-REFUSE_DECISIONS = 0.2
-FEWEST = 20  # outputs, of which the range says something: with fewer nothing is refused
-RECORDING = "the recording"  # the source of sequences that the user has given
-BETTER = 0.5  # the quantizer looks for a nearer network above this part of a warning's limit
+WARN_SHARE = 0.02  # largest difference of a regression's target, as share of its range
+WARN_LOGIT_SHARE = 0.05  # largest difference of a logit, likewise
+WARN_DECISIONS = 0.01  # share of decisions that differ
+REFUSE_MEAN_SHARE = 0.1  # mean difference, as share of the range
+REFUSE_DECISIONS = 0.2  # share of decisions that differ
+FEWEST = 20  # with fewer outputs, their range means little and nothing is refused
+RECORDING = "the recording"  # the source of sequences from the user
+BETTER = 0.5  # above this share of the limits for a warning, the quantizer searches for a better network
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Sequences to measure on, and what is known from them."""
+    """The sequences to measure on."""
 
-    sequences: Mapping[str, np.ndarray]  # by a name that says what they are, (T, C) in the user's unit
-    source: str  # in words
+    sequences: Mapping[str, np.ndarray]  # (T, C) in the user's unit, by a descriptive name
+    source: str  # their origin, in words
     probing: bool  # made by probing.py: every step counts
 
     @staticmethod
     def of(model: FloatModel) -> tuple[Evidence, tuple[ValueRanges, ...]]:
-        """The recording's sequences that the model holds, or probing sequences; and what the cells' values reach."""
+        """The sequences of the recording that the model holds, or probing sequences; and the cells' value ranges."""
         seen = model.calibration
         if seen.sequences:
             numbered = {f"sequence {i}": x for i, x in enumerate(seen.sequences)}
             return Evidence(numbered, RECORDING, False), seen.value_ranges
-        if seen.value_ranges:  # calibrated on a recording of which it holds no more than this
+        if seen.value_ranges:  # calibrated on a recording, of which the model holds only the sample
             return Evidence(
                 {"the file's sample": seen.sample}, "the file's sample of the recording", True
             ), seen.value_ranges
@@ -55,38 +55,38 @@ class Evidence:
 
 @dataclass(frozen=True)
 class IntegerError:
-    """The integer network against its float model on the same sequences, over the outputs that count.
+    """The integer network compared with its float model on the same sequences, over the outputs that count.
 
-    Differences are in the output's unit: logits, or a regression's target. Shares are of the range of the float outputs,
-    of each target its own, of the logits of a head a common one.
+    Differences are in the output's unit: logits, or the unit of a target. Shares are relative to the range of the float
+    outputs. Each target has its own range; all logits of a head have a common one.
     """
 
-    source: str  # what the sequences are, in words
-    sequences: int
-    outputs: int  # vectors of outputs that were compared
-    largest: float  # difference, of the output with the largest share
-    mean: float  # difference, of the output with the largest mean share
-    largest_share: float  # 0.01: 1 % of the range
-    mean_share: float
-    equal_share: float | None  # decisions that are equal; None for a regression
-    wrong_share: float  # decisions that differ; of probing sequences those between classes further apart than TIE
+    source: str  # origin of the sequences, in words
+    sequences: int  # number of sequences
+    outputs: int  # number of output vectors that were compared
+    largest: float  # largest difference, of the output with the largest share
+    mean: float  # mean difference, of the output with the largest mean share
+    largest_share: float  # largest difference as share of the range: 0.01 is 1 %
+    mean_share: float  # mean difference, likewise
+    equal_share: float | None  # share of equal decisions; None for a regression
+    wrong_share: float  # share of decisions that differ; on probing sequences without ties (TIE)
     largest_of: str  # name of the output with the largest share
     worst: str  # name of the sequence with the largest share
 
-    def above(self, part: float = 1.0) -> bool:
-        """Whether a difference is above this part of the limits for a warning."""
+    def above(self, factor: float = 1.0) -> bool:
+        """Whether a difference is above the limits for a warning, multiplied by factor."""
         share = WARN_SHARE if self.equal_share is None else WARN_LOGIT_SHARE
-        return self.largest_share > part * share or self.wrong_share > part * WARN_DECISIONS
+        return self.largest_share > factor * share or self.wrong_share > factor * WARN_DECISIONS
 
     @property
     def far(self) -> bool:
-        """Whether the network is so far from its model that it is refused."""
+        """Whether the network is so far from its float model that it is refused."""
         far = self.mean_share > REFUSE_MEAN_SHARE or self.wrong_share > REFUSE_DECISIONS
         return far and self.outputs >= FEWEST
 
     @property
     def amount(self) -> float:
-        """One number to compare networks by."""
+        """A single number by which networks are compared."""
         return self.mean_share + 0.05 * self.largest_share + self.wrong_share
 
     def __str__(self) -> str:
@@ -102,7 +102,7 @@ class IntegerError:
             return text
         near = f"between classes within {_percent(TIE)} of the range"
         clear = f"{_percent(self.wrong_share)} differ clearly, " * (self.wrong_share > 0)
-        return f"{text}, {clear}the others {near}"
+        return f"{text}, {clear}the others differ {near}"
 
 
 def _percent(share: float) -> str:
@@ -110,7 +110,7 @@ def _percent(share: float) -> str:
 
 
 class Judge:
-    """A float model's outputs on some sequences, with which integer networks are compared."""
+    """A float model's outputs on some sequences, to compare integer networks with."""
 
     def __init__(self, model: FloatModel, evidence: Evidence) -> None:
         self.model = model
@@ -121,16 +121,16 @@ class Judge:
         self.want = [counting(model.forward(x), lengths, self.when) for _, x, lengths in self.batches]
 
     def measure(self, network: Network) -> IntegerError:
-        """The figures of a network of this model."""
+        """The integer error of a network that was made from this model."""
         return self.compare(self.run(network))
 
     def shares_of(self, network: Network, names: Collection[str]) -> np.ndarray:
-        """Differences (M, O) as shares of the range over all sequences, of some sequences."""
+        """Differences (M, O) in the named sequences, as shares of the range over all sequences."""
         chosen = np.isin(self._names(), list(names))
         return self.shares(self.run(network))[chosen]
 
     def run(self, network: Network) -> list[np.ndarray]:
-        """The network's outputs that count, (M, O) of each batch."""
+        """The network's outputs that count, an array (M, O) for each batch."""
         simulator = Simulator(network)
         return [
             counting(simulator.values(simulator.run(network.raw(x))[0]), lengths, self.when)
@@ -138,12 +138,12 @@ class Judge:
         ]
 
     def shares(self, got: list[np.ndarray]) -> np.ndarray:
-        """Differences (M, O) as shares of the range."""
+        """Differences (M, O) of all batches, as shares of the range."""
         want = np.concatenate(self.want)
         span = np.empty(want.shape[1])
-        for head, part, _ in self.model.each_head():
-            span[part] = np.ptp(want[:, part], axis=None if head.task == "classification" else 0)
-        # A target that hardly moves in these sequences has the deviation that it was trained with
+        for head, outputs, _ in self.model.each_head():
+            span[outputs] = np.ptp(want[:, outputs], axis=None if head.task == "classification" else 0)
+        # For a target that is nearly constant here, its standard deviation in training stands in for the range
         model = self.model
         span = np.where((model.target_mean == 0) & (model.target_std == 1), span, np.maximum(span, model.target_std))
         size = np.abs(want).max(axis=0)
@@ -152,13 +152,13 @@ class Judge:
         return share
 
     def compare(self, found: list[np.ndarray]) -> IntegerError:
-        """The figures of outputs (M, O) of each batch."""
+        """The integer error of outputs, an array (M, O) for each batch."""
         want, got = np.concatenate(self.want), np.concatenate(found)
         difference, share = np.abs(got - want), self.shares(found)
         equal, wrong = [], []
-        for head, part, _ in self.model.each_head():
+        for head, outputs, _ in self.model.each_head():
             if head.task == "classification":
-                logits, best, other = want[:, part], want[:, part].argmax(axis=1), got[:, part].argmax(axis=1)
+                logits, best, other = want[:, outputs], want[:, outputs].argmax(axis=1), got[:, outputs].argmax(axis=1)
                 rows = np.arange(len(logits))
                 apart = logits[rows, best] - logits[rows, other] > TIE * np.ptp(logits) * self.evidence.probing
                 equal.append(np.mean(best == other))
@@ -187,7 +187,7 @@ class Judge:
         return found
 
     def hardest(self, found: list[np.ndarray], most: int) -> Judge:
-        """The same for the sequences on which outputs (M, O) of each batch are furthest off, `most` of them."""
+        """A Judge for the `most` sequences with the largest differences. found: outputs (M, O) of each batch."""
         share = self.shares(found).max(axis=1)
         amount: dict[str, float] = {}
         for name, value in zip(self._names(), share.tolist(), strict=True):
@@ -197,11 +197,10 @@ class Judge:
         return Judge(self.model, Evidence(kept, self.evidence.source, self.evidence.probing))
 
     def by_layer(self, network: Network, bits: Sequence[int]) -> list[float]:
-        """The mean share of the error with the layers from k on in float, k = 0 (all of them) .. number of layers (none).
+        """The mean share of the error if only the first k layers are integer, for k = 0 (only the inputs) to all layers.
 
-        For k = 0 only the inputs are integers. bits: the fraction bits of what each layer gives. The model has a layer for
-        each of the network's, so it is one of FloatModel.folded(). Last of all comes the network itself, whose head is in
-        integers too.
+        The last entry is the network itself, whose head is integer too. bits: the fraction bits of each layer's output. The
+        model must come from FloatModel.folded(), so that it has a layer for each of the network's.
         """
         layers = self.model.layers
         simulator = Simulator(network)
@@ -223,7 +222,7 @@ class Judge:
 
 
 def at_fault(judge: Judge, network: Network, bits: Sequence[int]) -> str:
-    """The layer whose step from float to integers adds most to the error, in words; or the inputs, or the head."""
+    """The layer whose quantization adds most to the error, in words; or the inputs, or the head."""
     added = np.diff([0.0, *judge.by_layer(network, bits)])
     k = int(added.argmax()) - 1
     if k < 0:

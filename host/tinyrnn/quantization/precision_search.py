@@ -1,7 +1,7 @@
-"""The integer network that is near enough to its float model: int8 first, finer weights and other ranges where it is not.
+"""The precision search: if int8 weights are not close enough to the float model, try finer rows and other state ranges.
 
-Rows of finer weights (docs/numerics.md, equation 36) cost twice a row's bytes and multiplications, so only those stay
-that the error needs. Everything is decided by measuring.
+Finer rows (docs/numerics.md, equation 36) cost twice the bytes and multiplications, so only those are kept that the error
+needs. All choices are made by measuring.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from tinyrnn.integer_model.summary import macs
 from tinyrnn.quantization.integer_error import BETTER, RECORDING, Evidence, IntegerError, Judge, at_fault
 from tinyrnn.quantization.quantizer import STEPS_FEW, Quantized, input_steps, quantized
 
-HARDEST = 3, 12  # sequences on which the search measures, the fewer the larger the network
+HARDEST = 3, 12  # fewest and most sequences on which the search measures; a larger network gets fewer
 WORK = 3e9  # multiplications of one measurement in the search
-DEAR = 0.2  # of the file's bytes: what finer rows may cost where the error is below the limit of a warning
-WORTH = 0.8  # a change stays when it leaves no more than this part of the error
-SLACK = 1.15  # of the error with all rows finer, that the chosen rows may leave
-NARROWEST = 3  # powers of two by which a state's range may be smaller than what calibration saw
+DEAR = 0.2  # finer rows may cost this share of the file's bytes if the error is below the limits for a warning
+WORTH = 0.8  # a change is kept if it reduces the error to this share or less
+SLACK = 1.15  # the error of the chosen rows may be this many times that of all rows
+NARROWEST = 3  # a state's range may be this many powers of two smaller than in calibration
 
 Fine = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """An integer network and how near it is to its float model."""
+    """An integer network and its integer error."""
 
     quantized: Quantized
     error: IntegerError
-    fault: str | None  # the layer at fault, where the error is above a warning's limit
-    finer: Fine  # product -> its rows of finer weights
+    fault: str | None  # the layer that adds most to the error, if that is above the limits for a warning
+    finer: Fine  # product -> its finer rows
     FEW: ClassVar[int] = STEPS_FEW
 
     @property
     def network(self) -> Network:
-        """The network, with the error in it."""
+        """The network, with the error stored in it."""
         error = self.error
         nearness = Nearness(
             error.largest_share, error.mean_share, error.equal_share, error.outputs, error.source == RECORDING
@@ -50,7 +50,7 @@ class Measured:
 
     @property
     def input_steps(self) -> dict[str, float]:
-        """Steps of the integer input in one deviation of each channel that is a float in the user's unit."""
+        """Steps of the raw integers in one standard deviation of each channel; {} if the recording holds integers."""
         model = self.quantized.model
         if model.calibration.integer:
             return {}
@@ -59,27 +59,30 @@ class Measured:
 
     @property
     def few_steps(self) -> list[str]:
-        """Channels whose signal is lost among the integers."""
+        """Channels with too few steps to represent their signal."""
         return [name for name, steps in self.input_steps.items() if steps < STEPS_FEW]
 
     def warning(self) -> str | None:
-        """One line where the error is above the limits: how much, where, and what helps."""
+        """If the error is above the limits, a line that says how large it is, where, and what helps."""
         if self.fault is None:
             return None
-        tried = "finer weights and other ranges of the states were tried and help no further"
+        tried = "finer weights and other ranges of the states were tried and do not help further"
         own = self.error.source == RECORDING
-        cure = "" if own else "; give `tinyrnn import` a recording of your inputs with --data: the ranges are then theirs"
+        cure = "" if own else "; give `tinyrnn import` a recording of your inputs with --data, to measure the ranges on it"
         return f"{_off(self.error, self.fault)}; {tried}{cure}"
 
 
 def _off(error: IntegerError, fault: str | None) -> str:
-    """How much, where, and in which layer if that is known."""
+    """How large the error is, on which sequence, and in which layer if that is known."""
     off = f"the integers are off by {100 * error.largest_share:.3g} % of the range on '{error.worst}'"
-    return f"{off}; {fault} is at fault" if fault else off
+    return f"{off}; {fault} adds most to it" if fault else off
 
 
 def measured(model: FloatModel) -> Measured:
-    """Quantize and measure on the recording that the model knows, or on probing sequences. Raises ModelError."""
+    """Quantize a model, search for precision if needed, and measure the error. Raises ModelError.
+
+    The error is measured on the sequences that the model holds, or on probing sequences.
+    """
     evidence, value_ranges = Evidence.of(model)
     model = replace(model, calibration=replace(model.calibration, value_ranges=value_ranges)).folded()
     judge = Judge(model, evidence)
@@ -98,14 +101,15 @@ def measured(model: FloatModel) -> Measured:
 
 
 def measure(model: FloatModel, network: Network, sequences: Sequence[np.ndarray] = ()) -> tuple[IntegerError, str | None]:
-    """The error of a network that was read from a file, on sequences (T, C), or on what the model knows; and a warning.
+    """The error of a network from a file, and a warning or None.
 
-    Raises ModelError where the two do not belong together.
+    sequences: (T, C) in the user's unit; by default those that the model holds, or probing sequences. Raises ModelError if
+    the numbers of inputs or outputs differ.
     """
     if (len(model.mean), len(model.labels)) != (network.inputs, network.outputs):
         raise ModelError(
             f"the float model has {len(model.mean)} inputs and {len(model.labels)} outputs; "
-            f"expected {network.inputs} and {network.outputs}, as the integer model has"
+            f"expected {network.inputs} and {network.outputs}, as in the integer model"
         )
     evidence, _ = Evidence.of(model)
     if sequences:
@@ -113,17 +117,18 @@ def measure(model: FloatModel, network: Network, sequences: Sequence[np.ndarray]
     error = Judge(model, evidence).measure(network)
     if not error.above():
         return error, None
-    # The file does not hold the formats between its layers: the model is quantized again, and tells them if it is the source
+    # The file does not hold the formats between layers. The model is quantized again; if it gives the same cells, its
+    # formats are the right ones
     found = measured(model).quantized
     source = [cell.to_bytes() for cell in found.network.cells] == [cell.to_bytes() for cell in network.cells]
     return error, _off(error, at_fault(Judge(found.model, evidence), network, found.bits) if source else None)
 
 
 class _Search:
-    """Tries variants of the network on the sequences that matter.
+    """Tries variants of the network on the hardest sequences.
 
-    wrong: the error is above the limit of a warning. Else only recurrent matrices get finer rows, whose errors add up over
-    time, and only a few.
+    wrong: whether the error is above the limits for a warning. Otherwise only recurrent matrices get finer rows, and only
+    a few, because their errors add up over time.
     """
 
     def __init__(self, judge: Judge, wrong: bool) -> None:
@@ -132,7 +137,7 @@ class _Search:
         self.narrower = [0] * len(judge.model.cells)
 
     def run(self, first: Quantized) -> tuple[Quantized, Fine]:
-        """The nearest network found, and its finer rows."""
+        """The best network found, and its finer rows."""
         best, least = first, self.judge.measure(first.network).amount
         best, least = self._ranges(best, least)
         everything = {name: tuple(range(rows)) for name, rows in _products(best, self.wrong).items()}
@@ -148,7 +153,7 @@ class _Search:
         return finer, fine
 
     def _ranges(self, best: Quantized, least: float) -> tuple[Quantized, float]:
-        """Smaller ranges of states: a finer state against one that saturates now and then."""
+        """Try smaller ranges of the states, which make a state finer but let it saturate now and then."""
         for cell in range(len(self.narrower)):
             for n in range(1, NARROWEST + 1):
                 before, self.narrower[cell] = self.narrower[cell], n
@@ -161,7 +166,7 @@ class _Search:
         return best, least
 
     def _fewest(self, fine: Fine, finest: float) -> Fine:
-        """As few rows as do: whole products first, the largest of all first, then rows by what rounding takes from them."""
+        """As few finer rows as suffice. Removes whole products, the largest first, then rows with small rounding errors."""
         for name in sorted(fine, key=lambda name: -len(fine[name])):
             fewer = {other: rows for other, rows in fine.items() if other != name}
             if self._enough(fewer, finest):
@@ -170,7 +175,7 @@ class _Search:
             if name == "head":
                 continue
             order = self._by_rounding(name, fine)
-            low, high = 0, len(order)  # high does
+            low, high = 0, len(order)  # high rows are enough
             while high - low > 1:
                 middle = (low + high) // 2
                 if self._enough({**fine, name: tuple(sorted(order[:middle]))}, finest):
@@ -188,7 +193,7 @@ class _Search:
         return error.amount <= SLACK * finest or not error.above(BETTER)
 
     def _by_rounding(self, name: str, fine: Fine) -> list[int]:
-        """The product's rows, those first that lose most with 8 bits."""
+        """The rows of a product in descending order of their rounding error with 8 bits."""
         whole, coarse = (_weights(self._must(rows), name) for rows in (fine, {}))
         lost = np.abs(whole - coarse).sum(axis=1)
         return [int(r) for r in np.argsort(-lost, kind="stable") if lost[r] > 0] or [0]
@@ -199,7 +204,7 @@ class _Search:
         return found
 
     def _quantized(self, fine: Fine) -> Quantized | None:
-        """None where rows have no room."""
+        """The quantized model with these finer rows; None if they do not fit."""
         model = self.judge.model
         value_ranges = tuple(
             replace(each, state=each.state * 2.0**-n)
@@ -212,7 +217,7 @@ class _Search:
 
 
 def _products(found: Quantized, all_of_them: bool) -> dict[str, int]:
-    """Every product that can have finer rows, or only the recurrent ones, and its rows."""
+    """The products that may have finer rows, all or only the recurrent ones, with their numbers of rows."""
     products = {
         f"layer {number} {name}": product.shape[0]
         for number, cell in enumerate(found.network.cells)
@@ -223,6 +228,6 @@ def _products(found: Quantized, all_of_them: bool) -> dict[str, int]:
 
 
 def _weights(found: Quantized, product: str) -> np.ndarray:
-    """The weights (R, C) that a product of the network has, in the unit of its results."""
+    """The weights (R, C) of a product of the network, in units of its results' last bit."""
     layer, name = product.removeprefix("layer ").split()
     return dict(found.network.cells[int(layer)].products)[name].real()

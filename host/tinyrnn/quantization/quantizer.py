@@ -1,8 +1,8 @@
-"""Post-training quantization: float model -> integer network. docs/numerics.md, equations 13 to 17, 34 and 35.
+"""Post-training quantization: float model -> integer network; docs/numerics.md, equations 13 to 17, 34 and 35.
 
-int8 weights with one power-of-two exponent for each row, so that every rescale is one rounding shift. The normalisation
-of the input (mean, standard deviation) is folded in: an integer offset and factor for each channel, and what those round
-away goes into the first layer's weights and bias, so nothing is lost but the weights' own rounding.
+Weights are int8 with a power-of-two exponent for each row, so rescaling is one rounding shift. The normalisation of the
+input (mean, standard deviation) becomes an integer offset and factor for each channel. The first layer's weights and bias
+absorb the rounding error of these, so only the rounding of the weights remains.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from tinyrnn.quantization import cells
 from tinyrnn.quantization.cells.base import LayerContext
 from tinyrnn.quantization.row_scaling import FINE_MAX, SHIFT_MAX, WEIGHT_MAX, fine_matrix, matrix, round_half_up, row
 
-HEADROOM = 1.25  # of the input's format above what calibration saw
-STEPS_ENOUGH = 512  # of the raw integers in a channel's standard deviation, where it is a float
-STEPS_FEW = 64  # fewer lose the signal among the integers
+HEADROOM = 1.25  # the input's range relative to the largest value in calibration
+STEPS_ENOUGH = 512  # steps of the raw integers in a standard deviation of a float channel
+STEPS_FEW = 64  # fewer steps are too coarse for the signal
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """The integer network, and what relates it to its float model."""
+    """An integer network, its float model, and the formats between its layers."""
 
     network: Network
-    model: FloatModel  # without BatchNorm layers: a layer for each of the network's
-    bits: tuple[int, ...]  # fraction bits of what each layer gives
+    model: FloatModel  # without BatchNorm layers, so that it has a layer for each of the network's
+    bits: tuple[int, ...]  # fraction bits of each layer's output
 
 
 def quantize(model: FloatModel) -> Network:
-    """The network, its 31-bit range proven and its selftest vectors made. Raises ModelError that names layer and row."""
+    """The integer network, with proven 31-bit range and self-test vectors. Raises ModelError, which names layer and row."""
     return quantized(model).network
 
 
 def quantized(model: FloatModel, fine: Mapping[str, Collection[int]] = MappingProxyType({})) -> Quantized:
-    """quantize(), with finer weights in some rows of some products: "layer 0 U" -> rows; "head" -> any, which is all."""
+    """As quantize(), with finer rows in some products: "layer 0 U" -> row numbers; "head" -> anything, for all its rows."""
     model = model.folded()
     value_ranges = list(model.calibration.value_ranges or _guessed(model))
     first = model.layers[0]
@@ -88,8 +88,8 @@ def quantized(model: FloatModel, fine: Mapping[str, Collection[int]] = MappingPr
 
 
 def input_steps(model: FloatModel, network: Network) -> np.ndarray:
-    """How many steps of the raw integers one standard deviation of each channel is, (C,)."""
-    # Without a normalisation of its own a network does not tell its inputs' deviation: a quarter of the range stands for it
+    """Steps of the raw integers in one standard deviation of each channel, (C,)."""
+    # A network without normalisation does not tell the deviation of its inputs: a quarter of the range stands in for it
     plain = not model.mean.any() and (model.std == 1).all()
     deviation = (model.calibration.maximum - model.calibration.minimum) / 4 if plain else model.std
     steps: np.ndarray = deviation * 2.0 ** network.input_exponents.astype(np.float64)
@@ -97,28 +97,29 @@ def input_steps(model: FloatModel, network: Network) -> np.ndarray:
 
 
 def _guessed(model: FloatModel) -> tuple[ValueRanges, ...]:
-    """What the cells' values may reach, where nobody has measured it on the recording: twice what the short sample does."""
+    """Assumed value ranges if none were measured on the recording: twice those of the short sample."""
     seen = model.value_ranges(model.calibration.sample[None])
     return tuple(ValueRanges(2 * each.state, 2 * each.ih, 2 * each.hh) for each in seen)
 
 
 def _symbols(count: int) -> tuple[Channels, np.ndarray]:
-    """The one channel in front of an embedding: the symbol as it is, limited to those there are; its exponent, 0."""
+    """The single channel of an embedding: the symbol itself, limited to 0..count - 1; and its exponent, 0."""
     return Channels(*(np.array([v], np.int32) for v in (0, count - 1, 0, 1, 0))), np.zeros(1, np.int8)
 
 
 def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndarray, np.ndarray]:
-    """The channels' table, the format's fraction bits, and what the folding leaves: x_norm = u * scale + shift.
+    """The input's table and fraction bits, then (scale, shift), which the first layer absorbs, then the exponents.
 
-    u is the real value of the device's normalised input. The last result: raw = round(user's value * 2^exponent).
+    The float network's normalised input is u * scale + shift, where u is the real value of the device's normalised input.
+    exponents: raw = round(user's value * 2^exponent).
     """
     seen = model.calibration
     largest = np.maximum(np.abs(seen.minimum), np.abs(seen.maximum))
-    # Raw integers: the sensor's own, or floats spread over 15 bits with a bit of room above what was seen
+    # Raw integers are the sensor's own, or floats scaled to 15 bits, with up to one bit of headroom
     exponents = np.zeros(len(largest), np.int64)
     if not seen.integer:
         wide = np.floor(np.log2((1 << 14) / np.maximum(largest, 1e-30)))
-        # A small signal on a large offset needs more: enough steps in a deviation, as far as the integers have room
+        # A small signal on a large offset needs more bits: enough steps in a standard deviation, if there is room
         spread = np.ceil(np.log2(STEPS_ENOUGH / np.clip(model.std, 1e-30, 1e30)))
         room = np.ceil(np.log2((1 << 24) / np.maximum(largest, 1e-30))) - 1
         exponents = np.clip(np.maximum(wide, np.minimum(spread, room)), -16, 24).astype(np.int64)
@@ -126,7 +127,7 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
     if (largest * unit >= 1 << 24).any():
         c = int((largest * unit).argmax())
         raise ModelError(
-            f"input channel {c} ({model.channels[c]}) reaches {largest[c]:g}; expected integers below 2^24, "
+            f"input channel {c} ({model.channels[c]}) reaches {largest[c]:g}; expected integers below 2^24: "
             "scale it down in the recording"
         )
     furthest = np.maximum(np.abs(seen.minimum - model.mean), np.abs(seen.maximum - model.mean)) / model.std
@@ -135,23 +136,23 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
     if not (middle < 1 << 29).all():
         c = int(middle.argmax())
         raise ModelError(
-            f"input channel {c} ({model.channels[c]}) has a mean of {model.mean[c]:g}, far outside what calibration saw; "
-            "expected the statistics of the same recording"
+            f"input channel {c} ({model.channels[c]}) has a mean of {model.mean[c]:g}, far outside its range in "
+            "calibration; expected mean and calibration from the same recording"
         )
     offset = round_half_up(model.mean * unit)
-    # One raw step is `step` of the format's; factor / 2^shift is the nearest with a shift the 31-bit range has room for
+    # A raw step is `step` steps of the input format; factor / 2^shift approximates it within the 31-bit range
     step = 2.0**bits / (model.std * unit)
     shift = np.full(len(step), 14)
     factor = np.maximum(round_half_up(step * 2.0**14), 1)
-    crowded = factor >= LIMIT // 4  # a nearly constant channel: a step of one raw unit spans the format
+    crowded = factor >= LIMIT // 4  # a nearly constant channel, where one raw step spans the format
     factor = np.where(crowded, LIMIT // 4, factor)
     half = (1 << shift) >> 1
-    room = ((ACTIVATION_MAX << shift) + half - 1) // factor  # largest |raw - offset| that stays within 16 bits
+    room = ((ACTIVATION_MAX << shift) + half - 1) // factor  # largest |raw - offset| that fits in 16 bits
     low = np.maximum(offset - room, -LIMIT)
     high = np.minimum(offset + room, LIMIT - 1)
     real = factor / 2.0**shift / 2.0**bits * unit  # u = (x - offset / unit) * real
     return (
-        Channels(*(part.astype(np.int32) for part in (low, high, offset, factor, shift))),
+        Channels(*(column.astype(np.int32) for column in (low, high, offset, factor, shift))),
         bits,
         1 / (real * model.std),
         (offset / unit - model.mean) / model.std,
@@ -160,23 +161,23 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
 
 
 def _head(model: FloatModel, bits: int, fine: bool) -> tuple[Product, np.ndarray]:
-    """The dense heads as one product, and its outputs' exponents (equation 16)."""
+    """The dense heads as one product, and the exponents of its outputs (equation 16)."""
     most = FINE_MAX if fine else WEIGHT_MAX
     weights: list[np.ndarray] = []
     biases: list[int] = []
     shifts: list[int] = []
     exponents: list[int] = []
-    for head, part, linear in model.each_head():
-        std = model.target_std[part]
+    for head, span, linear in model.each_head():
+        std = model.target_std[span]
         weight = dense(linear.weight) * std[:, None]
-        bias = linear.bias * std + model.target_mean[part]
-        names = [f"head row {r}" for r in range(part.start, part.stop)]
+        bias = linear.bias * std + model.target_mean[span]
+        names = [f"head row {r}" for r in range(span.start, span.stop)]
         rows = list(zip(names, weight, bias, strict=True))
-        parts = [row(name, w, b, bits, -60, 60, None, most) for name, w, b in rows]
-        common = min(exponent for _, _, exponent in parts)
-        if head.task != "regression":  # one for all classes, so that they compare
-            parts = [row(name, w, b, bits, common, common + SHIFT_MAX, common, most) for name, w, b in rows]
-        for w, b, exponent in parts:
+        scaled = [row(name, w, b, bits, -60, 60, None, most) for name, w, b in rows]
+        common = min(exponent for _, _, exponent in scaled)
+        if head.task != "regression":  # all classes have the same exponent, so that they can be compared
+            scaled = [row(name, w, b, bits, common, common + SHIFT_MAX, common, most) for name, w, b in rows]
+        for w, b, exponent in scaled:
             own = exponent if head.task == "regression" else common
             weights.append(w)
             biases.append(b)

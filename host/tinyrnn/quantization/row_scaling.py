@@ -1,6 +1,6 @@
-"""Real matrices -> matrices of the model file. docs/numerics.md, equations 13, 14, 34 and 35.
+"""Row scaling: real matrices -> integer matrices of the model file; docs/numerics.md, equations 13, 14, 34 and 35.
 
-One power-of-two exponent for each row, the largest that 8-bit weights and a 31-bit accumulator have room for.
+Each row has a power-of-two exponent, the largest for which the weights fit in 8 bits and the accumulator in 31 bits.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ GATE_BITS = 12  # gates are Q3.12
 STATE_BITS = 15  # states without a calibrated range are Q0.15
 SHIFT_MAX = 24
 WEIGHT_MAX = 127
-FINE_MAX = 127 * 128 + 127  # of a fine weight, 128 * high + low
-NORM_HEADROOM = 1.5  # of what a layer normalisation takes above what calibration saw
+FINE_MAX = 127 * 128 + 127  # largest weight of a finer row, 128 * high + low
+NORM_HEADROOM = 1.5  # input range of a layer normalisation relative to the largest value in calibration
 
 
 def round_half_up(x: np.ndarray | float) -> np.ndarray:
-    """The nearest integers, halves up: the device's rounding rule for the host's floats."""
+    """x rounded to the nearest integers, halves up: the device's rounding rule."""
     return np.floor(np.asarray(x, np.float64) + 0.5).astype(np.int64)
 
 
@@ -38,10 +38,11 @@ def row(
     unit: int | None,
     most: int = WEIGHT_MAX,
 ) -> tuple[np.ndarray, int, int]:
-    """The row's integers: weights (C,) scaled by 2^e, bias scaled by 2^(e + bits), and the largest e that fits.
+    """The integers of a row: weights (C,) scaled by 2^e, bias scaled by 2^(e + bits), and e, the largest that fits.
 
-    Fits: lowest <= e <= highest, weights within +-most, and the accumulator's bound (equation 8) below 2^30. The result
-    will be shifted right by e - unit, whose rounding half counts in the bound; None: not shifted.
+    e fits if lowest <= e <= highest, the weights are within +-most, and the bound of the accumulator (equation 8) is below
+    2^30. The device shifts the result right by e - unit, whose rounding half is part of the bound; None: no shift. Raises
+    ModelError if no e fits.
     """
     largest = float(np.abs(w).max(initial=0))
     exponent = highest if largest == 0 else min(highest, math.floor(math.log2((most + 0.5) / largest)))
@@ -60,7 +61,7 @@ def row(
 
 
 def matrix(weights: list[np.ndarray], biases: list[int], shift: np.ndarray) -> Matrix:
-    """The matrix of some rows; the rounding half is added to the bias."""
+    """The matrix of these rows. The rounding halves are added to the biases."""
     half = (1 << shift.astype(np.int64)) >> 1
     return Matrix(
         weight=np.array(weights).astype(np.int8),
@@ -70,21 +71,21 @@ def matrix(weights: list[np.ndarray], biases: list[int], shift: np.ndarray) -> M
 
 
 def rescaled(what: str, weight: np.ndarray, bias: np.ndarray, bits: int, out: int = GATE_BITS) -> Matrix:
-    """A matrix on a vector with `bits` fraction bits; the result has `out`. Raises ModelError, naming the row."""
-    lowest = out - bits  # below it the rescale would be a left shift
-    parts = [
+    """A matrix for a vector with `bits` fraction bits; the result has `out`. Raises ModelError, which names the row."""
+    lowest = out - bits  # a smaller exponent would need a left shift
+    scaled = [
         row(f"{what} row {r}", w, b, bits, lowest, lowest + SHIFT_MAX, lowest)
         for r, (w, b) in enumerate(zip(weight, bias, strict=True))
     ]
-    return matrix([w for w, _, _ in parts], [b for _, b, _ in parts], np.array([e - lowest for _, _, e in parts]))
+    return matrix([w for w, _, _ in scaled], [b for _, b, _ in scaled], np.array([e - lowest for _, _, e in scaled]))
 
 
 def refined(
     what: str, weight: np.ndarray, bias: np.ndarray, bits: int, out: int, rows: Collection[int]
 ) -> tuple[Matrix, Fine | None]:
-    """rescaled() with finer weights in some rows: the matrix with the rows of high parts, and the table (equation 36).
+    """As rescaled(), with some finer rows: the matrix, including the rows of high halves, and their table (equation 36).
 
-    A row in which 8 bits hold the weights exactly, or whose sum leaves no room for more than 8 bits, stays as it is.
+    A row does not change if 8 bits hold its weights exactly, or if its sum leaves no room for more bits.
     """
     plain = rescaled(what, weight, bias, bits, out)
     lowest = out - bits
@@ -105,7 +106,7 @@ def refined(
 
 
 def fine_matrix(weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, rows: np.ndarray) -> ExtendedProduct:
-    """A matrix (R, C) of weights within +-FINE_MAX in `rows`, within +-WEIGHT_MAX in the others (equation 36).
+    """The product of weights (R, C) within +-FINE_MAX in `rows` and within +-WEIGHT_MAX in all others (equation 36).
 
     bias: (R,) without the rounding halves. high and low have the weight's sign, so |w| = 128 |high| + |low|.
     """
@@ -123,9 +124,9 @@ def fine_matrix(weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, rows: n
 
 
 def bounded(what: str, weight: np.ndarray, bits: int) -> tuple[Matrix, np.ndarray]:
-    """A matrix without bias whose results are proven to have 16 bits; and the fraction bits of each (equation 35).
+    """A matrix without bias whose results provably fit in 16 bits, and the fraction bits of each result (equation 35).
 
-    Raises ModelError, naming the row.
+    Raises ModelError, which names the row.
     """
     weights, shifts, got = [], [], []
     for r, w in enumerate(weight):
@@ -147,14 +148,14 @@ def product(
     norm: Norm | None = None,
     fine: Collection[int] = (),
 ) -> Product:
-    """W x + bias as a matrix, or as two factors (equation 35); a norm, if there is one, stands behind it.
+    """W x + bias as a matrix or as two factors A and B (equation 35), followed by the normalisation if there is one.
 
-    fine: rows that get finer weights, of W or, of two factors, of A.
+    fine: the finer rows, of W, or of A if there are two factors.
     """
     low = None
     if isinstance(weight, Factors):
         low, got = bounded(f"{what} B", weight.b, bits)
-        # Each column of A takes up its own format
+        # Each column of A absorbs the format of its input
         what, weight, bits = f"{what} A", weight.a * 2.0 ** (STATE_BITS - got), STATE_BITS
     whole, table = refined(what, weight, bias, bits, out, fine)
     return whole if low is None and norm is None and table is None else ExtendedProduct(whole, low, norm, table)
@@ -172,24 +173,24 @@ def normalised(
     largest: float,
     fine: Collection[int] = (),
 ) -> Product:
-    """gain * normalise(W x + inner) + bias with `out` fraction bits. largest: |W x + inner| in the calibration."""
+    """gain * normalise(W x + inner) + bias with `out` fraction bits. largest: the largest |W x + inner| in calibration."""
     inside = min(20, math.floor(math.log2(ACTIVATION_MAX / (NORM_HEADROOM * max(largest, 1e-6)))))
     while True:
         table = norm_table(what, gain, bias, eps, inside, out)
         try:
             return product(what, weight, inner, bits, inside, table, fine)
-        except ModelError:  # large weights on a coarse input: their row has no room for that fine a result
+        except ModelError:  # large weights and a coarse input: the accumulator has no room for so fine a result
             if inside <= -8:
                 raise
             inside -= 1
 
 
 def norm_table(what: str, gain: np.ndarray, bias: np.ndarray, eps: float, bits: int, out: int) -> Norm:
-    """The table of scale() for a vector with `bits` fraction bits; the result has `out` (equation 34)."""
+    """The table of the kernel scale() for a vector with `bits` fraction bits; the result has `out` (equation 34)."""
     n = len(gain)
     share = n / 2 ** (n - 1).bit_length()
     largest = float(np.abs(gain).max()) * math.sqrt(share)
-    # The normalised has 12 fraction bits, so the gain has shift + out - 12
+    # The normalised value has 12 fraction bits, so the gain has shift + out - 12
     shift = min(15, math.floor(math.log2(ACTIVATION_MAX / max(largest, 1e-9))) - (out - 12))
     offset = round_half_up(bias * 2.0**out)
     if shift < 0 or (np.abs(offset) > ACTIVATION_MAX).any():
@@ -200,7 +201,7 @@ def norm_table(what: str, gain: np.ndarray, bias: np.ndarray, eps: float, bits: 
     return Norm(
         gain=round_half_up(gain * math.sqrt(share) * 2.0 ** (shift + out - 12)).astype(np.int16),
         bias=offset.astype(np.int16),
-        # the kernel's deviations are halves
+        # the kernel halves the deviations
         epsilon=int(np.clip(round_half_up(eps * 4.0 ** (bits - 1) * share), 1, 32768)),
         shift=shift,
     )

@@ -1,4 +1,4 @@
-"""The table of symbols, from float to integers."""
+"""Quantization of an embedding."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SYMBOLS_MOST = 32767  # the net's input has 16 bits
 
 
 def takes(layer: Layer) -> bool:
-    """Whether quantize() is for this layer of a float model."""
+    """Whether this module quantizes the layer."""
     return isinstance(layer, FloatEmbedding)
 
 
 def quantize(layer: FloatEmbedding, context: LayerContext) -> tuple[Embedding, int]:
-    """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
+    """The integer layer and the fraction bits of its output. Raises ModelError."""
     if layer.symbols > SYMBOLS_MOST:
-        raise ModelError(f"{context.where}: {layer.symbols} symbols; expected {SYMBOLS_MOST} or fewer")
+        raise ModelError(f"{context.where}: {layer.symbols} symbols; expected at most {SYMBOLS_MOST}")
     largest = float(np.abs(layer.weight).max())
     bits = min(STATE_BITS + 8, math.floor(math.log2(ACTIVATION_MAX / max(largest, 1e-9))))
     return Embedding(round_half_up(layer.weight * 2.0**bits).astype(np.int16)), bits

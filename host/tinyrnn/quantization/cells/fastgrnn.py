@@ -1,4 +1,4 @@
-"""FastGRNN, from float to integers."""
+"""Quantization of FastGRNN."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tinyrnn.quantization.row_scaling import GATE_BITS, STATE_BITS, round_half_u
 
 
 def takes(layer: Layer) -> bool:
-    """Whether quantize() is for this layer of a float model."""
+    """Whether this module quantizes the layer."""
     return isinstance(layer, FloatFastGRNN)
 
 
 def quantize(layer: FloatFastGRNN, context: LayerContext) -> tuple[FastGRNN, int]:
-    """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
+    """The integer layer and the fraction bits of its output. Raises ModelError, which names the row."""
     extra = context.extra(slice(None), STATE_BITS)
     bits = STATE_BITS - extra
     zeta, nu = round_half_up(np.array([layer.zeta, layer.nu]) * ONE).tolist()

@@ -1,4 +1,4 @@
-"""FastRNN, from float to integers."""
+"""Quantization of FastRNN."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tinyrnn.quantization.row_scaling import STATE_BITS, round_half_up
 
 
 def takes(layer: Layer) -> bool:
-    """Whether quantize() is for this layer of a float model."""
+    """Whether this module quantizes the layer."""
     return isinstance(layer, FloatFastRNN)
 
 
 def quantize(layer: FloatFastRNN, context: LayerContext) -> tuple[FastRNN, int]:
-    """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
+    """The integer layer and the fraction bits of its output. Raises ModelError, which names the row."""
     extra = context.extra(slice(None), STATE_BITS)
     bits = STATE_BITS - extra
     alpha, beta = round_half_up(np.array([layer.alpha, layer.beta]) * ONE).tolist()

@@ -1,4 +1,4 @@
-"""PyTorch's GRU, from float to integers."""
+"""Quantization of the GRU, as in PyTorch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tinyrnn.quantization.row_scaling import STATE_BITS
 
 
 def takes(layer: Layer) -> bool:
-    """Whether quantize() is for this layer of a float model."""
+    """Whether this module quantizes the layer."""
     return isinstance(layer, FloatGRU) and layer.reset_after
 
 
 def quantize(layer: FloatGRU, context: LayerContext) -> tuple[GRU, int]:
-    """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
+    """The integer layer and the fraction bits of its output. Raises ModelError, which names the row."""
     return GRU(context.w(layer, layer.bias_ih), context.u(layer, layer.bias_hh, STATE_BITS)), STATE_BITS

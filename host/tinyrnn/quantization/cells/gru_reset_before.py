@@ -1,4 +1,4 @@
-"""GRU with the reset before the recurrent product, from float to integers."""
+"""Quantization of the GRU that resets before the recurrent product."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tinyrnn.quantization.row_scaling import STATE_BITS
 
 
 def takes(layer: Layer) -> bool:
-    """Whether quantize() is for this layer of a float model."""
+    """Whether this module quantizes the layer."""
     return isinstance(layer, FloatGRU) and not layer.reset_after
 
 
 def quantize(layer: FloatGRU, context: LayerContext) -> tuple[GRUResetBefore, int]:
-    """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
+    """The integer layer and the fraction bits of its output. Raises ModelError, which names the row."""
     early, late = slice(0, 2 * layer.units), slice(2 * layer.units, None)
     w = context.w(layer, layer.bias_ih)
     u = context.u(layer, layer.bias_hh[early], STATE_BITS, early)

@@ -1,4 +1,4 @@
-"""Layer normalisation between cells, from float to integers."""
+"""Quantization of layer normalisation between cells."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tinyrnn.integer_model.limits import ACTIVATION_MAX
 from tinyrnn.quantization.cells.base import LayerContext
 from tinyrnn.quantization.row_scaling import STATE_BITS, norm_table
 
-DEVIATIONS = 6.0  # what the result's format has room for; the arithmetic itself limits the normalised to 5.6 or more
+DEVIATIONS = 6.0  # standard deviations that fit in the result's format; the arithmetic limits at 5.6 or more
 
 
 def takes(layer: Layer) -> bool:
-    """Whether quantize() is for this layer of a float model."""
+    """Whether this module quantizes the layer."""
     return isinstance(layer, FloatLayerNorm)
 
 
 def quantize(layer: FloatLayerNorm, context: LayerContext) -> tuple[LayerNorm, int]:
-    """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
+    """The integer layer and the fraction bits of its output. Raises ModelError."""
     if context.scale is not None:
         raise ModelError(
-            f"{context.where}, layernorm: it stands in front of all cells, where channels have formats of their own; "
+            f"{context.where}, layernorm: it is the first layer, where each channel has its own format; "
             "expected a recurrent layer or an embedding first"
         )
     most = min(DEVIATIONS, math.sqrt(len(layer.weight)))

@@ -1,4 +1,4 @@
-"""LSTM, from float to integers: the rows i, f, g, o become i, f, o, g."""
+"""Quantization of the LSTM: the rows i, f, g, o become i, f, o, g."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tinyrnn.quantization.row_scaling import STATE_BITS, rescaled
 
 
 def takes(layer: Layer) -> bool:
-    """Whether quantize() is for this layer of a float model."""
+    """Whether this module quantizes the layer."""
     return isinstance(layer, FloatLSTM)
 
 
 def quantize(layer: FloatLSTM, context: LayerContext) -> tuple[LSTM, int]:
-    """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
+    """The integer layer and the fraction bits of its output. Raises ModelError, which names the row."""
     hidden = layer.hidden
-    # PyTorch's i, f, g, o -> i, f, o, g: the three that take a sigmoid stand together
+    # PyTorch's i, f, g, o -> i, f, o, g: the three gates with a sigmoid are consecutive
     order = np.concatenate([np.arange(2 * hidden), np.arange(3 * hidden, 4 * hidden), np.arange(2 * hidden, 3 * hidden)])
     norm = layer.norm and replace(layer.norm, gain_ih=layer.norm.gain_ih[order], gain_hh=layer.norm.gain_hh[order])
     layer = replace(

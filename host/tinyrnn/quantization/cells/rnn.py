@@ -1,4 +1,4 @@
-"""The simple recurrent network, from float to integers."""
+"""Quantization of the simple recurrent network."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tinyrnn.quantization.row_scaling import STATE_BITS
 
 
 def takes(layer: Layer) -> bool:
-    """Whether quantize() is for this layer of a float model."""
+    """Whether this module quantizes the layer."""
     return isinstance(layer, FloatRNN)
 
 
 def quantize(layer: FloatRNN, context: LayerContext) -> tuple[RNN, int]:
-    """The integer layer, and the fraction bits of what it gives. Raises ModelError, naming the row."""
+    """The integer layer and the fraction bits of its output. Raises ModelError, which names the row."""
     if layer.nonlinearity == "tanh":
         return RNN(context.w(layer, layer.bias_ih), context.u(layer, layer.bias_hh, STATE_BITS), False), STATE_BITS
     bits = STATE_BITS - context.extra(slice(None), STATE_BITS)
