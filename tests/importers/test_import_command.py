@@ -18,7 +18,7 @@ from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model import model_file
 from tinyrnn.float_model.cells.gru import GRU
-from tinyrnn.float_model.layers import BatchNorm, LayerNorm
+from tinyrnn.float_model.layers import BatchNorm, Layer, LayerNorm
 from tinyrnn.importers import float_conversion, framework_check
 from tinyrnn.importers.source_model import Affine, Dense, Source, SourceStep
 from tinyrnn.integer_model import urnn_file
@@ -232,7 +232,8 @@ def source(*steps: Any, inputs: int = 2) -> Source:
 
 
 def gru(rng: np.random.Generator, inputs: int = 2) -> GRU:
-    return GRU(*(rng.standard_normal(s) for s in ((12, inputs), (12, 4), (12,), (12,))))
+    w, u, b, c = (rng.standard_normal(shape) for shape in ((12, inputs), (12, 4), (12,), (12,)))
+    return GRU(w, u, b, c)
 
 
 def recording(scale: float, offset: float) -> Recording:
@@ -246,19 +247,20 @@ def recording(scale: float, offset: float) -> Recording:
 def test_a_new_normalisation_changes_nothing(first: str) -> None:
     """Raw sensor values get the recording's normalisation; the first layer undoes it, whichever it is."""
     rng = np.random.default_rng(5)
-    before = {
+    weight, bias, mean = rng.random((3, 2))
+    layers: dict[str, tuple[Layer | Dense | Affine, ...]] = {
         "gru": (),
         "affine": (Affine(np.array([0.5, 2.0]), np.array([1.0, -3.0])),),
         "affine twice": (
             Affine(np.array([0.5, 2.0]), np.array([1.0, -3.0])),
             Affine(np.array([3.0, 0.1]), np.array([0.0, 7.0])),
         ),
-        "batchnorm": (BatchNorm(*rng.random((3, 2)), np.array([0.5, 2.0])),),
-        "layernorm": (LayerNorm(*rng.standard_normal((2, 2)), 1e-3),),
+        "batchnorm": (BatchNorm(weight, bias, mean, np.array([0.5, 2.0])),),
+        "layernorm": (LayerNorm(weight, bias, 1e-3),),
         "dense": (Dense(rng.standard_normal((3, 2)) / 1000, rng.standard_normal(3)),),
-    }[first]
+    }
     cell = gru(rng, 3 if first == "dense" else 2)
-    made = source(*before, cell)
+    made = source(*layers[first], cell)
     data = recording(700.0, 2500.0)
     plain = float_conversion.build(made, float_conversion.Settings(labels=tuple("abcd")), None)
     model = float_conversion.build(made, float_conversion.Settings(), data)

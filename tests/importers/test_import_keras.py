@@ -67,11 +67,11 @@ def both(net: Any, folder: Path, **options: Any) -> list[FloatModel]:
 
 def agree(net: Any, model: FloatModel, seed: int = 5) -> None:
     rng = np.random.default_rng(seed)
-    symbols = isinstance(model.layers[0], Embedding)
-    shape = [n or size for n, size in zip(net.input_shape, (2, 6, None), strict=False)]
-    x = rng.integers(1, model.layers[0].symbols, shape) if symbols else rng.standard_normal(shape)
+    first = model.layers[0]
+    shape = [int(n or size) for n, size in zip(net.input_shape, (2, 6, 0), strict=False)]
+    x = rng.integers(1, first.symbols, shape) if isinstance(first, Embedding) else rng.standard_normal(shape)
     want = np.asarray(net.predict(x, verbose=0, batch_size=len(x)))
-    got = model.forward(x[..., None] if symbols else x)
+    got = model.forward(x[..., None] if isinstance(first, Embedding) else x)
     if net.layers[-1].get_config().get("activation") == "softmax":
         got = np.exp(got) / np.exp(got).sum(axis=-1, keepdims=True)
     np.testing.assert_allclose(got if want.ndim == 3 else got[:, -1], want, atol=1e-5)
@@ -208,7 +208,7 @@ def refused(path: Path, message: str) -> None:
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class Own(L.Layer):  # type: ignore[misc]
+class Own(L.Layer):  # type: ignore[name-defined]
     """A layer of a user's own."""
 
     def call(self, x: Any) -> Any:
