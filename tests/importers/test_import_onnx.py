@@ -199,7 +199,7 @@ def test_torch_exporters(kind: str, tmp_path: Path) -> None:
         path = tmp_path / "m.onnx"
         to_onnx(net, x, path, dynamo, dynamic)
         if dynamo and kind.startswith("rnn"):  # this exporter knows no RNN node and unrolls the loop
-            refused(path, r"where an exporter has unrolled a loop: torch.onnx.export\(..., dynamo=False\)")
+            refused(path, r"if an exporter unrolled a loop, use torch.onnx.export\(..., dynamo=False\)")
             continue
         model = imported(path)
         nets.agree(net, model, x)
@@ -413,7 +413,7 @@ def swish(path: Path) -> Path:
         (inside("Loop"), "Loop .*has a graph inside; .*give the .keras or .h5 that tf2onnx converted"),
         (inside("If"), "If .*has a graph inside; the sizes decide its branch"),
         (features, "takes 2 of 4 features"),
-        (reversed_, "turns a sequence round; a stream has no future"),
+        (reversed_, "reverses a sequence; a stream has no future"),
         (swish, "with the Sigmoid before it is SiLU"),
         (residual, "Add .*combines two paths"),
         (loop, "Scan .*has a graph inside; expected RNN, LSTM and GRU nodes"),
@@ -533,7 +533,7 @@ def test_sigmoids_as_a_classification(tmp_path: Path) -> None:
 def test_a_softmax_is_no_regression(tmp_path: Path) -> None:
     """Its logits would be the values; the same file as a classification is imported."""
     path, _ = sigmoids(tmp_path / "m.onnx", 3, "Softmax")
-    with pytest.raises(ModelError, match=r"ends in softmax, which a regression would leave out; .*--task classification"):
+    with pytest.raises(ModelError, match=r"ends in softmax, which a regression cannot have; .*--task classification"):
         imported(path, task="regression")
     assert imported(path, task="classification").task == "classification"
 

@@ -298,5 +298,5 @@ def test_the_stream_itself_is_compared(tmp_path: Path) -> None:
     def forgetful(x: np.ndarray) -> np.ndarray:
         return np.concatenate([source.run(x[:, t : t + 1]) for t in range(x.shape[1])], axis=1)
 
-    with pytest.raises(ModelError, match=r"fed with its own states the file differs by .* on 400 steps of held inputs"):
+    with pytest.raises(ModelError, match=r"fed with its own states, the file differs by .* on 400 steps of held inputs"):
         framework_check.compare(replace(source, stream=forgetful), model)

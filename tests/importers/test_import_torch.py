@@ -278,7 +278,7 @@ def forward(function: Any, inputs: int = 3) -> nn.Module:
         (lambda m, x: m.head(m.rnn(x)[0][:, ::2]), "slices steps"),
         (lambda m, x: m.head(nn.functional.gelu(m.rnn(x)[0])), "gelu.*expected relu, tanh or sigmoid"),
         (lambda m, x: m.rnn(x)[1][0] * m.rnn(x)[0][:, 0], "combines two paths|takes step 0"),
-        (lambda m, x: m.head(torch.softmax(m.rnn(x)[0], -1)), "stands behind softmax"),
+        (lambda m, x: m.head(torch.softmax(m.rnn(x)[0], -1)), "comes after softmax"),
         (lambda m, x: m.head(torch.softmax(m.rnn(x)[0], 1)), "softmax over axis 1|softmax"),
     ],
 )
