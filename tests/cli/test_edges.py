@@ -204,6 +204,16 @@ def test_hostile_names_of_inputs(
     assert os.listdir(tmp_path) == ["file"]
 
 
+def archive(path: Path) -> None:
+    with open(path, "wb") as stream:
+        np.savez(stream, x=np.zeros(3))
+
+
+def link_to_text(path: Path) -> None:
+    path.with_name("notes").write_text("my notes\n")
+    path.symlink_to("notes")
+
+
 OUTPUTS: dict[str, Callable[[Path], object]] = {
     "folder": lambda path: path.mkdir(),
     "fifo": lambda path: os.mkfifo(path),
@@ -215,9 +225,9 @@ OUTPUTS: dict[str, Callable[[Path], object]] = {
     "into no folder": lambda path: path.symlink_to("no/such/file"),
     "text": lambda path: path.write_text("my notes\n"),
     "csv": lambda path: path.write_text("a,b\n1,2\n"),
-    "archive": lambda path: (np.savez(path.with_name("a.npz"), x=np.zeros(3)), path.with_name("a.npz").rename(path)),
+    "archive": archive,
     "script": lambda path: path.write_text("import os\n"),
-    "link to text": lambda path: (path.with_name("notes").write_text("my notes\n"), path.symlink_to("notes")),
+    "link to text": link_to_text,
 }
 WRITERS = [
     "quantize {good}/model.pt -o {}",

@@ -8,7 +8,9 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tinyrnn import files
@@ -18,7 +20,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="modes, links and locks of
 
 
 @pytest.fixture
-def umask():
+def umask() -> Iterator[Callable[[int], int]]:
     """Sets the umask, and sets it back."""
     before = os.umask(0o022)
     yield os.umask
@@ -27,7 +29,7 @@ def umask():
 
 @posix
 @pytest.mark.parametrize("mask", [0o077, 0o027, 0o022, 0o002, 0o000])
-def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: Path, umask, mask: int) -> None:
+def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: Path, umask: Callable[[int], int], mask: int) -> None:
     umask(mask)
     files.write(tmp_path / "new", b"1")
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o666 & ~mask
@@ -74,7 +76,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(
         "stream, path = files._create(Path(sys.argv[1]))\nstream.write(b'half'); stream.flush()\n"
         "print(path, flush=True)\nsys.stdin.read()\n"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     command = [sys.executable, "-c", script, str(tmp_path)]
     with subprocess.Popen(command, **pipes) as dead, subprocess.Popen(command, **pipes) as alive:
         assert dead.stdout is not None
@@ -143,7 +145,7 @@ def test_read_is_limited(tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("make", [lambda path: path.symlink_to("/dev/zero"), os.mkfifo, os.mkdir])
-def test_read_never_waits(tmp_path: Path, make) -> None:
+def test_read_never_waits(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "odd")
     with pytest.raises(OSError, match=r"is a (device|FIFO|folder)"):
         files.read(tmp_path / "odd", 100)

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -216,7 +217,7 @@ def test_info_of_a_file_with_too_few_names(
 @pytest.mark.parametrize("field", ["labels", "channels", "name"])
 def test_half_a_character_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], field: str) -> None:
     model = random_float_model(np.random.default_rng(0), 2, (4,), 2)
-    value = "a\ud800" if field == "name" else ("a\ud800", "b")
+    value: Any = "a\ud800" if field == "name" else ("a\ud800", "b")
     with pytest.raises(ModelError, match="not valid text"):
         replace(model, **{field: value})
     with pytest.raises(ModelError, match="not valid text"):

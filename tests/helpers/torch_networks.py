@@ -17,7 +17,7 @@ from tinyrnn.importers.source_model import Options
 from torch import nn
 
 torch.set_num_threads(1)
-KINDS = {
+KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "gru": (nn.GRU, {}),
     "lstm": (nn.LSTM, {}),
     "lstm-projected": (nn.LSTM, {"proj_size": 3}),

@@ -18,7 +18,7 @@ from tinyrnn import importers
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.importers import float_conversion, framework_check
-from tinyrnn.importers.source_model import Options, Source
+from tinyrnn.importers.source_model import Options, SourceModel
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
@@ -33,7 +33,7 @@ def export(net: nn.Module, given: Any, path: Path, decomposed: bool = False, **m
         torch.export.save(program.run_decompositions() if decomposed else program, path)
 
 
-def imported(path: Path, options: Options | None = None) -> tuple[Source, FloatModel]:
+def imported(path: Path, options: Options | None = None) -> tuple[SourceModel, FloatModel]:
     source = importers.read(path, options)
     model = float_conversion.build(source, float_conversion.Settings(ranges=((-2, 2),)), None)
     assert framework_check.compare(source, model)[0] <= framework_check.LIMIT
@@ -332,7 +332,7 @@ def test_states_handed_back_changed(name: str, steps: int, decomposed: bool, tmp
     export(net, (zeros(1, steps, 3), zeros(1, 1, 6)), tmp_path / "m.pt2", decomposed)
     source = importers.read(tmp_path / "m.pt2")
     model = float_conversion.build(source, float_conversion.Settings(ranges=((-2, 2),)), None)
-    with pytest.raises(ModelError, match="fed with its own states the file differs"):
+    with pytest.raises(ModelError, match="fed with its own states, the file differs"):
         framework_check.compare(source, model)
     assert source.stream is not None
     x = np.random.default_rng(1).uniform(-2, 2, (1, 40, 3))

@@ -6,6 +6,7 @@ import importlib
 import itertools
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,15 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="install it with: pip install 'tinyrnn[import]'")
 pytest.importorskip("onnxruntime", reason="install it with: pip install 'tinyrnn[import]'")
 
+from helpers.types import instance
 from onnx import TensorProto, helper, numpy_helper
 from tinyrnn import importers
 from tinyrnn.errors import ModelError
+from tinyrnn.float_model.cells.base import FloatCell
 from tinyrnn.float_model.cells.gru import GRU
-from tinyrnn.float_model.layers import BatchNorm, Embedding, LayerNorm
+from tinyrnn.float_model.cells.lstm import LSTM
+from tinyrnn.float_model.cells.rnn import RNN
+from tinyrnn.float_model.layers import BatchNorm, Embedding, LayerNorm, dense
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.importers import float_conversion, framework_check
 from tinyrnn.importers.onnx import graph_file
@@ -57,7 +62,7 @@ class Graph:
         return names[0] if outputs == 1 else names
 
     def cell(
-        self, kind: str, x: str, inputs: int, hidden: int, bias: bool = True, more: tuple[str, ...] = (), **attributes: Any
+        self, kind: str, x: str, inputs: int, hidden: int, bias: bool = True, more: Sequence[str] = (), **attributes: Any
     ) -> Any:
         n = GATES[kind] * hidden
         weights = self.array(1, n, inputs), self.array(1, n, hidden), self.array(1, 2 * n) if bias else ""
@@ -72,7 +77,7 @@ class Graph:
 
 
 def imported(path: Path, options: Options | None = None, **settings: Any) -> FloatModel:
-    """The model, once the import's own framework_check has passed."""
+    """The model, which gives what ONNX Runtime gives."""
     source = importers.read(path, options)
     model = float_conversion.build(source, float_conversion.Settings(**settings), None)
     assert framework_check.compare(source, model)[0] <= framework_check.LIMIT
@@ -105,8 +110,9 @@ def test_cells(number: int, tmp_path: Path) -> None:
         g = Graph(seed)
         sizes: Any = (2, 5) if fixed else ("batch", "time")
         x = g.take(*(sizes if layout else sizes[::-1]), 3)
+        laid_out: dict[str, Any] = {"layout": 1} if layout else {}
         for layer in range(layers):
-            y, y_h, *_ = g.cell(kind, x, 3 if layer == 0 else 4, 4, bias, **attributes, **({"layout": 1} if layout else {}))
+            y, y_h, *_ = g.cell(kind, x, 3 if layer == 0 else 4, 4, bias, **attributes, **laid_out)
             x = g.add("Squeeze", y, g.constant(np.array([2 if layout else 1])))
         if output == "Y_h":
             x = g.add("Squeeze", y_h, g.constant(np.array([1 if layout else 0])))
@@ -193,7 +199,7 @@ def test_torch_exporters(kind: str, tmp_path: Path) -> None:
         path = tmp_path / "m.onnx"
         to_onnx(net, x, path, dynamo, dynamic)
         if dynamo and kind.startswith("rnn"):  # this exporter knows no RNN node and unrolls the loop
-            refused(path, r"where an exporter has unrolled a loop: torch.onnx.export\(..., dynamo=False\)")
+            refused(path, r"if an exporter unrolled a loop, use torch.onnx.export\(..., dynamo=False\)")
             continue
         model = imported(path)
         nets.agree(net, model, x)
@@ -281,7 +287,7 @@ def test_norms_and_embedding(tmp_path: Path) -> None:
     n = g.add("LayerNormalization", g.add("Squeeze", y, g.constant(np.array([1]))), g.array(4), g.array(4), epsilon=1e-4)
     model = imported(g.save(tmp_path / "m.onnx", g.add("Transpose", n, perm=[1, 0, 2])))
     assert [type(layer) for layer in model.layers] == [Embedding, BatchNorm, GRU, LayerNorm]
-    assert model.layers[3].eps == pytest.approx(1e-4)
+    assert instance(LayerNorm, model.layers[3]).eps == pytest.approx(1e-4)
     assert model.when == "every"
 
 
@@ -407,7 +413,7 @@ def swish(path: Path) -> Path:
         (inside("Loop"), "Loop .*has a graph inside; .*give the .keras or .h5 that tf2onnx converted"),
         (inside("If"), "If .*has a graph inside; the sizes decide its branch"),
         (features, "takes 2 of 4 features"),
-        (reversed_, "turns a sequence round; a stream has no future"),
+        (reversed_, "reverses a sequence; a stream has no future"),
         (swish, "with the Sigmoid before it is SiLU"),
         (residual, "Add .*combines two paths"),
         (loop, "Scan .*has a graph inside; expected RNN, LSTM and GRU nodes"),
@@ -484,7 +490,7 @@ def test_other_floats(kind: str, tmp_path: Path) -> None:
     assert f"{kind}: taken and compared as float32" in source.notes
     model = imported(path)
     weights = numpy_helper.to_array(next(a for a in g.arrays if list(a.dims) == [1, 12, 3])).astype(np.float64)[0]
-    assert (np.sort(np.asarray(model.layers[0].weight_ih), axis=None) == np.sort(weights, axis=None)).all()
+    assert (np.sort(dense(instance(FloatCell, model.layers[0]).weight_ih), axis=None) == np.sort(weights, axis=None)).all()
 
 
 def sigmoids(path: Path, count: int, kind: str = "Sigmoid") -> tuple[Path, Any]:
@@ -527,7 +533,7 @@ def test_sigmoids_as_a_classification(tmp_path: Path) -> None:
 def test_a_softmax_is_no_regression(tmp_path: Path) -> None:
     """Its logits would be the values; the same file as a classification is imported."""
     path, _ = sigmoids(tmp_path / "m.onnx", 3, "Softmax")
-    with pytest.raises(ModelError, match=r"ends in softmax, which a regression would leave out; .*--task classification"):
+    with pytest.raises(ModelError, match=r"ends in softmax, which a regression cannot have; .*--task classification"):
         imported(path, task="regression")
     assert imported(path, task="classification").task == "classification"
 
@@ -535,7 +541,7 @@ def test_a_softmax_is_no_regression(tmp_path: Path) -> None:
 def test_clip_from_zero_is_relu(tmp_path: Path) -> None:
     g, y = bare()
     model = imported(g.save(tmp_path / "m.onnx", g.add("Clip", y, g.constant(np.array(0, np.float32)))))
-    assert model.layers[-1].nonlinearity == "relu"
+    assert instance(RNN, model.layers[-1]).nonlinearity == "relu"
     refused(behind("Clip", (), ())(tmp_path / "m.onnx"), "Clip .*expected relu, tanh or sigmoid")
 
 
@@ -604,7 +610,8 @@ def test_a_difference_names_its_layer(tmp_path: Path) -> None:
     path = g.save(tmp_path / "m.onnx", g.add("MatMul", g.add("Squeeze", y, squeeze), g.array(5, 2)))
     source = importers.read(path)
     second = source.steps[1]
-    wrong = replace(second, what=replace(second.what, bias_ih=second.what.bias_ih + 0.1))
+    lstm = instance(LSTM, second.what)
+    wrong = replace(second, what=replace(lstm, bias_ih=lstm.bias_ih + 0.1))
     source = replace(source, steps=(source.steps[0], wrong, source.steps[2]))
     with pytest.raises(
         ModelError, match=f"differs from ONNX Runtime by .*: they differ from {second.name} on; save the same"

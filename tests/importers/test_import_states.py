@@ -76,6 +76,9 @@ class Policy(nn.Module):
         return (torch.zeros(shape), *(torch.zeros(state) for _ in range(count)))
 
 
+WITHOUT_AND_WITH_FREE_TIME: tuple[dict[str, Any], ...] = ({}, {"dynamic_axes": {"x": {1: "t"}}})
+
+
 def export(net: Policy, path: Path, time: int = 1, names: Sequence[str] = ("y", "hn", "cn"), **more: Any) -> Path:
     inputs = net.eval().start(time)
     logging.disable(logging.WARNING)
@@ -139,7 +142,7 @@ def test_free_batch_and_longer_pieces(tmp_path: Path) -> None:
     net = Policy(obs="BF", batch_first=True)
     model = imported(export(net, tmp_path / "m.onnx", dynamic_axes={"x": {0: "b"}, "h": {1: "b"}, "c": {1: "b"}}))
     agree(net, model)
-    for more in ({}, {"dynamic_axes": {"x": {1: "t"}}}):
+    for more in WITHOUT_AND_WITH_FREE_TIME:
         net = Policy(batch_first=True)
         source = importers.read(export(net, tmp_path / "m.onnx", time=6, **more))
         assert source.stream is not None
@@ -194,7 +197,7 @@ def test_a_changed_state_is_refused(name: str, tmp_path: Path) -> None:
 
 def test_a_changed_state_of_a_file_for_sequences(tmp_path: Path) -> None:
     """Its pieces would start from another state; without the states in and out it is a file like any other."""
-    for more in ({}, {"dynamic_axes": {"x": {1: "t"}}}):
+    for more in WITHOUT_AND_WITH_FREE_TIME:
         path = export(Policy("gru", change=factor, batch_first=True), tmp_path / "m.onnx", time=6, **more)
         with pytest.raises(
             ModelError, match=r"hn is changed by Mul .* or export it for whole sequences, without the input h"
@@ -295,5 +298,5 @@ def test_the_stream_itself_is_compared(tmp_path: Path) -> None:
     def forgetful(x: np.ndarray) -> np.ndarray:
         return np.concatenate([source.run(x[:, t : t + 1]) for t in range(x.shape[1])], axis=1)
 
-    with pytest.raises(ModelError, match=r"fed with its own states the file differs by .* on 400 steps of held inputs"):
+    with pytest.raises(ModelError, match=r"fed with its own states, the file differs by .* on 400 steps of held inputs"):
         framework_check.compare(replace(source, stream=forgetful), model)

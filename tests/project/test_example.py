@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def run(runtime: Runtime, folder: Path, values: list[int], **constants: object) 
     return [line.rstrip() for line in out.splitlines()]
 
 
-def random(inputs: int, **fields: object) -> Network:
+def random(inputs: int, **fields: Any) -> Network:
     return replace(quantize(random_float_model(np.random.default_rng(inputs), inputs, (8,), 3)), **fields)
 
 

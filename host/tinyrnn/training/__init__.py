@@ -1,4 +1,4 @@
-"""The trainer, in torch: architecture, initial weights, training, checkpoint.
+"""The trainer, in torch: architecture, initial weights, training, checkpoints.
 
 Imports float_model and data; nothing of the integer network.
 """

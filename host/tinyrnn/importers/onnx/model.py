@@ -26,7 +26,7 @@ from tinyrnn.importers.onnx import graph_file, state_tracing
 from tinyrnn.importers.onnx.cells import GATES, Lengths
 from tinyrnn.importers.onnx.graph_file import Graph, Input, Node
 from tinyrnn.importers.onnx.nodes import PASSING, apply
-from tinyrnn.importers.source_model import Options, Source, refuse
+from tinyrnn.importers.source_model import Options, SourceModel, refuse
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Found:
     links: dict[str, str]  # state input -> the output that a caller hands back as the next one
 
 
-def read(path: Path, options: Options) -> Source:
+def read(path: Path, options: Options) -> SourceModel:
     """The network of a graph. Raises ModelError."""
     graph = graph_file.load(path)
     states, lengths = _side_inputs(graph)
@@ -89,7 +89,7 @@ def read(path: Path, options: Options) -> Source:
     model = graph_file.time_first(graph_file.part(graph, found.answer, *found.links.values()))
     side = [i for i in graph.inputs if i.name in states | lengths]
     runner = Runner(model, data[0], letters, side, lengths, tracked, found.links, one_step)
-    return Source(
+    return SourceModel(
         framework="ONNX Runtime",
         steps=tracked.steps,
         inputs=found.start.features,

@@ -16,10 +16,10 @@ from tinyrnn.importers.pytorch import pickle_file
 from tinyrnn.importers.pytorch.modules import ASK, kinds_of, modules_of, norm_of, ordered, recurrent_steps, refuse_others
 from tinyrnn.importers.pytorch.runner import runner
 from tinyrnn.importers.pytorch.weight_folding import folded
-from tinyrnn.importers.source_model import Activation, Dense, Options, Source, SourceStep, refuse
+from tinyrnn.importers.source_model import Activation, Dense, Options, SourceModel, SourceStep, refuse
 
 
-def read(path: Path, options: Options) -> Source:
+def read(path: Path, options: Options) -> SourceModel:
     """The network of a state_dict. Raises ModelError."""
     state, folds = folded(_state(pickle_file.load(path), path, options))
     modules = ordered(modules_of(state), options)
@@ -47,7 +47,7 @@ def read(path: Path, options: Options) -> Source:
     first = steps[0].what
     inputs = int(first.weight.shape[1]) if isinstance(first, Dense) else int(first.inputs)  # type: ignore[union-attr]
     order = " -> ".join(f"{module.name or 'the file'} ({kind})" for kind, module in layers)
-    return Source(
+    return SourceModel(
         framework="PyTorch",
         steps=tuple(steps),
         inputs=inputs,

@@ -1,4 +1,4 @@
-"""FastGRNN, in torch."""
+"""FastGRNN in torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FastRNN, in torch."""
+"""FastRNN in torch."""
 
 from __future__ import annotations
 

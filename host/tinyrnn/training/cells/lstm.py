@@ -1,4 +1,4 @@
-"""The LSTM, in torch."""
+"""The LSTM in torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simple recurrent network, in torch."""
+"""The simple recurrent network in torch."""
 
 from __future__ import annotations
 

@@ -23,10 +23,10 @@ from tinyrnn.importers.pytorch.exported.layers import Unusable
 from tinyrnn.importers.pytorch.exported.operators import CELLS, LAYERED, walk
 from tinyrnn.importers.pytorch.exported.runner import Runner
 from tinyrnn.importers.pytorch.exported.terms import Term, given_state
-from tinyrnn.importers.source_model import Options, Source
+from tinyrnn.importers.source_model import Options, SourceModel
 
 
-def read(path: Path, options: Options) -> Source:
+def read(path: Path, options: Options) -> SourceModel:
     """The network of a program. Raises ModelError."""
     with untrusted_files.open_zip(path) as archive:
         names = archive.namelist()
@@ -49,7 +49,7 @@ def read(path: Path, options: Options) -> Source:
     return _source(path, program, arrays, options)
 
 
-def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], options: Options) -> Source:
+def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], options: Options) -> SourceModel:
     module = program["graph_module"]
     graph, meta = module["graph"], module["graph"]["tensor_values"]
     nodes = nodes_of(path, graph)
@@ -135,7 +135,7 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
         piece=time or (4 if every else 1),
     )
     zero = [f"the initial state {name} starts as zero, as a stream does" for name in sorted(states)]
-    return Source(
+    return SourceModel(
         framework="PyTorch",
         steps=tracked.steps,
         inputs=start.features,
