@@ -73,6 +73,7 @@ def ended(tail: tuple[str, ...], logits: np.ndarray) -> np.ndarray:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IDIOMS)
 def test_idiom(name: str, tmp_path: Path) -> None:
     """The row of the table is today's, and the .pt2 is imported right wherever it has an answer at all."""
