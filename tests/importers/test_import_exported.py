@@ -528,7 +528,8 @@ def test_parametrized(kind: str, where: str, tmp_path: Path) -> None:
         net(x)  # old hooks set the weight when forward() runs
     torch.save(net.state_dict(), tmp_path / "m.pt")
     source, model = imported(tmp_path / "m.pt")
-    said = f"{'head.weight' if where == 'head' else f'gru.{where}'}: {kind.split(',')[0]} multiplied out, as in eval mode"
+    weight = "head.weight" if where == "head" else f"gru.{where}"
+    said = f"{weight}: {kind.split(',')[0]} folded into the weight, as in eval mode"
     assert source.notes[0] == said
     with torch.no_grad():
         np.testing.assert_allclose(model.forward(x.numpy()), net(x).numpy(), atol=1e-5)

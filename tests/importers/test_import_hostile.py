@@ -147,7 +147,7 @@ def test_torch_sizes(tmp_path: Path) -> None:
     path = tmp_path / "m.pt"
     state = dict(nn.GRU(3, 4).state_dict())
     torch.save({**state, "head.weight": torch.zeros(1).expand(10**6, 10**6)}, path)
-    refused(path, r"a tensor of shape \(1000000, 1000000\) on fewer numbers")
+    refused(path, r"a tensor of shape \(1000000, 1000000\) with too few numbers")
     torch.save({**state, "x": torch.zeros(23456)}, path)
     repacked(
         path, lambda n, d: d.replace(struct.pack("<H", 23456), struct.pack("<H", 65535)) if n.endswith("data.pkl") else d
@@ -531,8 +531,8 @@ def twisted_state(model: Any) -> None:
     ("change", "message"),
     [
         (many_states, "900 states and 1 outputs; expected at most 64 of each"),
-        (doubled_state, "h0: goes into its layer in a way that cannot be followed"),
-        (twisted_state, "h0: starts the state h of GRU y, but no output gives that back"),
+        (doubled_state, "h0: reaches its layer in a way that cannot be followed"),
+        (twisted_state, "h0: starts the state h of GRU y, but no output returns it"),
         (sizes(0, [1, 12, HUGE]), r"W has shape \[1, 12, 1000000000000\] but data for at most"),
         (sizes(0, [10**6, 10**6, 10**6]), "but data for at most"),
         (sizes(0, [-1, 12, 3]), "but data for at most"),
@@ -585,8 +585,8 @@ def test_onnx_nesting(tmp_path: Path) -> None:
 
         return change
 
-    refused(onnx_file(tmp_path / "m.onnx", nested(1)), "takes c, which nothing makes before")
-    refused(onnx_file(tmp_path / "m.onnx", nested(30)), "takes c, which nothing makes before|no ONNX file")
+    refused(onnx_file(tmp_path / "m.onnx", nested(1)), "takes c, which no earlier node makes")
+    refused(onnx_file(tmp_path / "m.onnx", nested(30)), "takes c, which no earlier node makes|not an ONNX file")
 
 
 # Keras

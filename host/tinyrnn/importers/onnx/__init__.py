@@ -1,4 +1,4 @@
-"""ONNX files: the graph is followed from its input with named axes.
+"""Importer of ONNX files: the graph is followed from its input with named axes.
 
-Imports what the importers share, and float_model.
+Imports float_model and the modules that all importers share.
 """

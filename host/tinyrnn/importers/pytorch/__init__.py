@@ -1,4 +1,4 @@
-"""Files of PyTorch: state_dicts here, torch.export programs in exported/.
+"""Importers of PyTorch files: state_dicts here, torch.export programs in exported/.
 
-Imports what the importers share, and float_model; never the trainer.
+Imports float_model and the modules that all importers share; never the trainer.
 """
