@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`tinyrnn import` as a user meets it: options, recordings, ranges, what is written and what is not."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """torch.export programs: decomposed ones, cells written by hand, streams with states, parametrized weights, messages."""
 
 from __future__ import annotations

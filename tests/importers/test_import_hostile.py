@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Files of strangers for `tinyrnn import`: refused in one line, and nothing executed, allocated or read elsewhere.
 
 Executed: each payload would make a file. Allocated: the address space may not grow by more than ROOM while a file is read.

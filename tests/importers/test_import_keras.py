@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`tinyrnn import` of Keras 3: every layer and option against Keras itself on its torch backend, .keras and .h5."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`tinyrnn import` of ONNX: graphs as exporters write them, attributes, ONNX' own backend tests; ONNX Runtime judges."""
 
 from __future__ import annotations

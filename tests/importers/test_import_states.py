@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Files that take their states and give them back, as ONNX: the states are those of the layers, or the file is refused."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`tinyrnn import` of PyTorch files: every cell and option against torch itself, state_dicts and exported programs."""
 
 from __future__ import annotations

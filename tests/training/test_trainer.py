@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The trainer: it learns, repeats itself bit for bit, survives interruptions, ignores the test set."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The RNN, LSTM and GRU nodes of ONNX: their gate orders, and the attributes and optional inputs that are supported."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Evaluates nodes that depend only on sizes and constants: shapes for Reshape, zeros for states, reordered weights."""
 
 from __future__ import annotations

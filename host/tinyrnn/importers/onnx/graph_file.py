@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads an ONNX file as a graph, without external data or tensors larger than their bytes, and runs parts of it."""
 
 from __future__ import annotations

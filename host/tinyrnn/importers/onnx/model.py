@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads an ONNX graph: follows its nodes from the input, with named axes, and makes the steps of a network."""
 
 from __future__ import annotations

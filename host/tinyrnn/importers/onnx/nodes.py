@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The meaning of each kind of ONNX node for the tracked data: the step that it becomes, or a refusal."""
 
 from __future__ import annotations

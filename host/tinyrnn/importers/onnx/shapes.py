@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """ONNX nodes that move data without changing a number: transposes, reshapes, slices, the last step."""
 
 from __future__ import annotations

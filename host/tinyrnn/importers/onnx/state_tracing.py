@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """State tracing: finds the outputs of a graph that are its layers' states, so that a caller can feed them back.
 
 Every number of a state gets an identity. Nodes that only move numbers are computed on these identities. So slices, joins,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Recognises the modules of a state_dict by the names and shapes of their arrays."""
 
 from __future__ import annotations

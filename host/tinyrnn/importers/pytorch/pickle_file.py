@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads what torch.save wrote, without running code from it: the names in the pickle are checked before it is loaded."""
 
 from __future__ import annotations

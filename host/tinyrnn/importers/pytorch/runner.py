@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs the modules of a state_dict with torch.nn and the file's tensors. An import is compared with it."""
 
 from __future__ import annotations

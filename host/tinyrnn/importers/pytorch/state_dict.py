@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads a PyTorch state_dict: names and shapes tell the modules, and their order in the file is the order of the data.
 
 A state_dict does not hold activations, the nonlinearity of nn.RNN, or which step counts: these are options.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Weight folding: computes weights that a state_dict stores as several arrays: weight_norm, spectral_norm and pruning."""
 
 from __future__ import annotations
