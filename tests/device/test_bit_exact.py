@@ -66,6 +66,7 @@ def test_a_thousand_steps(pair: Pair) -> None:
     check(verification.replay(runtime, kernels, cases), kernels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["basic-motions", "japanese-vowels"])
 def test_test_sets(pair: Pair, source: str, trained: Callable[[str], Trained]) -> None:
     """The complete test set of a trained model, on real recordings."""

@@ -51,6 +51,7 @@ def test_random_models(runtime: Runtime, cell: str) -> None:
         check(verification.replay(runtime, kernels, some))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", NETWORKS)
 def test_a_thousand_steps(runtime: Runtime, cell: str) -> None:
     """No drift and no wrap in a long run."""

@@ -340,6 +340,7 @@ def values_on_a_board(path: str, x: np.ndarray) -> np.ndarray:
     return np.array(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
 @pytest.mark.parametrize(("function", "outputs"), [("sigmoid", 1), ("sigmoid", 3), ("tanh", 2), ("relu", 1)])
 def test_a_function_at_the_end(

@@ -23,8 +23,6 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
-torch.set_num_threads(1)
-
 
 def export(net: nn.Module, given: Any, path: Path, decomposed: bool = False, **more: Any) -> None:
     with warnings.catch_warnings():
@@ -70,6 +68,7 @@ class Stacked(nn.Module):
         return self.head(self.norm(y[:, -1] if self.take == "last" else y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize(
     ("kind", "layers", "first", "take", "more"),
@@ -111,6 +110,7 @@ class Loop(nn.Module):
         return self.head(torch.stack(steps, 1) if self.take == "every" else steps[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("take", ["last", "every"])
 @pytest.mark.parametrize("make", [nn.GRUCell, nn.LSTMCell, nn.RNNCell])
 def test_decomposed_cells(make: Any, take: str, tmp_path: Path) -> None:
@@ -322,6 +322,7 @@ CHANGED: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decomposed", [False, True])
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("name", CHANGED)
@@ -352,6 +353,7 @@ def test_states_that_cannot_stream(tmp_path: Path) -> None:
     imported(tmp_path / "m.pt2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decomposed", [False, True])
 def test_spellings(decomposed: bool, tmp_path: Path) -> None:
     """Exports of other kinds: strict, of a free batch, of one channel without its axis, symbols as floats."""
@@ -387,6 +389,7 @@ def test_free_batch(tmp_path: Path) -> None:
     assert importers.read(tmp_path / "m.pt2").batch is None
 
 
+@pytest.mark.slow
 def test_messages_name_the_source(tmp_path: Path) -> None:
     """The line of the user's file and the module's path, and no control characters of a stranger's file."""
     (tmp_path / "mymodel.py").write_text(

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import io
 import json
+import mmap
 import os
 import pickle
 import random
@@ -100,12 +101,12 @@ def canary(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_bomb_and_bound_work(tmp_path: Path) -> None:
-    """Unpickled, the bomb does make its file, and no array fits beyond the bound: the tests below prove something."""
+    """The tests below prove something: unpickled, the bomb makes its file, and beyond the bound there is no memory."""
     pickle.loads(pickle.dumps(Bomb(tmp_path / "executed")))
     assert (tmp_path / "executed").exists()
     if sys.platform.startswith("linux"):
-        with bounded(), pytest.raises(MemoryError):
-            np.empty(2 * ROOM, np.uint8)
+        with bounded(), pytest.raises(OSError, match="Cannot allocate memory"):
+            mmap.mmap(-1, 2 * ROOM)  # of the kernel itself: an array may be given what another one has left
 
 
 # PyTorch

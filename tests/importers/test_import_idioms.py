@@ -32,7 +32,6 @@ BY_CHANCE = "h0 = torch.randn(...)"  # no file of it answers twice alike
 def files(name: str, folder: Path) -> tuple[Net, Any, dict[str, Path]]:
     """The idiom's network, an input and its two files."""
     torch.manual_seed(1)
-    torch.set_num_threads(1)
     net, x = Net(IDIOMS[name]).eval(), torch.randn(2, 5, 3)
     paths = {suffix: folder / f"m.{suffix}" for suffix in ("pt2", "onnx")}
     logging.disable(logging.CRITICAL)
@@ -73,6 +72,7 @@ def ended(tail: tuple[str, ...], logits: np.ndarray) -> np.ndarray:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IDIOMS)
 def test_idiom(name: str, tmp_path: Path) -> None:
     """The row of the table is today's, and the .pt2 is imported right wherever it has an answer at all."""

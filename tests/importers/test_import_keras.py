@@ -492,6 +492,7 @@ def test_functions_of_tensorflow(tmp_path: Path) -> None:
         refused(tmp_path / f"m{suffix}", "TFOpLambda relu: is tf.math.erf, which cannot be imported; expected Keras")
 
 
+@pytest.mark.slow
 def test_stateful_streams(tmp_path: Path) -> None:
     """Stateful layers, run piece by piece, against one run; only some of them stateful is another network."""
     for time, every in ((1, False), (1, True), (5, True), (5, False)):

@@ -181,6 +181,7 @@ def torch_net(kind: str, layers: int, parts: str, take: str) -> Any:
     return nets.Net(kind, layers, True, parts, take), nets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gru", "lstm", "rnn-tanh", "rnn-relu"])
 def test_torch_exporters(kind: str, tmp_path: Path) -> None:
     """torch.onnx.export, both of its exporters, fixed and dynamic axes."""

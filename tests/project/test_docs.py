@@ -236,12 +236,13 @@ def with_the_cell_of_the_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _in_the_copy(copy: Path, *command: str, cwd: Path | None = None) -> str:
     path = os.pathsep.join(str(copy / name) for name in ("host", "device", "tests", "tools"))
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run([sys.executable, *command], cwd=cwd or copy, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_cell_of_the_page_from_training_to_every_integer(with_the_cell_of_the_page: Path, tmp_path: Path) -> None:
     """It is trained, quantized, compared on real MicroPython and described by the commands."""
     copy = with_the_cell_of_the_page
@@ -260,6 +261,7 @@ def test_the_cell_of_the_page_from_training_to_every_integer(with_the_cell_of_th
     assert "bit-exact on all of them" in tinyrnn("verify", "m.urnn", "--runtime", "cpython", "--sequences", "3")
 
 
+@pytest.mark.slow
 def test_the_cell_of_the_page_is_in_every_test_and_table(with_the_cell_of_the_page: Path) -> None:
     """The tests of all cells run on it without a change, and so do the lists that the tools measure."""
     copy = with_the_cell_of_the_page

@@ -304,6 +304,7 @@ def test_every_cell_resumes(tmp_path: Path, options: dict[str, Any]) -> None:
         assert np.allclose(got.hh, want.hh, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", float_cells.names())
 def test_every_cell_learns(name: str) -> None:
     model = trainer.fit(tones(sequences=48), architecture=Architecture((name,), 8), epochs=100)
@@ -429,6 +430,7 @@ def test_command_refuses_an_output_before_it_trains(
     assert text.err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system; run it on Linux or macOS")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
 def test_command_killed_and_given_again_gives_the_same_weights(recording_file: Path, tmp_path: Path, name: str) -> None:
@@ -446,7 +448,7 @@ def test_command_killed_and_given_again_gives_the_same_weights(recording_file: P
         "trainer.fit = slow\n"
         "raise SystemExit(cli.main(['train', *sys.argv[1:]]))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     started = subprocess.Popen(
         [sys.executable, "-c", script, "0.02", *arguments],
         env=environment,
@@ -562,6 +564,7 @@ def test_rates_in_a_checkpoint_are_not_used(tmp_path: Path) -> None:
     assert same(trainer.fit(tones(), **QUICK, checkpoint=part), trainer.fit(tones(), **QUICK))
 
 
+@pytest.mark.slow
 def test_two_identical_trainings_at_once(recording_file: Path, tmp_path: Path) -> None:
     output = tmp_path / "model.pt"
     script = (
@@ -570,7 +573,7 @@ def test_two_identical_trainings_at_once(recording_file: Path, tmp_path: Path) -
         "raise SystemExit(cli.main(['train', *sys.argv[1:]]))\n"
     )
     command = [sys.executable, "-c", script, str(recording_file), "-o", str(output), "--units", "4", "--epochs", "60"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     running = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for process in running:
         _, errors = process.communicate(timeout=600)
