@@ -24,8 +24,6 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
-torch.set_num_threads(1)
-
 
 def export(net: nn.Module, given: Any, path: Path, decomposed: bool = False, **more: Any) -> None:
     with warnings.catch_warnings():
