@@ -154,13 +154,13 @@ def main() -> int:
                 }
             )
     if not table:
-        raise TinyrnnError(f"no machine code in {', '.join(chosen)}: expected {', '.join(machine)}, or --uf2 PATH")
+        raise TinyrnnError(f"no machine code in {', '.join(chosen)}: expected one of {', '.join(machine)}, or --uf2 PATH")
     records.show(f"GRU {size.inputs}-{size.hidden}-{size.outputs}, {size.macs} MACs a step, {CLOCK_MHZ} MHz", table)
     print(EXPLAINED)
     if lines:
         records.show("By function", lines)
     if shares:
-        records.show("Agreement: the difference is the part of the interpreter and the runtime", shares)
+        records.show("Core and firmware: the difference is the time of the interpreter and the runtime", shares)
     return 0
 
 
