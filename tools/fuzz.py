@@ -3,7 +3,7 @@
 """Load damaged model files on the 32-bit runtimes with viper: python3 tools/fuzz.py [--help]
 
 The tool sets every byte of a small file to every other value, first with the old CRC and then with a correct one. It
-then makes 100,000 files by mutation and crossover of several models. tests/device/scripts/fuzz_load.py says what the
+then makes 100,000 files by mutating, cutting and recombining small models. tests/device/scripts/fuzz_load.py says what the
 loader must do with each file. On a failure the tool prints the file and ends with exit status 1. The same seed and case
 make the same file again on every runtime.
 """
