@@ -72,7 +72,7 @@ def write_drive(folder: str, model: Model) -> list[str]:
 
 
 def _identify(root: Path) -> tuple[str, str]:
-    """(board, version) from boot_out.txt. Raises BoardError when this is no CircuitPython drive, or its version is too old."""
+    """(board, version) from boot_out.txt. Raises BoardError when this is no CircuitPython drive, or a too old one."""
     try:
         text = files.read(root / BOOT, BOOT_BYTES).decode("utf-8", "replace")
     except OSError as error:

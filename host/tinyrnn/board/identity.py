@@ -50,7 +50,7 @@ class Identity:
 
     @property
     def arch(self) -> str:
-        """mpy-cross's name for the architecture; "" when it is unknown, or the firmware takes no machine code in .mpy files."""
+        """mpy-cross's name for the architecture; "" if it is unknown or the firmware takes no machine code in .mpy files."""
         number = self.mpy >> 10 & 15
         return ARCHITECTURES[number] if number < len(ARCHITECTURES) else ""
 
