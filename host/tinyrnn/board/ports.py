@@ -21,7 +21,7 @@ class Found:
 
 
 def find() -> list[Found]:
-    """The USB ports, sorted by name, then those of VARIABLE. The computer's own serial ports have no USB ids and are left out."""
+    """The USB ports, sorted by name, then those of VARIABLE. The computer's own serial ports are left out."""
     from serial.tools import list_ports
 
     listed = [
