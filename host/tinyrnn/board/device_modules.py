@@ -29,7 +29,7 @@ class Module:
     source: str
     imports: frozenset[str]  # the modules of the package that it imports
     emitters: frozenset[str]  # the emitters that its decorators need
-    codes: frozenset[int]  # the codes of the kernels that it calls
+    codes: frozenset[int]  # the codes of the kernels that it uses
 
 
 @cache

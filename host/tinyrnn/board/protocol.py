@@ -255,7 +255,7 @@ class Client:
             self._answers.append((head.command, words[1:]))
             return True
         ahead = any(words[0] == f"{sent.seq:04x}" for sent in self._unanswered)
-        return not ahead  # an old answer, sent twice, is ignored; a later one than the next means that one was lost
+        return not ahead  # an old answer, sent twice, is ignored; one ahead of its turn means that another was lost
 
     def _mend(self) -> None:
         """Find out what the board has done, and send the rest again. See docs/protocol.md, "When a line is damaged".

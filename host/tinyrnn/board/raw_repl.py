@@ -191,7 +191,10 @@ class RawRepl:
         )
 
     def _flood(self, reset: bool) -> bytes:
-        """Send Ctrl-C as fast as the line takes them; returns what came in. reset: send Ctrl-D first, which ends some programs."""
+        """Send Ctrl-C as fast as the line takes them; returns what came in.
+
+        reset: send Ctrl-D first, which ends some programs.
+        """
         import serial
 
         seen = b""

@@ -49,7 +49,7 @@ class Lines:
         return True
 
     def next(self) -> str | None:
-        """Wait for the next line and return it without its line end; None after the last. Raises DataError if it is too long."""
+        """Wait for the next line; returns it without its line end, None after the last. Raises DataError for too long a line."""
         line = self._ahead.pop() if self._ahead else self._queue.get()
         if isinstance(line, DataError):
             raise line
@@ -145,7 +145,7 @@ def sample(network: Network, line: str, number: int, raw: bool) -> np.ndarray:
 
 
 def outside(network: Network, samples: np.ndarray) -> np.ndarray:
-    """Which values of raw samples (N, C) lie outside the model's input range, bool (N, C). step() clips them to the range."""
+    """Which values of raw samples (N, C) lie outside the model's input range, bool (N, C). step() clips them to it."""
     return (samples < network.input.low) | (samples > network.input.high)
 
 
