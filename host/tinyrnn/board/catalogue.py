@@ -140,7 +140,7 @@ def load(path: Path) -> Board:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BoardError(f"{path} cannot be read ({error}); expected a board's TOML file: mend or remove it") from None
+        raise BoardError(f"{path} cannot be read ({error}); expected a board's TOML file: correct or remove it") from None
     words = {name: _text(path, data.pop(name, None), name) for name in ("name", "firmware", "port")}
     if words["firmware"] not in ("micropython", "circuitpython"):
         raise _wrong(path, "firmware", words["firmware"], "micropython or circuitpython")

@@ -63,7 +63,7 @@ def deploy(
         identity.refuse(port)
         if cores > 1 and (identity.platform != "rp2" or "asm_thumb" not in identity.emitters):
             raise BoardError(
-                f"{port}: {identity.board} cannot use {cores} cores; expected an RP2040 or RP2350: leave --cores away"
+                f"{port}: {identity.board} cannot use {cores} cores; expected an RP2040 or RP2350: leave out --cores"
             )
         result = _Deploy(link, identity, model, notice, progress, ("cores",) if cores > 1 else ()).run()
     result.seconds = time.monotonic() - began
@@ -141,7 +141,7 @@ class _Deploy:
         result.selftest = said
         lost = sorted(set(built.kernels) - set(result.kernels))
         if lost:
-            result.notes.append(f"kernels that are there but do not load on this firmware: {', '.join(lost)}")
+            result.notes.append(f"kernels that are on the board but do not load on this firmware: {', '.join(lost)}")
         return result
 
     def _absolute(self, path: str) -> str:

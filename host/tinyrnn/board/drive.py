@@ -36,7 +36,9 @@ def write_drive(folder: str, model: Model) -> list[str]:
     place = root / model.name
     try:
         if place.exists() and not files.replaceable(place, files.PACKED):
-            raise BoardError(f"{place}: is there and not a .urnn file; expected one, or none: rename the model or that file")
+            raise BoardError(
+                f"{place}: exists and is not a .urnn file; expected one, or none: rename the model or that file"
+            )
         if old.is_dir() and not target.is_dir():
             old.rename(target)  # the drive was pulled between the two renames
         for left in (fresh, old):

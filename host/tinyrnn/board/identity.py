@@ -123,4 +123,4 @@ def parse(port: str, answer: str) -> Identity:
             models=tuple((name, size, crc) for name, size, crc in facts["models"]),
         )
     except (KeyError, ValueError, SyntaxError, TypeError) as error:
-        raise LinkError(f"{port}: the board's answer cannot be read ({error}); expected what it is: try again") from None
+        raise LinkError(f"{port}: the board's answer cannot be read ({error}); expected its identity: try again") from None

@@ -176,7 +176,7 @@ class Client:
         path = Path(model)
         cure = same_model.cure(model, self.port)
         if set(path.name) & set(" \t\r\n"):
-            raise ModelError(f"{model}: a name with a space; expected one without: rename it, then {cure}")
+            raise ModelError(f"{model}: the name has a space; expected one without: rename it, then {cure}")
         if kernels and kernels not in self.kernels:
             raise BoardError(f"{self.port}: has no kernels {kernels!r}; expected one of {', '.join(self.kernels)}")
         try:
@@ -289,7 +289,7 @@ class Client:
             while self._unanswered and sum(len(s.line) for s in self._unanswered) + len(sent.line) > self.window:
                 line = self._line(time.monotonic() + self.timeout_s)
                 if line is None or not self._take(line):
-                    raise LinkError(f"{self.port}: damaged again while it was mended: {NOISE}")
+                    raise LinkError(f"{self.port}: damaged again during the repair: {NOISE}")
             self._unanswered.append(sent)
             self._write(sent.line)
 

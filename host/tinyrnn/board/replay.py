@@ -133,5 +133,5 @@ def _locate(
                 if len(told) < MOST:
                     told.append(f"sequence {number} step {t} {what} {index}: want {want[index]}, got {got[index]}")
     if not count:
-        told.append(f"sequence {number} from step {first}: the board's CRC differed, and a second time it did not")
+        told.append(f"sequence {number} from step {first}: the board's CRC differed once, but the repeated steps are equal")
     return tuple(told), max(count, 1)

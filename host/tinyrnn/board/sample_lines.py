@@ -49,7 +49,7 @@ class Lines:
         return True
 
     def next(self) -> str | None:
-        """Wait for the next line; returns it without its line end, None after the last. Raises DataError for too long a line."""
+        """Wait for the next line; returns it without its line end, or None at the end. Raises DataError if too long."""
         line = self._ahead.pop() if self._ahead else self._queue.get()
         if isinstance(line, DataError):
             raise line

@@ -175,7 +175,7 @@ def record(rows: list[Measured], note: str, date: str) -> Path:
     board = catalogue.match(rows[0].board)
     if board is None:
         raise BoardError(
-            f"no file in boards/ is of {rows[0].board!r}; expected one whose `machine` has it: add it as docs/boards.md says"
+            f"no file in boards/ describes {rows[0].board!r}; expected one whose `machine` lists it: see docs/boards.md"
         )
     path = catalogue.file_of(board.key)
     text = path.read_text(encoding="utf-8")
@@ -186,6 +186,6 @@ def record(rows: list[Measured], note: str, date: str) -> Path:
     try:
         files.write(path, text.encode())
     except OSError as error:
-        raise BoardError(f"{path}: {error.strerror}; expected a file that can be written: it is as it was") from None
+        raise BoardError(f"{path}: {error.strerror}; expected a file that can be written: it is unchanged") from None
     catalogue.known.cache_clear()
     return path

@@ -150,7 +150,7 @@ def mirror(etc: Path, suite: str) -> tuple[str, str]:
                 return "list", f"deb {bracket}{match[2]} {suite} main\n"
     raise TinyrnnError(
         f"no Debian source with the component main in {etc}/sources.list or {etc}/sources.list.d: "
-        "add the one of your Debian, or set TINYRNN_MICROPYTHON to a MicroPython of your own"
+        "add your Debian's own source, or set TINYRNN_MICROPYTHON to a MicroPython of your own"
     )
 
 
