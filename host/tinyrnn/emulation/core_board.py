@@ -92,7 +92,7 @@ class CoreBoard(Values):
         self.calls: Counter[str] = Counter()
         self.record: list[Call] | None = None
         self._table = self._fun_table()
-        self._name = f"urnn_on_m0plus_{next(_numbers)}"
+        self._name = f"urnn_on_core_{next(_numbers)}"
         self._finder = Finder(self, self._name, package)
         self._modules: dict[str, types.ModuleType] = {}
         with self._importing():

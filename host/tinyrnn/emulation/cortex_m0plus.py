@@ -88,7 +88,7 @@ class Machine(Memory):
         self.cycles += cycles
         result = int(r[0])
         if list(r[4:12]) != saved[4:12] or r[13] != saved[13]:
-            raise MachineFault("the function changed r4-r11 or sp: expected it to restore them, as the ABI requires")
+            raise MachineFault("the function did not restore r4-r11 or sp: the ABI requires it to")
         for n, value in enumerate(saved):
             r[n] = value
         self._check_guards()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Python's values as MicroPython's words, and where they lie in a machine's memory.
+"""Convert Python values to MicroPython's words and back, and place them in a machine's memory.
 
-A word is 2 n + 1 for a small integer n, a constant, or the address of an object. Tuples, lists and arrays lie in the memory
-as MicroPython has them, for kernels that read them there; of others there is only the type.
+A word is 2 n + 1 for a small integer n, a constant, or the address of an object. Tuples, lists and arrays have
+MicroPython's layout in the memory, for kernels that read them there. Other objects have only a type.
 
-Buffers (bytearray, array, memoryview) live on the host. The first time that one is passed, it gets a block of the SRAM;
-before each call all are copied there, and after it back.
+Buffers (bytearray, array, memoryview) live on the host. A buffer gets a block of the SRAM when it is passed for the first
+time. All buffers are copied to their blocks before each call, and back after it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ import numpy as np
 from tinyrnn.emulation.memory import MachineFault, Memory
 
 CONSTANTS = {None: 6, False: 14, True: 30}  # py/obj.h
-TYPES = {tuple: 0x10000100, list: 0x10000200, array: 0x10000300, bytearray: 0x10000400}  # in the flash; any will do
+TYPES = {tuple: 0x10000100, list: 0x10000200, array: 0x10000300, bytearray: 0x10000400}  # any addresses in the flash will do
 OTHER_TYPE = 0x10000500
 
 
 class Values:
-    """The values that a machine's code has seen. namespaces: of the modules with machine code."""
+    """The values that a machine's code has seen. namespaces: the globals of the modules with machine code."""
 
     def __init__(self, machine: Memory) -> None:
         self.machine = machine
         self.namespaces: list[dict[str, Any]] = []
-        self._buffers: dict[int, tuple[Any, memoryview, int]] = {}  # by id of the owner: owner, its bytes, address
-        self._objects: dict[int, object] = {}  # by their words, all that are no constants
-        self._kept: list[tuple[Any, int]] = []  # tuples that are a module's globals, and where the items lie
+        self._buffers: dict[int, tuple[Any, memoryview, int]] = {}  # id of the owner -> (owner, its bytes, address)
+        self._objects: dict[int, object] = {}  # word -> object, without the constants
+        self._kept: list[tuple[Any, int]] = []  # (tuple that is a module's global, address of its items)
 
     def to_word(self, value: Any) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and -(1 << 30) <= value < 1 << 30:
@@ -52,13 +52,13 @@ class Values:
         for place, known in self._objects.items():
             if known is value:
                 return place
-        # A type, which none of the known ones is, and nothing behind it
+        # Only a type, which is none of TYPES
         place = self.machine.place(words_bytes((OTHER_TYPE, 0)))
         self._objects[place] = value
         return place
 
     def _layout(self, value: Any) -> list[int]:
-        """The words of an object in memory: py/objtuple.h, py/objlist.h, py/objarray.h. Empty for other types."""
+        """The words of an object in memory (py/objtuple.h, py/objlist.h, py/objarray.h), or none for other types."""
         if isinstance(value, tuple):
             return [TYPES[tuple], len(value), *map(self.to_word, value)]
         if isinstance(value, list):
@@ -70,7 +70,10 @@ class Values:
         return []
 
     def items(self, values: Sequence[Any]) -> int:
-        """An array of objects' words in the memory; its address. For this call, or for ever if a kernel module's global."""
+        """Place an array of the values' words in the memory. Returns its address.
+
+        It is valid for this call only, or always when the values are a global of a kernel module.
+        """
         for known, place in self._kept:
             if known is values:
                 return place
@@ -88,7 +91,7 @@ class Values:
         return self._objects[word]
 
     def address(self, buffer: Any) -> int:
-        """Where the first byte of a buffer lies in the SRAM."""
+        """The address of a buffer's first byte in the SRAM."""
         owner = buffer.obj if isinstance(buffer, memoryview) else buffer
         if id(owner) not in self._buffers:
             whole = memoryview(owner).cast("B")
@@ -98,7 +101,7 @@ class Values:
 
     @contextlib.contextmanager
     def passing(self) -> Iterator[None]:
-        """What is placed meanwhile is forgotten, its memory free again."""
+        """Forget all values that are placed inside the block when it ends, and free their memory."""
         seen = self.machine.mark(), dict(self._buffers), dict(self._objects), list(self._kept)
         try:
             yield
@@ -116,7 +119,9 @@ class Values:
             if not whole.readonly:
                 whole[:] = new
             elif whole != new:
-                raise MachineFault(f"the code wrote into a constant of {len(whole)} bytes at {place:#x}")
+                raise MachineFault(
+                    f"the code wrote into a constant of {len(whole)} bytes at {place:#x}: expected it unchanged"
+                )
 
 
 def words_bytes(values: Iterable[int]) -> bytes:

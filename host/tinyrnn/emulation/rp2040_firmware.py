@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Whole steps on an emulated RP2040 with MicroPython's firmware: microseconds by the board's own clock.
 
-The firmware runs in rp2040py in this process, its flash cache modelled, at 125 MHz; nothing but a UF2 file is needed.
-The device package is copied as .mpy files compiled by mpy-cross for armv6m, so that the machine code is the one that
-m0board.py counts; or as source, then the firmware compiles it.
+The firmware, a UF2 file, runs in rp2040py in this process at 125 MHz, with a model of the flash cache. The device package
+is copied as .mpy files that mpy-cross compiled for armv6m, so that its machine code is the code that core_board.py counts.
+It can also be copied as source, which the firmware compiles.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tinyrnn.runtimes import SCRIPTS
 PACKAGE = Path(urnn.__file__).parent
 SCRIPT = SCRIPTS / "bench_cycles.py"
 CLOCK_MHZ = 125
-CHUNK = 2048  # bytes sent in one command
+CHUNK = 2048  # bytes sent per command
 TIMEOUT_S = 600
 
 
 @dataclass(frozen=True)
 class Timed:
-    """cycles: of a whole step, by the clock. digest: bench_cycles.py's over all outputs and states."""
+    """Time of the steps of a model. cycles: of a whole step. digest: bench_cycles.py's, over all outputs and states."""
 
     cycles: float
     digest: int
@@ -41,7 +41,7 @@ class Timed:
 
 
 def host_digest(data: bytes) -> int:
-    """The digest that the plain kernels of this host give."""
+    """The digest of the plain kernels' outputs and states on this host."""
     program = _program()
     net = urnn.load(bytearray(data), kernels="plain")
     seen = 0
@@ -61,7 +61,7 @@ def _program() -> types.ModuleType:
 
 
 def package_files(compiled: bool) -> dict[str, bytes]:
-    """Path on the board -> bytes of the device package, compiled for armv6m or as it stands."""
+    """Path on the board -> bytes, for each file of the device package, compiled for armv6m or as source."""
     files = {}
     with tempfile.TemporaryDirectory() as folder:
         for source in sorted(PACKAGE.glob("*.py")):
@@ -81,7 +81,7 @@ def _mpy_cross(arguments: list[str]) -> None:
 
 
 def run(firmware: Path, files: dict[str, bytes], script: Path, argv: list[str], compiled: bool = True) -> str:
-    """Copy the package and the files to a board with an empty flash and run a script there; what it prints.
+    """Copy the package and the files to a board with an empty flash and run a script there. Returns its output.
 
     Raises TinyrnnError when the script fails, RuntimeMissing without emulator, firmware or mpy-cross.
     """
@@ -89,9 +89,9 @@ def run(firmware: Path, files: dict[str, bytes], script: Path, argv: list[str], 
         from rp2040py.boards import BoardSpec
         from rp2040py.device.mp_device import MicroPythonDevice
     except ImportError:
-        raise RuntimeMissing("the emulated RP2040 is not here: pip install 'rp2040py>=1.0.0b1'") from None
+        raise RuntimeMissing("the emulated RP2040 is missing: pip install 'rp2040py>=1.0.0b1'") from None
     if not firmware.is_file():
-        raise RuntimeMissing(f"{firmware} is not there: give the path of an RPI_PICO firmware, a .uf2 file")
+        raise RuntimeMissing(f"{firmware} does not exist: give the path of an RPI_PICO firmware, a .uf2 file")
 
     async def session() -> str:
         async with MicroPythonDevice(board=BoardSpec(image=firmware)) as device:
@@ -111,12 +111,12 @@ def run(firmware: Path, files: dict[str, bytes], script: Path, argv: list[str], 
             program = script.read_text(encoding="utf-8")
             return await execute(f"import sys; sys.argv[:] = {[script.name, *argv]!r}; f = None\n{program}")
 
-    with contextlib.redirect_stdout(io.StringIO()):  # the emulator's own words
+    with contextlib.redirect_stdout(io.StringIO()):  # the emulator prints messages of its own
         return asyncio.run(session())
 
 
 def time_steps(firmware: Path, models: dict[str, bytes], kernels: str, compiled: bool = True) -> dict[str, Timed]:
-    """Time steps of each model; model's name -> what one took. Raises as run() does."""
+    """Time steps of each model. Returns the model's name -> its Timed. Raises the errors of run()."""
     text = run(firmware, models, SCRIPT, [kernels, *models], compiled)
     found: dict[str, Timed] = {}
     for line in text.splitlines():

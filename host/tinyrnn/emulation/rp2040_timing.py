@@ -14,14 +14,14 @@ NAME, CORE, C = "rp2040", "rp2040 core alone", "rp2040 core, C -O2"
 
 
 def find_uf2() -> Path:
-    """MicroPython's firmware for the Raspberry Pi Pico, as the tests find it. Raises RuntimeMissing with the cure."""
+    """The path of MicroPython's firmware for the Raspberry Pi Pico. Raises RuntimeMissing, which names the cure."""
     from tinyrnn.emulation import serial_ports
 
     return serial_ports.find_uf2()
 
 
 def whole_steps(uf2: Path, case: Case, small: Case | None = None) -> list[Line]:
-    """Every kernel set of the firmware and the floats, by the board's own clock; interpreter and collections included."""
+    """Time every kernel set and the floats on the board's clock, with the interpreter and garbage collection."""
     from tinyrnn.emulation.rp2040_firmware import run
 
     def on_board(*arguments: str, files: dict[str, bytes]) -> str:
@@ -39,7 +39,7 @@ def _cycles(us: float | None) -> float | None:
 
 
 def core_only(case: Case, small: Case) -> list[Line]:
-    """The machine code of each set that has some: without firmware, and without the interpreter's part."""
+    """Count the machine code of each kernel set that has some, without firmware and interpreter."""
     from tinyrnn.emulation.step_cycles import count, kernel_sets
 
     return [
@@ -49,7 +49,7 @@ def core_only(case: Case, small: Case) -> list[Line]:
 
 
 def in_c(case: Case, small: Case) -> list[Line]:
-    """The same step in C on the same core. Raises RuntimeMissing without compiler, TinyrnnError for another network."""
+    """Count the step in C on the same core. Raises RuntimeMissing without a compiler, TinyrnnError for other networks."""
     from tinyrnn.emulation.c_baseline import VARIANTS
 
     return [_counted(C, name, *(_c_cycles(name, each) for each in (case, small))) for name in VARIANTS]
@@ -74,7 +74,7 @@ def _c_cycles(variant: str, case: Case) -> float:
 
 
 def lines(case: Case, small: Case, uf2: str | None = None) -> tuple[list[Line], list[str]]:
-    """All lines that can be had here, and for each that cannot the cure. uf2: of the firmware; default: as found."""
+    """(all lines that this machine can measure, a cure for each kind that is missing). uf2: default find_uf2()."""
     found: list[Line] = []
     missing: list[str] = []
 

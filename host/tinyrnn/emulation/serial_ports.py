@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Real MicroPython on a serial port: the boards that the tests of the link run on.
+"""Real MicroPython on a serial port: the boards for tests of the link.
 
-    unix-x64      the unix port: has viper, a heap of its own size, no flash limit
-    webassembly   the same on Node: 32 bits, no viper
+    unix-x64      the unix port: with viper, a heap of a given size, and no limit of the flash
+    webassembly   the webassembly port on Node.js: 32 bits, without viper
     rp2040        an emulated RP2040 with official firmware (a UF2 file in TINYRNN_UF2 or in the cache folder)
 
-``python -m tinyrnn.emulation.serial_ports NAME [FLASH_FOLDER]`` starts one for use by hand and prints its port.
+``python -m tinyrnn.emulation.serial_ports NAME [FLASH_FOLDER]`` starts a board for use by hand and prints its port.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from tinyrnn.errors import RuntimeMissing
 NAMES = ("unix-x64", "webassembly", "rp2040")
 HERE = Path(__file__).with_name("port_scripts")
 START_S = 300.0  # guards against a hang: a port's path comes within a second, on a busy machine within ten
-SAVE_S = 300.0  # the same, for the emulator to save its flash
+SAVE_S = 300.0  # guards against a hang while the emulator saves its flash
 
 
 class Port:
     """A board on a serial port.
 
     name: one of NAMES, or "board" for a real one (``pytest --port``).
-    path: of the serial port; another after restart().
-    folder: where its flash is kept.
+    path: of the serial port; restart() changes it.
+    folder: keeps its flash.
     has_viper: whether its firmware compiles viper code.
     flash: the folder that is its file system (unix-x64, webassembly), or None.
     flash_bytes: size of its file system's flash, or None where only the host's disk is the limit.
@@ -57,7 +57,7 @@ class Port:
         self.start()
 
     def start(self) -> None:
-        """Switch it on: returns when the port can be opened. Raises RuntimeError with the log's last lines."""
+        """Switch it on and wait until the port can be opened. Raises RuntimeError with the end of the log."""
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -78,7 +78,7 @@ class Port:
             raise RuntimeError(f"{self.name} did not start: {self._log.read_text()[-2000:]}")
 
     def kill(self) -> None:
-        """Cut the power now; what was written to the flash stays, whole or not. The port is gone."""
+        """Cut the power now. The flash keeps all that was written, even half a file. The port is gone."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -96,7 +96,7 @@ class Port:
         return self._process is not None and self._process.poll() is None
 
     def restart(self) -> None:
-        """Power off and on, with the same flash."""
+        """Switch it off and on, with the same flash."""
         self.kill()
         self.start()
 
@@ -104,14 +104,14 @@ class Port:
         self.kill()
 
     def pause(self) -> None:
-        """Nobody uses it for a while."""
+        """Save CPU time while nobody uses the board."""
 
     def resume(self) -> None:
-        """Somebody will."""
+        """End pause()."""
 
 
 class EmulatedRp2040(Port):
-    """The emulator keeps the flash in its memory and saves it when it is told to end."""
+    """An emulated RP2040. The emulator keeps the flash in its memory and saves it on SIGTERM."""
 
     def __init__(self, folder: Path, firmware: Path, real_time: bool):
         image = folder / "flash.img"
@@ -121,7 +121,7 @@ class EmulatedRp2040(Port):
         self.flash_bytes = 352 * 4096  # micropython/micropython:ports/rp2/boards/RPI_PICO/mpconfigboard.h
 
     def pause(self) -> None:
-        """An idle chip still takes 0.4 of a core (measured 2026-11-23, rp2040py 1.0.0b1): it is stood still."""
+        """Stop the process: an idle chip still takes 0.4 of a core (measured 2026-11-23, rp2040py 1.0.0b1)."""
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
 
@@ -141,12 +141,12 @@ class EmulatedRp2040(Port):
 
 
 class RealBoard(Port):
-    """A board that somebody plugged in; nothing is known of it but its port."""
+    """A real board, of which only the port is known."""
 
     def __init__(self, path: str):
         self.name = "board"
         self.path = path
-        self.has_viper = False  # not promised: ask it
+        self.has_viper = False  # unknown: ask the board
         self.flash = None
         self.flash_bytes = None
         self.can_restart = False
@@ -160,7 +160,7 @@ class RealBoard(Port):
         pass
 
     def kill(self) -> None:
-        raise RuntimeError("a real board's cable cannot be pulled by a test: look at can_restart first")
+        raise RuntimeError("a test cannot pull a real board's cable: check can_restart first")
 
     def restart(self) -> None:
         self.kill()
@@ -170,11 +170,11 @@ class RealBoard(Port):
 
 
 def open_port(name: str, folder: Path, heapsize: str | None = None, real_time: bool = False) -> Port:
-    """Start the port ``name`` with its flash in ``folder`` (kept: a second port there finds the files).
+    """Start the port ``name`` with its flash in ``folder``. The files stay there for a second port.
 
-    heapsize: bytes, or with a suffix "64k": the heap's bound on unix-x64, not used elsewhere.
-    real_time: the emulated chip's clock does not run ahead of the host's.
-    Raises RuntimeMissing with the cure when it cannot be had here.
+    heapsize: size of the heap on unix-x64, in bytes or with a suffix ("64k"); the others ignore it.
+    real_time: do not let the emulated chip's clock run ahead of the host's.
+    Raises RuntimeMissing, which names the cure, when the port cannot run here.
     """
     folder = folder.resolve()
     flash = folder / "flash"
@@ -187,7 +187,7 @@ def open_port(name: str, folder: Path, heapsize: str | None = None, real_time: b
     (flash / "lib").mkdir(parents=True, exist_ok=True)
     if name == "unix-x64":
         command = [*bridge, "--unix", str(flash), *runtime.command, "-X", f"heapsize={heapsize or '1m'}"]
-        # The REPL puts "" first; then as on a board: the frozen modules, and the flash's lib folder.
+        # The REPL puts "" first. The frozen modules and the flash's lib folder follow, as on a board
         return Port(name, folder, command, {"MICROPYPATH": f":.frozen:{flash / 'lib'}"})
     if name == "webassembly":
         node, script, module = runtime.command
@@ -197,7 +197,7 @@ def open_port(name: str, folder: Path, heapsize: str | None = None, real_time: b
 
 
 def find_uf2() -> Path:
-    """MicroPython's firmware for the Raspberry Pi Pico; raises RuntimeMissing with the cure."""
+    """The path of MicroPython's firmware for the Raspberry Pi Pico. Raises RuntimeMissing, which names the cure."""
     own = os.environ.get("TINYRNN_UF2")
     if own:
         if not Path(own).is_file():
@@ -219,7 +219,7 @@ def find_uf2() -> Path:
 
 
 def _kill_tree(pid: int) -> None:
-    """SIGKILL to the bridge and to its program, which leads a session of its own."""
+    """Send SIGKILL to the bridge and to its program, which leads its own session."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
     for child in children.read_text().split() if children.exists() else []:
         os.kill(int(child), signal.SIGKILL)
@@ -228,7 +228,7 @@ def _kill_tree(pid: int) -> None:
 
 def main() -> None:
     if len(sys.argv) not in (2, 3) or sys.argv[1] not in NAMES:
-        sys.exit(f"usage: ports.py {'|'.join(NAMES)} [FLASH_FOLDER]")
+        sys.exit(f"usage: python -m tinyrnn.emulation.serial_ports {'|'.join(NAMES)} [FLASH_FOLDER]")
     with tempfile.TemporaryDirectory() as scratch:
         port = open_port(sys.argv[1], Path(sys.argv[2] if len(sys.argv) == 3 else scratch))
         print(f"{port.path}  (mpremote connect {port.path}; Ctrl-C here ends it)", flush=True)

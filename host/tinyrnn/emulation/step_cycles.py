@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Cycles of a step, counted three ways, and the linear model that they follow.
+"""Count the cycles of a step in three ways, and fit a linear model to them.
 
-Each way compares all integers with the plain kernels.
-
-on_core: the machine code of a kernel set on the Cortex-M0+ core. in_c: the same step in C there. on_firmware: net.step()
-on the emulated RP2040 under MicroPython.
+on_core() runs the machine code of a kernel set on the Cortex-M0+ core, and in_c() the same step in C. on_firmware() runs
+net.step() on the emulated RP2040 under MicroPython. All three compare all integers with the plain kernels.
 """
 
 from __future__ import annotations
@@ -21,13 +19,13 @@ if TYPE_CHECKING:
     from tinyrnn.emulation.rp2040_firmware import Timed
 
 STEPS = 8
-WARM = 1  # steps before, not counted
+WARM = 1  # steps before the counted ones
 HIDDEN = (8, 16, 32, 48, 64, 96)  # sizes of the fit
 
 
 @dataclass(frozen=True)
 class Size:
-    """One layer of GRU and a head."""
+    """The size of a network of one GRU layer and a head."""
 
     inputs: int
     hidden: int
@@ -50,11 +48,11 @@ class Size:
         return pack(quantize(model))
 
     def samples(self, count: int) -> list[tuple[int, ...]]:
-        """Samples as a sensor gives them, the same each time."""
+        """count samples like those of a sensor, the same each time."""
         return samples(self.inputs, count)
 
     def others(self, hidden: Iterable[int]) -> list[Size]:
-        """The same with other numbers of units."""
+        """The same size with other numbers of units."""
         return [Size(self.inputs, units, self.outputs) for units in hidden]
 
 
@@ -70,14 +68,14 @@ def check(kernels: str, step: int, got: Sequence[int], want: Sequence[int]) -> N
     """Raise TinyrnnError unless two lists of outputs, then states, are equal."""
     for at, (g, w) in enumerate(zip(got, want, strict=True)):
         if g != w:
-            raise TinyrnnError(f"{kernels}: step {step}, integer {at}: want {w}, got {g}: the kernels differ from plain")
+            raise TinyrnnError(f"{kernels}: step {step}, integer {at}: expected {w}, got {g}: the kernels differ from plain")
 
 
 @dataclass(frozen=True)
 class Counted:
-    """Cycles a step, the mean of several.
+    """Mean cycles of a step.
 
-    parts: function -> its cycles and its calls in a step. asked: what a step asks of the runtime -> how often.
+    parts: function -> (its cycles, its calls) in a step. asked: runtime function -> its calls in a step.
     """
 
     step: float
@@ -86,9 +84,9 @@ class Counted:
 
 
 def count(kernels: str, data: bytes, given: Sequence[tuple[int, ...]]) -> Counted:
-    """Cycles of the machine code in a step of a model file, after WARM of the given samples.
+    """Count the machine code's cycles in a step of a model file. The first WARM of the given samples do not count.
 
-    Raises TinyrnnError when an output or a state is not the plain kernels', naming position, want and got.
+    Raises TinyrnnError with the first output or state that differs from the plain kernels'.
     """
     import urnn
 
@@ -118,7 +116,7 @@ def on_core(kernels: str, size: Size, steps: int = STEPS) -> Counted:
 
 
 def in_c(variant: str, size: Size, steps: int = STEPS) -> float:
-    """Cycles of a step in C on the same core. Raises TinyrnnError as count() does, RuntimeMissing without compiler."""
+    """Cycles of a step in C on the same core. Raises the errors of count(), and RuntimeMissing without a compiler."""
     import urnn
 
     from tinyrnn.emulation.c_baseline import CNet
@@ -137,9 +135,9 @@ def in_c(variant: str, size: Size, steps: int = STEPS) -> float:
 
 
 def on_firmware(firmware: Path, kernels: str, sizes: list[Size], compiled: bool = True) -> dict[Size, Timed]:
-    """What whole steps take on the emulated RP2040; compiled: by mpy-cross, else by the firmware.
+    """Time whole steps on the emulated RP2040. compiled: whether mpy-cross compiles the package, or the firmware.
 
-    Raises TinyrnnError when the board's outputs or states are not those of the plain kernels on the host.
+    Raises TinyrnnError when the board's outputs or states differ from those of the plain kernels on the host.
     """
     from tinyrnn.emulation.rp2040_firmware import host_digest, time_steps
 
@@ -156,7 +154,7 @@ def on_firmware(firmware: Path, kernels: str, sizes: list[Size], compiled: bool 
 
 @dataclass(frozen=True)
 class Fit:
-    """step = fixed + per_mac * MACs + per_unit * H; slope: cycles a MAC between the two largest sizes."""
+    """step = fixed + per_mac * MACs + per_unit * H. slope: cycles per MAC between the two largest sizes."""
 
     fixed: float
     per_mac: float
@@ -168,7 +166,7 @@ class Fit:
 
 
 def fit(sizes: Sequence[Size], step: Callable[[Size], float]) -> Fit:
-    """Least squares over three sizes or more, the largest at the end. step(size): cycles."""
+    """Fit by least squares over at least three sizes, the largest last. step(size) gives the cycles."""
     import numpy as np
 
     cycles = [step(size) for size in sizes]
@@ -179,7 +177,7 @@ def fit(sizes: Sequence[Size], step: Callable[[Size], float]) -> Fit:
 
 
 def kernel_sets() -> tuple[list[str], list[str]]:
-    """The sets with machine code for this core, and those without, plain at the end; each best first."""
+    """(kernel sets with machine code for this core, those without). Each list has the fastest first and plain last."""
     from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
     from tinyrnn.emulation.mpy_file import machine_functions
 

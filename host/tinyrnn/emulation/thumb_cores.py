@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A recorded call of an assembler function (core_board.Call), run again on other cores that QEMU has, without firmware.
+"""Run a recorded call of an assembler function (core_board.Call) again on other cores in QEMU, without firmware.
 
 result, after = replay(call, "cortex-m33")
 """
@@ -17,13 +17,13 @@ from tinyrnn.emulation.core_board import Call
 from tinyrnn.errors import RuntimeMissing, TinyrnnError
 
 SOURCE = Path(__file__).with_name("c") / "call.c"
-DATA, CODE = 0x1000, 0x20000  # from the RAM's start
+DATA, CODE = 0x1000, 0x20000  # offsets from the start of the RAM
 LIMIT_S = 30.0
 
 
 @dataclass(frozen=True)
 class Core:
-    """machine: QEMU's. flash, ram: addresses, where the core begins and where the data goes."""
+    """machine: QEMU's name of a machine. flash: address of its vectors. ram: address of its memory."""
 
     machine: str
     flash: int
@@ -34,22 +34,22 @@ CORES = {
     "cortex-m3": Core("mps2-an385", 0, 0x20000000),
     "cortex-m4": Core("mps2-an386", 0, 0x20000000),
     "cortex-m7": Core("mps2-an500", 0, 0x20000000),
-    "cortex-m33": Core("mps2-an505", 0x10000000, 0x38000000),  # the secure views
+    "cortex-m33": Core("mps2-an505", 0x10000000, 0x38000000),  # the secure addresses
 }
 
 
 def replay(call: Call, core: str) -> tuple[int, bytes]:
-    """Run the call on a core; r0 and the data after it, as in the Call, moved there and back.
+    """Run the call on a core. Returns r0 and the data after the call, with the Call's addresses.
 
-    Raises RuntimeMissing without compiler or QEMU, TinyrnnError when the core faults or does not come back.
+    Raises RuntimeMissing without compiler or QEMU, TinyrnnError when the core faults or does not return.
     """
     gcc = shutil.which("arm-none-eabi-gcc")
     if gcc is None:
-        raise RuntimeMissing("arm-none-eabi-gcc is not here: apt install gcc-arm-none-eabi")
+        raise RuntimeMissing("arm-none-eabi-gcc is not on the PATH: apt-get install gcc-arm-none-eabi")
     place = CORES[core]
     if len(call.arguments) > 3 or len(call.before) > CODE - DATA:
         raise TinyrnnError(
-            f"{len(call.arguments)} arguments, {len(call.before)} bytes: expected 3 and {CODE - DATA} at most"
+            f"{len(call.arguments)} arguments, {len(call.before)} bytes: expected at most 3 and {CODE - DATA}"
         )
     low, base, size = call.low, place.ram + DATA, len(call.before)
     before = bytearray(call.before)
@@ -102,7 +102,7 @@ def _do(command: list[str], folder: Path) -> None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
-        raise TinyrnnError(f"{Path(command[0]).name}: no end in {LIMIT_S:g} s") from None
+        raise TinyrnnError(f"{Path(command[0]).name}: did not end within {LIMIT_S:g} s") from None
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
         raise TinyrnnError(f"{Path(command[0]).name}: {lines[-1]}")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Cores of the package unicorn to call machine code on. They count no cycles: they say what the code computes.
+"""Cores of the package unicorn, which run machine code. They show what the code computes, and count no cycles.
 
-Every register that a called function may change holds nonsense after it, and all others are compared on return.
+After a call of a host function, every register that the ABI lets it change holds nonsense. When the code returns, all
+registers that it must preserve are checked.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from typing import Any
 from tinyrnn.emulation.memory import SRAM, MachineFault, Memory
 from tinyrnn.errors import RuntimeMissing
 
-LIMIT_US = 60_000_000  # of a call
+LIMIT_US = 60_000_000  # time limit of a call
 PAGE = 0x1000
 
 
 class UnicornCore(Memory):
-    """A subclass gives the registers: pc, sp, link, passed (arguments, the result first), lost and kept by a call."""
+    """A core of unicorn. A subclass names its registers in _core().
+
+    passed: those of the arguments; the first is also the result. lost: others that a call may change. kept: those that
+    it must preserve.
+    """
 
     pc: int
     sp: int
@@ -28,13 +33,13 @@ class UnicornCore(Memory):
 
     @abstractmethod
     def _core(self, unicorn: Any) -> Any:
-        """The package's core, its registers named in self."""
+        """Make the package's core and set the attributes that name its registers."""
 
     def _start(self) -> None:
         try:
             import unicorn
         except ImportError:
-            raise RuntimeMissing(f"the core for {self.arch} is not here: pip install 'unicorn>=2.1'") from None
+            raise RuntimeMissing(f"the core for {self.arch} is missing: pip install 'unicorn>=2.1'") from None
         self._error = unicorn.UcError
         core = self._unicorn = self._core(unicorn)
         core.mem_map(SRAM, self.size)
@@ -67,7 +72,7 @@ class UnicornCore(Memory):
                 core.emu_start(at, 0xFFFFFFFE, timeout=LIMIT_US)
             except self._error as error:
                 raise MachineFault(
-                    f"{error} at {core.reg_read(self.pc):#x}: expected code that stays in its buffers"
+                    f"{error} at {core.reg_read(self.pc):#x}: expected code that stays within its buffers"
                 ) from None
             answer = self._trapped(core.reg_read(self.pc) & ~self.thumb)
             if answer is None:
@@ -79,7 +84,7 @@ class UnicornCore(Memory):
         result = int(core.reg_read(self.passed[0]))
         for register in (*self.kept, self.sp):
             if core.reg_read(register) != saved[register]:
-                raise MachineFault(f"unicorn's register {register} is not restored, which the ABI asks for")
+                raise MachineFault(f"the function did not restore unicorn's register {register}: the ABI requires it to")
         for register, value in saved.items():
             core.reg_write(register, value)
         self._check_guards()

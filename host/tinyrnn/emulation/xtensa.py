@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A core for Xtensa code with windowed registers, as that of an ESP32, S2 or S3 has it: QEMU's dc233c.
+"""A core for Xtensa code with windowed registers, like those of the ESP32, S2 and S3: QEMU's dc233c.
 
-QEMU's user mode runs an empty program, stopped at once; its gdb stub then sets registers and memory, so that no code but
-the kernels' runs there. python3 tools/runtimes.py xtensa brings it. It counts no cycles.
+QEMU's user mode starts an empty program and stops it at once. Its gdb stub then sets registers and memory, so that only
+the kernels' code runs there. The core counts no cycles. `python3 tools/runtimes.py xtensa` downloads QEMU.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ NAME = "xtensa"
 CURE = f"in the project's folder, python3 tools/runtimes.py {NAME}"
 PAGE = 0x1000
 NOP = b"\xf0\x20\x00"
-# Places in the stub's list of registers; 32 in the file of which a window shows 16
+# Indices into the stub's list of registers. The register file has COUNT of them, and a window shows 16
 PC, FILE, WINDOW, STARTS, PS, COUNT = 0, 1, 38, 39, 42, 32
-CALL8 = 2  # PS.CALLINC, and the top bits of a return address: what MicroPython calls viper code by
+CALL8 = 2  # PS.CALLINC and the top bits of a return address after call8, by which MicroPython calls viper code
 
 
 def program() -> str:
-    """QEMU's path; raises RuntimeMissing with the cure."""
+    """The path of QEMU. Raises RuntimeMissing, which names the cure."""
     for place in runtimes.places(NAME):
         if (place / "qemu-xtensa").is_file():
             return str(place / "qemu-xtensa")
-    raise RuntimeMissing(f"{NAME} is not here: {CURE}")
+    raise RuntimeMissing(f"{NAME} is missing: {CURE}")
 
 
 def probe() -> str:
-    """Start the core, and say so in one line; raises RuntimeMissing with the cure."""
+    """Start the core and return a line with its version. Raises RuntimeMissing, which names the cure."""
     path = program()
     try:
         with contextlib.closing(Machine()):
@@ -49,7 +49,7 @@ def probe() -> str:
 
 
 def _elf(segments: list[tuple[int, int, bytes]], entry: int) -> bytes:
-    """A static program. segments: address, bytes in memory, data."""
+    """The ELF file of a static program. segments: (address, bytes in memory, data)."""
     at = -(-(52 + 32 * len(segments)) // PAGE) * PAGE
     heads, body = b"", b""
     for address, size, data in segments:
@@ -61,7 +61,7 @@ def _elf(segments: list[tuple[int, int, bytes]], entry: int) -> bytes:
 
 
 class Machine(Memory):
-    """An Xtensa with memory, a process of QEMU."""
+    """An Xtensa core with memory, in a process of QEMU."""
 
     arch = "xtensawin"
 
@@ -69,7 +69,7 @@ class Machine(Memory):
         path = program()
         self._folder = tempfile.TemporaryDirectory(prefix="tinyrnn-xtensa-")
         folder = Path(self._folder.name)
-        # It stops before the first instruction, and later wherever a breakpoint is
+        # QEMU stops before the first instruction, and later at each breakpoint
         idle = folder / "idle"
         idle.write_bytes(_elf([(SRAM, self.size, b""), (self.returns, PAGE, NOP * (PAGE // 3))], self.returns))
         idle.chmod(0o755)
@@ -80,7 +80,7 @@ class Machine(Memory):
         self._stub.ask("?")
         self._stop_at(self.returns)
         self._load()
-        self._set(self._a(1), SRAM + self.size - 64)  # the stack; registers of outer windows are kept around there
+        self._set(self._a(1), SRAM + self.size - 64)  # the stack, which also keeps the registers of outer windows
 
     def close(self) -> None:
         self._stub.close()
@@ -100,7 +100,7 @@ class Machine(Memory):
     def read(self, address: int, size: int) -> bytes:
         return self._stub.read(address, size)
 
-    # The stub for Xtensa has all registers at once, and no packet for one
+    # The stub for Xtensa reads and writes all registers at once; it has no packet for a single one
 
     def _load(self) -> None:
         self._registers = bytearray.fromhex(self._stub.ask("g").decode())
@@ -112,14 +112,14 @@ class Machine(Memory):
         self._registers[4 * n : 4 * n + 4] = value.to_bytes(4, "little")
 
     def _a(self, n: int) -> int:
-        """The place of register a<n> of the window now."""
+        """The index of register a<n> in the current window."""
         return FILE + (4 * self._get(WINDOW) + n) % COUNT
 
     def argument(self, n: int) -> int:
-        return self._get(self._a(10 + n))  # before the called function's `entry` the window is the caller's
+        return self._get(self._a(10 + n))  # until the called function's `entry`, the window is the caller's
 
     def _go(self) -> int:
-        """Run to the next breakpoint; its address."""
+        """Run to the next breakpoint. Returns its address."""
         self._stub.do("G" + self._registers.hex())
         answer = self._stub.ask("c")
         self._load()
@@ -129,7 +129,7 @@ class Machine(Memory):
 
     def call(self, address: int, *arguments: int) -> int:
         window, starts = self._get(WINDOW), self._get(STARTS)
-        # What callx8 leaves: in a8 the return address with the window's size, the size again in PS
+        # The state after callx8: a8 has the return address and the window's size, and PS the size again
         self._set(self._a(8), self.returns & 0x3FFFFFFF | CALL8 << 30)
         for n, value in enumerate(arguments):
             self._set(self._a(10 + n), value & 0xFFFFFFFF)
@@ -145,13 +145,13 @@ class Machine(Memory):
             if back >> 30 != CALL8:
                 raise MachineFault(f"a runtime function called by call{4 * (back >> 30)}, expected call8")
             for n in (8, 9, *range(11, 16)):
-                self._set(self._a(n), 0xDEAD0000 + n)  # the called function's, nonsense after it
+                self._set(self._a(n), 0xDEAD0000 + n)  # the called function may change these: fill them with nonsense
             self._set(self._a(10), answer)
             self._set(PC, at & 0xC0000000 | back & 0x3FFFFFFF)
         if (self._get(WINDOW), self._get(STARTS)) != (window, starts):
-            raise MachineFault("another window after the return: expected the caller's")
+            raise MachineFault("the function returned with another register window: expected the caller's")
         if [self._get(self._a(n)) for n in range(8)] != mine:
-            raise MachineFault("a0 to a7 of the caller are not restored, which the ABI asks for")
+            raise MachineFault("the function did not restore a0 to a7 of the caller: the ABI requires it to")
         result = self._get(self._a(10))
         self._check_guards()
         return result

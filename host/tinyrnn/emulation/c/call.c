@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Call a function at an address and write the memory afterwards to a file: thumbcores.py runs it on a bare core in QEMU.
- * BASE: of the RAM. At BASE: the function, its three arguments, the place of the data and its size. */
+/* Call a function and write the memory after the call to a file. thumb_cores.py runs this program on a bare core in QEMU.
+ * BASE is the address of the RAM. It holds the function's address, its three arguments, the data's address and size. */
 typedef unsigned int word;
 
 #define PARAMETERS ((volatile word *)BASE)
@@ -21,7 +21,7 @@ static void save(void) {
     const word data[] = {file, PARAMETERS[4], PARAMETERS[5]};
     semihost(5, data);
     semihost(2, &file);
-    semihost(0x18, (void *)0x20026); /* the end of a program that has run as it should */
+    semihost(0x18, (void *)0x20026); /* exit: the program ended as it should */
 }
 
 static void reset(void) {
@@ -31,7 +31,7 @@ static void reset(void) {
 }
 
 static void fault(void) {
-    semihost(0x18, (void *)0x20023); /* a run-time error */
+    semihost(0x18, (void *)0x20023); /* exit: a run-time error */
 }
 
 __attribute__((section(".vectors"), used)) static const void *const vectors[] = {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* One step of a GRU and its head in C: the rival of the kernels, never part of a board's program.
+/* One step of a GRU and its head in C, for comparison with the kernels. It never runs on a board.
  *
- * The arithmetic is docs/numerics.md's, bit for bit: int8 weights, a power-of-two shift for each row, state Q0.15, gates
- * Q3.12, tanh by table. VARIANT says how the matrices are multiplied:
- *   PLAIN16   the loop as one writes it, activations in int16_t
- *   PLAIN32   the same, activations in int32_t
- *   UNROLL8   a row at a time, eight terms by hand, activations in int32_t; weights stored as w + 128, because the
- *             core loads unsigned bytes with fewer instructions, and 128 * sum(x) taken off once a row
- *   ROWS4     four rows at a time by hand, on the model file's own layout: four rows interleaved, weights w + 128
+ * The arithmetic is that of docs/numerics.md, bit for bit: int8 weights, a power-of-two shift for each row, state in
+ * Q0.15, gates in Q3.12, tanh from a table. VARIANT selects how the matrices are multiplied:
+ *   PLAIN16   a simple loop, with activations in int16_t
+ *   PLAIN32   a simple loop, with activations in int32_t
+ *   UNROLL8   one row at a time, unrolled to eight terms, with activations in int32_t. Weights are stored as w + 128,
+ *             because the core loads unsigned bytes with fewer instructions; 128 * sum(x) is subtracted once per row
+ *   ROWS4     four rows at a time, in the layout of the model file: four rows interleaved, weights w + 128
  */
 #include <stdint.h>
 
@@ -28,7 +28,7 @@ typedef struct {
     const uint8_t *shift;
     const int8_t *weight; /* row by row */
     const uint8_t *raised; /* row by row, w + 128 */
-    const uint8_t *file;   /* the same matrix as the model file has it */
+    const uint8_t *file;   /* the matrix in the layout of the model file */
 } matrix_t;
 
 typedef struct {
@@ -159,7 +159,7 @@ static inline int32_t saturate(int32_t v) {
     return v > 32767 ? 32767 : v < -32767 ? -32767 : v;
 }
 
-/* tanh of a / 2^bits / 32 by the table, Q0.15 */
+/* tanh(a / 2^bits / 32) from the table, Q0.15 */
 static inline int32_t curve(const uint16_t *table, int32_t a, int32_t bits) {
     int32_t s = a < 0 ? -a : a;
     const uint16_t *t = table + (s >> bits);

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""A program with a REPL, made a board on a serial port: ``python bridge.py [--unix] FOLDER COMMAND...``.
+"""Make a program with a REPL a board on a serial port: ``python bridge.py [--unix] FOLDER COMMAND...``.
 
-Prints the path of a pseudo terminal that mpremote opens like a board's port, and serves until it is killed or
-its parent has gone. COMMAND runs in FOLDER, the board's flash, on a terminal of its own. Ctrl-D (soft reset) and
-sys.exit() end such a program: it is started again, and a raw REPL that the host had open is opened again, as a
-board does. --unix: the program is MicroPython's unix port. Then Ctrl-C becomes SIGINT while it runs code, and a
-main.py in FOLDER runs at the start, though not at a soft reset from the raw REPL.
+The bridge prints the path of a pseudo terminal, which mpremote opens like a board's port. It serves until it is killed or
+its parent has ended. COMMAND runs on another terminal in FOLDER, the board's flash. Ctrl-D (soft reset) and sys.exit()
+end the program. The bridge then starts it again and, like a board, opens the raw REPL again if the host had it open.
+
+--unix says that the program is MicroPython's unix port. Ctrl-C then becomes SIGINT while the program runs code. A main.py
+in FOLDER runs at the start, though not at a soft reset from the raw REPL.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from pathlib import Path
 RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n"
 PROMPT = b"\r\n>>> "
 BOOT_S = 5.0  # bytes from the host wait this long for the program's first output
-CRASHES = 5  # starts in a row that ended without a byte
-QUEUE_BYTES = 4096  # held for each direction; then its sender has to wait, as on USB
+CRASHES = 5  # consecutive starts that may end without output
+QUEUE_BYTES = 4096  # buffered in each direction; the sender of more has to wait, as on USB
 CTRL_C = b"\x03"
 
 
 def terminal() -> tuple[int, int]:
-    """(master, slave) of a pseudo terminal that passes bytes as they are; the master never blocks."""
+    """(master, slave) of a pseudo terminal that passes bytes unchanged. The master never blocks."""
     master, slave = pty.openpty()
     tty.setraw(slave)
     os.set_blocking(master, False)
@@ -36,7 +37,7 @@ def terminal() -> tuple[int, int]:
 
 
 def push(fd: int, data: bytes) -> bytes:
-    """Write what goes out at once, return the rest. Raises OSError when the other side has gone."""
+    """Write as much as possible without waiting, and return the rest. Raises OSError when the other side has closed."""
     try:
         return data[os.write(fd, data) :] if data else data
     except BlockingIOError:
@@ -54,7 +55,7 @@ class Program:
         os.close(slave)
 
     def read(self, timeout_s: float) -> bytes | None:
-        """What it wrote; b"" when nothing came in time; None when it has ended."""
+        """The program's output; b"" when none came in time; None when the program has ended."""
         if not select.select([self.master], [], [], timeout_s)[0]:
             return None if self.process.poll() is not None else b""
         try:
@@ -63,10 +64,10 @@ class Program:
             return None
 
     def send(self, data: bytes) -> None:
-        """Pass on what the host sent; Ctrl-C interrupts a running program, as a board's firmware sees to.
+        """Pass on the host's bytes. As on a board, Ctrl-C interrupts a running program.
 
-        The unix port catches SIGINT exactly while a program runs that may be interrupted. At its prompt, and
-        after ``micropython.kbd_intr(-1)``, Ctrl-C is a byte like others.
+        The unix port catches SIGINT only while it runs a program that may be interrupted. At its prompt, and after
+        ``micropython.kbd_intr(-1)``, Ctrl-C is an ordinary byte.
         """
         if CTRL_C in data and self._catches_interrupt():
             self.process.send_signal(signal.SIGINT)
@@ -82,7 +83,7 @@ class Program:
         return False
 
     def wait_prompt(self) -> None:
-        """Let its greeting go by."""
+        """Discard the program's output up to its first prompt."""
         seen: bytes | None = b""
         while seen is not None and not seen.endswith(PROMPT):
             more = self.read(BOOT_S)
@@ -95,7 +96,7 @@ class Program:
 
 
 def live(program: Program, line: int, raw: bool, parent: int) -> bool:
-    """Carry bytes both ways until the program ends; whether the host has the raw REPL open then."""
+    """Carry bytes both ways until the program ends. Returns whether the host has the raw REPL open then."""
     to_host = tail = b""
     try:
         while os.getppid() == parent:
@@ -123,9 +124,9 @@ def live(program: Program, line: int, raw: bool, parent: int) -> bool:
 
 
 def serve(folder: str, command: list[str], unix: bool) -> None:
-    """Bridge until killed; ends with status 1 when the program cannot be started."""
+    """Run the bridge until it is killed. Exits with status 1 when the program does not start."""
     parent = os.getppid()
-    line, _slave = terminal()  # the slave stays open here: a host that closes the port does not end it
+    line, _slave = terminal()  # the slave stays open, so that the terminal survives a host that closes the port
     print(os.ttyname(_slave), flush=True)
     raw = False  # what the host has open: the raw REPL, or the friendly one
     crashes = 0
@@ -143,7 +144,7 @@ def serve(folder: str, command: list[str], unix: bool) -> None:
         raw = live(program, line, raw, parent)
         program.end()
     if crashes:
-        sys.exit(f"bridge.py: {command[0]} ended {CRASHES} times at its start")
+        sys.exit(f"bridge.py: {command[0]} ended {CRASHES} times at its start; expected a REPL")
 
 
 if __name__ == "__main__":

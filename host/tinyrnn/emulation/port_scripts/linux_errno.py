@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Runs on the webassembly port before its REPL: errors of files by the numbers of Linux, which boards and hosts
-# use (no such file: 2). That port's C library counts as WASI does (44).
+# Runs on the webassembly port before its REPL. It gives file errors the numbers of Linux, which boards and hosts use
+# (no such file: 2). The port's C library uses those of WASI (44).
 import builtins
 import os
 

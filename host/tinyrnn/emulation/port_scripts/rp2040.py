@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """An emulated RP2040 on a pseudo terminal: ``python rp2040.py FIRMWARE.uf2 FLASH.img [--real-time]``.
 
-Prints the path of the pseudo terminal and runs until SIGTERM. FLASH.img is the chip's whole flash; it is read at
-the start when it is there, then the firmware is written over it, so that a new firmware finds the old files.
+The program prints the path of the pseudo terminal and runs until SIGTERM. FLASH.img is the chip's whole flash. If it
+exists, it is read at the start and the firmware is written over it, so that a new firmware finds the old files.
 
-SIGTERM is the pulled cable: nothing more is executed, the flash is saved as it is at that moment, in the middle
-of a write too, and the process ends. (rp2040py's own command line runs on for up to 0.1 s before it saves.)
+SIGTERM acts like a pulled cable. The chip stops at once, the flash is saved as it is at that moment, even in the middle
+of a write, and the process ends. (rp2040py's own command line runs for up to 0.1 s more before it saves.)
 
-While the chip waits its clock jumps to what it waits for: a second of the host's may be an hour there. With --real-time
-it never runs ahead of the host's, which a watchdog needs that the host is to stop in time.
+While the chip waits, its clock jumps to the event it waits for: a second of the host may be an hour on the chip. With
+--real-time the chip's clock never runs ahead of the host's. A watchdog that the host must feed in time needs this.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FLASH_BYTES = 2 << 20  # the Pico's flash chip: W25Q16JV, 16 Mbit
 
 
 class Console(PtyInteractiveRepl):
-    """The chip's USB serial line as a pseudo terminal; SIGTERM stays ours."""
+    """The chip's USB serial line as a pseudo terminal. On SIGTERM it calls cut()."""
 
     def _on_sigterm(self, signum: int, frame: object) -> None:
         cut(self._device, self._image)
@@ -41,7 +41,7 @@ class Console(PtyInteractiveRepl):
 
 
 def cut(device: MicroPythonDevice, image: Path) -> None:
-    """Power gone: called between two batches of instructions, saves the flash and ends the process."""
+    """Cut the power: save the flash and end the process. It is called between two batches of instructions."""
     new = image.with_name(image.name + ".new")
     new.write_bytes(device.mcu.flash[:FLASH_BYTES])
     new.replace(image)
@@ -63,11 +63,11 @@ async def serve(firmware: Path, image: Path, real_time: bool) -> None:
     parent = os.getppid()
     while device.simulator.executing and os.getppid() == parent:
         await asyncio.sleep(0.5)
-    sys.exit("rp2040.py: the emulated chip stopped, or the parent has gone")
+    sys.exit("rp2040.py: the emulated chip stopped, or the parent process has ended")
 
 
 def die_with_parent() -> None:
-    """Linux ends this process with the thread that started it, also while it is stopped (ports.Port.pause)."""
+    """Let Linux end this process with the thread that started it, even in serial_ports.Port.pause()."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
 

@@ -3,9 +3,9 @@
 //
 //     node wasm_repl.mjs MODULE.mjs HOST_FOLDERS.mjs FLASH_FOLDER
 //
-// Everything is synchronous: a byte is read only when the REPL or the running program waits for one. Ends, as a
-// unix process does, at a soft reset. What differs from a board: a program that neither reads nor prints cannot
-// be interrupted, and raw paste is refused, because this port offers it and then hangs in it.
+// Everything is synchronous: a byte is read only when the REPL or the running program waits for one. Like the unix
+// port, the process ends at a soft reset. Two things differ from a board. A program that neither reads nor prints cannot
+// be interrupted. Raw paste is refused, because this port offers it and then hangs in it.
 import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
@@ -24,14 +24,14 @@ function write(data) {
     for (let done = 0; done < data.length; ) done += fs.writeSync(1, data, done);
 }
 
-let waiting = Buffer.alloc(0); // bytes from the host that nobody has asked for yet
+let waiting = Buffer.alloc(0); // bytes from the host that have not been read yet
 const chunk = Buffer.alloc(4096);
 
-/** The next byte from the host; waits for it. */
+/** Wait for the next byte from the host and return it. */
 function read() {
     while (!waiting.length) {
         const count = fs.readSync(0, chunk);
-        if (!count) process.exit(0); // the line is gone
+        if (!count) process.exit(0); // the line was closed
         waiting = Buffer.from(chunk.subarray(0, count));
         if (waiting.length >= 3 && waiting.subarray(-3).equals(RAW_PASTE)) {
             waiting = waiting.subarray(0, -3);
@@ -44,13 +44,13 @@ function read() {
 }
 
 const mp = await loadMicroPython({
-    heapsize: 256 * 1024, // where it starts; this port enlarges it when it is full
+    heapsize: 256 * 1024, // at the start; this port enlarges a full heap
     linebuffer: false,
     stdin() {
         const byte = read();
         if (byte !== mp._module._mp_hal_get_interrupt_char()) return byte; // micropython.kbd_intr() sets it
         mp._module._mp_sched_keyboard_interrupt();
-        return null; // an end of input, and the interrupt is raised when the read returns
+        return null; // end of input; the interrupt is raised when the read returns
     },
     stdout: write,
     stderr: write,
