@@ -2,7 +2,7 @@
 """Damaged model files against the loader, on the 32-bit runtimes with viper: python3 tools/fuzz.py [--help]
 
 Every byte of a small file set to every other value, without and with the CRC mended, then 100,000 files made
-of two by mutation. tests/device/fuzz_load.py says what each case must do. A failure prints the file and ends
+of two by mutation. tests/device/scripts/fuzz_load.py says what each case must do. A failure prints the file and ends
 with exit status 1; the same seed and case make the same file again, on any runtime.
 """
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from shared.paths import DEVICE_SCRIPTS, PACKAGE
 from tinyrnn import runtimes
 from tinyrnn.errors import TinyrnnError
 from tinyrnn.float_model.random_models import random_float_model
@@ -24,8 +25,7 @@ from tinyrnn.integer_model.network import pack
 from tinyrnn.quantization.quantizer import quantize
 from tinyrnn.runtimes import Runtime
 
-ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = ROOT / "tests" / "device" / "scripts" / "fuzz_load.py"
+SCRIPT = DEVICE_SCRIPTS / "fuzz_load.py"
 RUNTIMES = ("unix-i386", "unix-armhf")
 CASES = 100_000
 CHUNK = 20_000  # cases a process, so that progress is seen and the timeout means a hang
@@ -87,7 +87,7 @@ def fuzz(runtime: Runtime, folder: Path, mode: str, *args: str) -> Count:
         kernel_sets(runtime),
         *args,
         cwd=folder,
-        path=[ROOT / "device"],
+        path=[PACKAGE.parent],
         timeout=TIMEOUT_S,
     )
     found = re.fullmatch(r"FUZZ cases (\d+) loaded (\d+) refused (\d+) overflowing (\d+)\n", out)

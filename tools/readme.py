@@ -3,7 +3,8 @@
 
 A table is between <!-- NAME --> and <!-- /NAME -->, NAME being one of figure_tables.TABLES. Its figures are in
 docs/figures; docs/figures/taken.json says when and with which versions each was measured.
---take     first copy the figures that are in build/*.json to docs/figures, with their date and the versions
+--take     first copy the figures that are in build/*.json to docs/figures, with their date and the versions;
+           refused when they break a limit
 --check    change nothing; exit status 1 when a page differs from what the figures say
 --session  instead type the pages' sessions on the emulated RP2040 and write down what it answers; needs TINYRNN_UF2
 """
@@ -20,10 +21,16 @@ import sys
 from importlib import metadata
 from typing import Any
 
+import accuracy
+import benchmarks
+import sizes
 from shared import records
 from shared.figure_tables import CHIP, TABLES, Table
-from shared.records import BUILD, FIGURES, ROOT, Record, TinyrnnError
+from shared.paths import BUILD, FIGURES, ROOT
+from shared.records import Record, TinyrnnError
 
+# A figure that breaks a limit does not get into the pages
+BROKEN_LIMITS = {"accuracy": accuracy.broken_limits, "sizes": sizes.broken_limits, "bench": benchmarks.broken_limits}
 TAKEN = FIGURES / "taken.json"
 # The tables of each page, from the root of the project
 PAGES = {
@@ -63,7 +70,10 @@ def take() -> None:
     if not names:
         raise TinyrnnError(f"{BUILD} has no figures: make accuracy, make sizes, make bench")
     for name in names:
-        rows = [{key: rounded(value) for key, value in row.items()} for row in records.read(name)]
+        rows = [{key: rounded(value) for key, value in row.items()} for row in records.read(name, BUILD)]
+        broken = BROKEN_LIMITS[name](rows) if name in BROKEN_LIMITS else []
+        if broken:
+            raise TinyrnnError("\n".join([f"build/{name}.json breaks limits and is not taken:", *broken]))
         date = datetime.date.fromtimestamp(os.path.getmtime(BUILD / f"{name}.json")).isoformat()
         records.write(name, rows, FIGURES)
         taken[name] = {"date": date, "versions": versions(name, rows)}

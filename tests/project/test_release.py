@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import release
-from helpers.paths import ROOT
+from shared.paths import ROOT
 from shared.records import TinyrnnError
 
 VERSIONS = {
