@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo runtimes test check lint format-check types spelling imports generated format accuracy sizes bench fuzz docs release clean
+.PHONY: help venv demo runtimes test test-fast check lint format-check types spelling imports generated format accuracy sizes bench fuzz docs release clean
 
 help:
 	@echo "make demo       train, quantize and run a network under real MicroPython"
 	@echo "make test       all tests, on every runtime that this machine can have"
+	@echo "make test-fast  the tests that start no MicroPython and take no seconds"
 	@echo "make check      lint, format, types, spelling, imports, generated files"
 	@echo "make format     write all code in the project's format"
 	@echo "make runtimes   real MicroPython ports into the cache folder (docs/runtimes.md)"
@@ -46,6 +47,10 @@ runtimes: $(READY)
 test: $(READY)
 	@$(BIN)/python tools/runtimes.py || echo "The tests on the runtimes that FAILED will be skipped, or fail where they are required." >&2
 	@$(BIN)/python -m pytest -n 2
+
+# Under two minutes on two cores
+test-fast: $(READY)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m "not runtime and not slow"
 
 check: lint format-check types spelling imports generated
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bit-exact or not done: every hidden state and output, on every runtime, with every kernel set, compared with ``==``."""
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def test_a_thousand_steps(pair: Pair) -> None:
     check(verification.replay(runtime, kernels, cases), kernels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["basic-motions", "japanese-vowels"])
 def test_test_sets(pair: Pair, source: str, trained: Callable[[str], Trained]) -> None:
     """The complete test set of a trained model, on real recordings."""

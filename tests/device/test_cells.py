@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every cell, bit for bit: random networks of each on every runtime with every kernel set, long runs, no allocation."""
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def test_random_models(runtime: Runtime, cell: str) -> None:
         check(verification.replay(runtime, kernels, some))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", NETWORKS)
 def test_a_thousand_steps(runtime: Runtime, cell: str) -> None:
     """No drift and no wrap in a long run."""

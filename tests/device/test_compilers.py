@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Kernels as older firmware compiles them: the machine code of each compiler and chip, run, gives the definition's integers.
 
 mpy-cross of a release makes what that release's firmware makes of a source file on the board. Where it is known to fail,
@@ -37,6 +38,9 @@ MODULES = ("kernels_viper", "gates_viper")
 # armv6m was long enough before 1.26
 BROKEN = {("rv32imc", name) for name in runtimes.COMPILERS}
 TOO_LONG = {("armv6m", name) for name in runtimes.COMPILERS}
+# QEMU for Xtensa and all compilers but the newest come with `make runtimes`
+EACH_CORE = [pytest.param(arch, marks=pytest.mark.runtime if arch == "xtensawin" else ()) for arch in CORES]
+EACH_COMPILER = [pytest.param(name, marks=() if name == NEWEST else pytest.mark.runtime) for name in COMPILERS]
 REACH = 1900  # bytes; conditional branches for Xtensa have 2047, and firmware's code may be somewhat longer
 
 
@@ -70,8 +74,8 @@ def check(board: CoreBoard, kernels: str, module: types.ModuleType = urnn) -> No
     assert codes == {*kernels_plain.CODES, *gates_plain.CODES}
 
 
-@pytest.mark.parametrize("arch", CORES)
-@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("arch", EACH_CORE)
+@pytest.mark.parametrize("compiler", EACH_COMPILER)
 def test_the_same_integers(compiler: str, arch: str) -> None:
     """Where an emitter for the chip is known to fail there are no such kernels, and the next set serves."""
     path = program(compiler)
@@ -111,7 +115,7 @@ def far_branches(code: bytes) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("compiler", EACH_COMPILER)
 @pytest.mark.parametrize("name", MODULES)
 def test_branches_reach_on_an_esp32(name: str, compiler: str) -> None:
     compiled = mpy_file.compile_module(PACKAGE / f"{name}.py", "xtensawin", program(compiler))
@@ -120,6 +124,7 @@ def test_branches_reach_on_an_esp32(name: str, compiler: str) -> None:
     assert max(map(abs, branches)) <= REACH
 
 
+@pytest.mark.runtime
 def test_a_branch_too_far_fails_the_build(tmp_path: Path) -> None:
     """As kernels were written before: `while code:` around everything."""
     compiler = program("mpy-cross-1.25")
@@ -140,6 +145,7 @@ def {name}(x: ptr32, a: int):
 """
 
 
+@pytest.mark.runtime
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_what_a_store_gives_on_an_esp32(compiler: str, tmp_path: Path) -> None:
     """The form that the kernels use, which all compile rightly, and the one that 1.25 does not."""
@@ -158,6 +164,7 @@ def test_what_a_store_gives_on_an_esp32(compiler: str, tmp_path: Path) -> None:
         assert store("expression", "x[1] = a + 5") == ([0, 100] if compiler == "mpy-cross-1.25" else [0, 105])
 
 
+@pytest.mark.runtime
 @pytest.mark.parametrize("compiler", runtimes.COMPILERS)
 def test_an_old_compiler_is_not_used(compiler: str, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, program(compiler))

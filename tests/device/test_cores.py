@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A net on two cores: every integer as on one, on an emulated RP2040 with MicroPython's firmware (TINYRNN_UF2).
 
 The emulator's fast build gives both cores one interrupt controller (rp2040py 1.0.0b1), so a write to the flash, for which

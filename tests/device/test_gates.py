@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The machine code of the other cells' gates against gates_plain.py, integer by integer: on a Cortex-M0+ core without
 firmware, on the cores of other boards, and on an emulated RP2040 with MicroPython.
 """
@@ -255,6 +256,7 @@ def test_random_models(board: tuple[CoreBoard, str], seed: int, cell: str) -> No
     check(board, network, [tuple(row) for row in random_samples(network, seed, 3).tolist()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", OTHERS)
 def test_a_thousand_steps(board: tuple[CoreBoard, str], cell: str) -> None:
     network = random_network(3028, cell)
@@ -282,6 +284,7 @@ def test_assembler_on_a_microbit(cell: str, micro_bit: MicroBit) -> None:
         assert micro_bit.replay(call) == (call.result, call.after), call.name
 
 
+@pytest.mark.runtime
 @pytest.mark.parametrize("core", thumb_cores.CORES)
 def test_assembler_on_larger_cores(core: str) -> None:
     for cell in ("lstm", "fastgrnn", "gru-reset-before"):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The kernels' machine code against the plain kernels, integer by integer: on a Cortex-M0+ core without firmware, and
 on an emulated RP2040 with MicroPython.
 """
@@ -103,6 +104,7 @@ def test_gates(board: tuple[CoreBoard, str], seed: int) -> None:
     assert h.tolist() == want_h.tolist()
 
 
+@pytest.mark.slow
 def test_every_argument_of_the_functions(board: tuple[CoreBoard, str]) -> None:
     """sigmoid and tanh of the whole range, through the gates: with z as small as it gets, h is nearly n."""
     n = 1024
@@ -205,6 +207,7 @@ def test_random_models(board: tuple[CoreBoard, str], seed: int, cell: str) -> No
     check(board, network, [tuple(row) for row in random_samples(network, seed, 3).tolist()])
 
 
+@pytest.mark.slow
 def test_a_thousand_steps(board: tuple[CoreBoard, str]) -> None:
     network = random_network(3028)
     check(board, network, [tuple(row) for row in random_samples(network, 1, 1000).tolist()])
@@ -239,6 +242,7 @@ def test_assembler_is_not_there_where_objects_lie_otherwise(monkeypatch: pytest.
         assert "asm_thumb" not in CoreBoard().urnn.kernel_sets()
 
 
+@pytest.mark.runtime
 @pytest.mark.parametrize("core", thumb_cores.CORES)
 def test_assembler_on_larger_cores(core: str) -> None:
     """The machine code of a step on the cores of other boards, with the memory as it was on the Cortex-M0+."""
@@ -278,6 +282,7 @@ class WithDsp(CoreBoard):
         return result
 
 
+@pytest.mark.runtime
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7", "cortex-m33"])
 def test_dual_multiplications(core: str, tmp_path: Path) -> None:
     """Whole steps, their products on a core that has smlad; a board whose core has not does not have the set either."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The loader survives damaged and hostile files on every runtime; and the fuzzer finds what it looks for."""
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ def test_the_same_files_everywhere(need_runtime: Callable[[str], Runtime], folde
     assert (count.cases, count.loaded) == (1000, loaded)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("guarded")
 def test_in_range_is_what_the_host_proves(files: list[bytes], cell_files: list[bytes]) -> None:
     """The fuzzer excuses different results only for files that the packer would refuse."""

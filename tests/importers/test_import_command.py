@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`tinyrnn import` as a user meets it: options, recordings, ranges, what is written and what is not."""
 
 from __future__ import annotations
@@ -340,6 +341,7 @@ def values_on_a_board(path: str, x: np.ndarray) -> np.ndarray:
     return np.array(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
 @pytest.mark.parametrize(("function", "outputs"), [("sigmoid", 1), ("sigmoid", 3), ("tanh", 2), ("relu", 1)])
 def test_a_function_at_the_end(

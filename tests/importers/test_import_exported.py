@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """torch.export programs: decomposed ones, cells written by hand, streams with states, parametrized weights, messages."""
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Stacked(nn.Module):
         return self.head(self.norm(y[:, -1] if self.take == "last" else y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize(
     ("kind", "layers", "first", "take", "more"),
@@ -111,6 +113,7 @@ class Loop(nn.Module):
         return self.head(torch.stack(steps, 1) if self.take == "every" else steps[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("take", ["last", "every"])
 @pytest.mark.parametrize("make", [nn.GRUCell, nn.LSTMCell, nn.RNNCell])
 def test_decomposed_cells(make: Any, take: str, tmp_path: Path) -> None:
@@ -322,6 +325,7 @@ CHANGED: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decomposed", [False, True])
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("name", CHANGED)
@@ -352,6 +356,7 @@ def test_states_that_cannot_stream(tmp_path: Path) -> None:
     imported(tmp_path / "m.pt2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decomposed", [False, True])
 def test_spellings(decomposed: bool, tmp_path: Path) -> None:
     """Exports of other kinds: strict, of a free batch, of one channel without its axis, symbols as floats."""
@@ -387,6 +392,7 @@ def test_free_batch(tmp_path: Path) -> None:
     assert importers.read(tmp_path / "m.pt2").batch is None
 
 
+@pytest.mark.slow
 def test_messages_name_the_source(tmp_path: Path) -> None:
     """The line of the user's file and the module's path, and no control characters of a stranger's file."""
     (tmp_path / "mymodel.py").write_text(
@@ -523,7 +529,8 @@ def test_parametrized(kind: str, where: str, tmp_path: Path) -> None:
         net(x)  # old hooks set the weight when forward() runs
     torch.save(net.state_dict(), tmp_path / "m.pt")
     source, model = imported(tmp_path / "m.pt")
-    said = f"{'head.weight' if where == 'head' else f'gru.{where}'}: {kind.split(',')[0]} multiplied out, as in eval mode"
+    weight = "head.weight" if where == "head" else f"gru.{where}"
+    said = f"{weight}: {kind.split(',')[0]} folded into the weight, as in eval mode"
     assert source.notes[0] == said
     with torch.no_grad():
         np.testing.assert_allclose(model.forward(x.numpy()), net(x).numpy(), atol=1e-5)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The commonest PyTorch idioms as .pt2 and as .onnx: each is imported, or the table in docs/import.md says why not.
 
 Run as a script it writes the table: python tests/test_import_idioms.py.
@@ -73,6 +74,7 @@ def ended(tail: tuple[str, ...], logits: np.ndarray) -> np.ndarray:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IDIOMS)
 def test_idiom(name: str, tmp_path: Path) -> None:
     """The row of the table is today's, and the .pt2 is imported right wherever it has an answer at all."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`tinyrnn import` of Keras 3: every layer and option against Keras itself on its torch backend, .keras and .h5."""
 
 from __future__ import annotations
@@ -492,6 +493,7 @@ def test_functions_of_tensorflow(tmp_path: Path) -> None:
         refused(tmp_path / f"m{suffix}", "TFOpLambda relu: is tf.math.erf, which cannot be imported; expected Keras")
 
 
+@pytest.mark.slow
 def test_stateful_streams(tmp_path: Path) -> None:
     """Stateful layers, run piece by piece, against one run; only some of them stateful is another network."""
     for time, every in ((1, False), (1, True), (5, True), (5, False)):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The documents against the code: examples, equation numbers, figures, tags, the hex dump, the API.
 
 Run as a script it prints what goes into the documents: `test_docs.py errors`, `test_docs.py dump`.
@@ -242,6 +243,7 @@ def _in_the_copy(copy: Path, *command: str, cwd: Path | None = None) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_cell_of_the_page_from_training_to_every_integer(with_the_cell_of_the_page: Path, tmp_path: Path) -> None:
     """It is trained, quantized, compared on real MicroPython and described by the commands."""
     copy = with_the_cell_of_the_page
@@ -260,6 +262,7 @@ def test_the_cell_of_the_page_from_training_to_every_integer(with_the_cell_of_th
     assert "bit-exact on all of them" in tinyrnn("verify", "m.urnn", "--runtime", "cpython", "--sequences", "3")
 
 
+@pytest.mark.slow
 def test_the_cell_of_the_page_is_in_every_test_and_table(with_the_cell_of_the_page: Path) -> None:
     """The tests of all cells run on it without a change, and so do the lists that the tools measure."""
     copy = with_the_cell_of_the_page

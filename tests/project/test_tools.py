@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the tools measure satisfies the limits, equals the committed figures, and is in the pages and pictures."""
 
 from __future__ import annotations

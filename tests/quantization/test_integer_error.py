@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How near the integers are to the float model: measured, shown, made better, refused; and what is measured on."""
 
 from __future__ import annotations
@@ -248,6 +249,7 @@ def test_quantize_and_verify_print_the_figures(tmp_path: Path, capsys: pytest.Ca
     assert "other.pt: integers against float" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_verify_warns_and_names_the_layer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     path = tmp_path / "m.pt"
@@ -321,6 +323,7 @@ def test_finer_rows_cost_a_row_each() -> None:
     assert len(pack(fine.network)) - len(pack(plain.network)) == 20 + 4 * 8 + 8 + 16 + 12
 
 
+@pytest.mark.slow
 def test_the_table_of_the_page() -> None:
     """docs/numerics.md has what tools/nearness.py computes: two of its rows are computed again."""
     text = nearness.PAGE.read_text(encoding="utf-8").split(nearness.BEGIN)[1].split(nearness.END)[0]

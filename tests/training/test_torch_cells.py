@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The trainer's modules: each is its float cell, gives it back, and torch's own where torch has it."""
 
 from __future__ import annotations

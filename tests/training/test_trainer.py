@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The trainer: it learns, repeats itself bit for bit, survives interruptions, ignores the test set."""
 
 from __future__ import annotations
@@ -304,6 +305,7 @@ def test_every_cell_resumes(tmp_path: Path, options: dict[str, Any]) -> None:
         assert np.allclose(got.hh, want.hh, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", float_cells.names())
 def test_every_cell_learns(name: str) -> None:
     model = trainer.fit(tones(sequences=48), architecture=Architecture((name,), 8), epochs=100)
@@ -429,6 +431,7 @@ def test_command_refuses_an_output_before_it_trains(
     assert text.err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system; run it on Linux or macOS")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
 def test_command_killed_and_given_again_gives_the_same_weights(recording_file: Path, tmp_path: Path, name: str) -> None:
@@ -562,6 +565,7 @@ def test_rates_in_a_checkpoint_are_not_used(tmp_path: Path) -> None:
     assert same(trainer.fit(tones(), **QUICK, checkpoint=part), trainer.fit(tones(), **QUICK))
 
 
+@pytest.mark.slow
 def test_two_identical_trainings_at_once(recording_file: Path, tmp_path: Path) -> None:
     output = tmp_path / "model.pt"
     script = (

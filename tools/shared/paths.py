@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where things lie in the checkout, for the tools and the tests."""
 
 from pathlib import Path

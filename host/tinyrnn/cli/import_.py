@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn import``: convert a network from PyTorch, ONNX or Keras to model.pt, or directly to a .urnn file."""
 
 from __future__ import annotations

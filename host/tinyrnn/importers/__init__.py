@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Importers of PyTorch, ONNX and Keras files: read a FloatModel and compare it with the file's own framework.
 
 Imports float_model and data; neither the trainer nor the integer network. ``read()`` gives a SourceModel: the network as

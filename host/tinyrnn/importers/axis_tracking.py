@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Axis tracking: follows the data through a graph, with the meaning of each axis and the layers so far.
 
 Exporters transpose, squeeze and reshape around every layer. A TrackedArray follows this with named axes and concrete

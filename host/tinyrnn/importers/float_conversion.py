@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Conversion of a SourceModel, with the user's settings, to a FloatModel with its calibration."""
 
 from __future__ import annotations

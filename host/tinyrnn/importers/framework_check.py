@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Compares the file, run by its own framework, with the imported float model on the same sequences."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Layer folding: the steps of any framework -> normalisation, layers and head of a FloatModel, without approximation.
 
 A dense layer without activation is folded into the weights of the next layer. One with relu, tanh or sigmoid becomes an

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The result of every importer: the network as steps in the order of the data, and functions that run the file itself."""
 
 from __future__ import annotations

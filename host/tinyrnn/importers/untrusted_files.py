@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads untrusted files: sizes, archives and JSON are checked before anything is unpacked or allocated."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The architecture of a network to train: cells, units and options. This module imports neither numpy nor torch."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The trainer's checkpoint ``*.part``, from which an interrupted training resumes and ends with the same weights."""
 
 from __future__ import annotations

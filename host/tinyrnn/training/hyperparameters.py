@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The hyperparameters of a training, with one default for all data sets; batches, augmentation and loss."""
 
 from __future__ import annotations

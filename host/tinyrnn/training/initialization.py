@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The initial weights of a training."""
 
 from __future__ import annotations

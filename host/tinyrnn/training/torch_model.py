@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The network that is trained: FloatModel in torch, with conversions from and to numpy."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The trainer: ``fit()`` trains a float model on a recording. The same seed gives the same weights.
 
 The test sequences are used once, after the last epoch, for the figures in ``FloatModel.info``. They neither stop the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads description and weights of a Keras file: .keras is a zip of JSON and HDF5, .h5 is HDF5 with a JSON attribute.
 
 No object is deserialised: the JSON is read as plain JSON. HDF5 is read after a check that every link, dataset and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Keras layers and operations that take the last step of a sequence: the many ways to write x[:, -1]."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The layers of a Keras model in order, from its description: those on the path from input to output."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Conversion of Keras layers to steps: the known layers, their allowed options, and the order of their weights."""
 
 from __future__ import annotations

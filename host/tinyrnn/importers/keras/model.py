@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads a Keras model, Sequential or functional: its layers in order, from the description and the weights.
 
 For the comparison, Keras builds the same layers on its torch backend, from a copy of the description that holds only names

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs the layers of a file with Keras on its torch backend. An import is compared with it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Recurrent layers in torch, for training: torch's own modules where possible, otherwise a loop over the steps.
 
 ``build(layer)`` makes a torch module with the weights of a float layer, and ``export(module)`` gives the layer back. Each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A cell in torch, step by step, for cells and options that torch has no module for."""
 
 from __future__ import annotations

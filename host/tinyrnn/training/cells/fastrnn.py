@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """FastRNN in torch."""
 
 from __future__ import annotations

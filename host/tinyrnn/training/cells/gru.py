@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The GRU in torch, with the reset after or before the recurrent product."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The LSTM in torch."""
 
 from __future__ import annotations

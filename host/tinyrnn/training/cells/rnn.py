@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The simple recurrent network in torch."""
 
 from __future__ import annotations

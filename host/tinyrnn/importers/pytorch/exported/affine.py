@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Arithmetic of a torch.export program on a TrackedArray.
 
 With constants, between two paths that part without a function, and functions made of straight pieces.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The archive of a torch.export program: raw tensors and the graph's JSON as checked values."""
 
 from __future__ import annotations

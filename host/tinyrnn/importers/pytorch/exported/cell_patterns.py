@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """GRU, LSTM and RNN found in the terms of a loop, and the terms as steps of a sequence."""
 
 from __future__ import annotations

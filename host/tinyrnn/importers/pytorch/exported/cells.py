@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Recurrent operators of a torch.export program: nn.GRU and its kin, and loops over cells that the export unrolled."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Values of a torch.export program that meet: sums and products, stack() and cat()."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Layers and functions of a torch.export program on a TrackedArray: Linear, Embedding, norms, activations, tails."""
 
 from __future__ import annotations

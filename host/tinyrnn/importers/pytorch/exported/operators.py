@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What each operator of a torch.export program means for the data that flow through it."""
 
 from __future__ import annotations

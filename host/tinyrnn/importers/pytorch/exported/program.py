@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A torch.export program, .pt2: its graph is read as the JSON it is, and run node by node from a short list of operators.
 
 torch.export.load() is not used: in PyTorch 2.13 it unpickles some entries with weights_only=False and evaluates the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A torch.export program run node by node in torch: what an import is compared with, in one go or as a stream."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Operators of a torch.export program that move, cut and name axes, on a TrackedArray.
 
 An index or a slice of the features is a matrix of zeros and ones; of the time axis it is one step of a loop, or the last.

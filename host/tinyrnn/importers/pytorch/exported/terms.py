@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Recurrent cells that a program writes as arithmetic: run_decompositions() makes it, and cells written by hand are it.
 
 A Term is what one step of a loop computes, a sum of matrices times atoms: what comes in at this step, values of the step

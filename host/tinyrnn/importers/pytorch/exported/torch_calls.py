@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Operators of a torch.export program called in torch, in float64, and what of them is computed before any input is there.
 
 A value that depends on constants only is computed by torch itself. Sizes are found on the "meta" device, which allocates
