@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The packages, found in the folders. Everything else about the project is in pyproject.toml.
 
 pyproject.toml can only find packages below a folder that has the package's name. The boards' data files are in boards/,

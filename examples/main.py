@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Classify what analog sensors say, ten times a second: a main.py for a board with machine.ADC (RP2040, ESP32, ...).
 
 Copy it beside the model:  mpremote cp examples/main.py :main.py

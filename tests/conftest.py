@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Fixtures for all tests: the runtimes of this machine, and this project's own options of pytest."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Accuracy of the float and of the integer model on the complete test sets: make accuracy.
 
 accuracy.py [--cells NAME,...] [--seeds N] [--units H] [--again]. For each cell, its recordings and each seed 0..N-1:

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A step on each runtime: make bench.
 
 bench.py [--runtime NAME]... [--uf2 PATH]. On every runtime that is present, for each size of GRU: the integer step with

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Fit what a step takes on the RP2040, and say how far off it is: costmodel.py [--uf2 PATH] [--write].
 
 costmodel.py [--kernels NAME]... [--cell NAME]... [--uf2 PATH] [--write]

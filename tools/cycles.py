@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Cycles a step of each kernel set on a Cortex-M0+ (RP2040), without a board: docs/measuring.md.
 
 cycles.py [--kernels NAME]... [--inputs I] [--hidden H] [--outputs O] [--c] [--uf2 PATH [--source]]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Damaged model files against the loader, on the 32-bit runtimes with viper: python3 tools/fuzz.py [--help]
 
 Every byte of a small file set to every other value, without and with the CRC mended, then 100,000 files made

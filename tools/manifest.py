@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Write package.json, by which `mpremote mip install` copies urnn to a board: manifest.py [--check].
 
 Every module of device/urnn is in it, under its path relative to package.json, so that it installs from a checkout,

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """How near the integers are to the float model, for every cell: the table in docs/numerics.md: nearness.py [--file FILE].
 
 Untrained networks of 6 inputs, 32 units and 4 targets, with five seeds each, on the probing sequences of the host.

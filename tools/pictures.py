@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Draw the pictures of the documentation from the committed figures: pictures.py [--check].
 
 Writes docs/pictures/NAME-light.svg and NAME-dark.svg for each NAME of PICTURES, from docs/figures/*.json. With the

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Fill the tables of README.md and docs/benchmarks.md from the committed figures: readme.py [--take | --check | --session].
 
 A table is between <!-- NAME --> and <!-- /NAME -->, NAME being one of figure_tables.TABLES. Its figures are in

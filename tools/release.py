@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Build the source archive and the wheel of a release, and try both as a user would: make release.
 
 The archives are made of the last commit, so changes that are not committed are left out. They go to build/release. Then:

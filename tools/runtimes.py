@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Put MicroPython runtimes into the cache folder: python3 tools/runtimes.py [NAME...]; all without a name.
 
 unix-x64     comes with the pip package and is only looked for

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Write the table of the layers' sections in docs/format.md: sections.py [--check].
 
 Each layer has a module in device/urnn. Its docstring describes the section: 'Section b"GRU": u16 inputs I, ...'.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Run on a board by tools/stream.py: microseconds of the line protocol's parts, on the board's own clock.
 # Prints `empty US`, then `send` twice, upon which the host sends a damaged line of 50 and of 200 bytes, then `byte US`.
 import gc

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Bytes of the device package as .mpy files, and of the heap that load() takes: make sizes.
 
 Prints a table and writes build/sizes.json with the fields part, arch, bytes. The parts:

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Stream samples through a board for a minute: rate, lost and reordered answers, and what a request costs.
 
     python tools/stream.py MODEL.urnn --port PORT [--seconds 60]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Generate device/urnn/tables.py: tables.py [--check]. With --check, compare instead and exit 1 when it differs."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Write the unrolled columns of the matrix kernels: python3 tools/unroll.py [--check]
 
 A product of matrix and vector spends its time on columns, so the kernels with machine code repeat a column's lines

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Types of urnn for editors and type checkers; docs/device.md describes it. A test compares this file with the module."""
 
 from array import array

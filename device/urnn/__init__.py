@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """urnn: recurrent networks in integers, on a stock MicroPython board.
 
     import urnn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Divides each step between the two cores of an RP2040 or RP2350: urnn.load(path, cores=2). docs/kernels.md has figures.
 
 Core 1 stays in worker(), machine code that sleeps until the mailbox holds the address of an array of words. It executes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A table of vectors in front of the cells: the net's input is one symbol. docs/numerics.md, equation 33.
 
 Section b"EMBEDDING": u16 symbols N, u16 outputs D, N x D i16.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """FastGRNN: the gate and the candidate share one W and one U. docs/numerics.md, equations 18, 19, 25 to 27.
 
 Section b"FASTGRNN": u16 inputs I, u16 units H; i32 zeta, nu, k; H i32, the candidate's bias less the gate's;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """FastRNN. docs/numerics.md, equations 19 and 24.
 
 Section b"FASTRNN": u16 inputs I, u16 units H, i32 alpha, beta, k; product W (H x I), product U (H x H).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The scalar arithmetic: rounding shift, saturation, table look-up. docs/numerics.md has the equations.
 
 Every intermediate value stays in the 31-bit range, -2^30..2^30 - 1. On 32-bit boards, MicroPython holds such an integer

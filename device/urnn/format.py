@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The model file, .urnn: its frame, its matrices, and the checks. This module is the definition; docs/format.md explains it.
 
 All numbers are little-endian. The header: b"URNN", u8 version, u8 arithmetic, u16 number of sections, u32 bytes of the

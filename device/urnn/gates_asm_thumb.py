@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The kernels of gates_plain.py in Arm Thumb assembler, all but SCALE, EMBED and FINE, which viper executes.
 
 kernels_asm_thumb.py explains how such a module works. Here the words start with the address of the table of tanh. An

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The kernels of all cells but PyTorch's GRU, in plain Python. They are the definition, as in kernels_plain.py.
 
 Vectors are array('i') or parts of one. Their magnitude is 32767 at most, unless a line says otherwise. Tables are views of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The kernels of gates_plain.py, compiled to machine code by MicroPython's viper emitter.
 
 kernels_viper.py explains how such a module works: the words of a program, why sums are right modulo 2^32, what

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """PyTorch's GRU. docs/numerics.md, equations 9 to 12.
 
 Section b"GRU": u16 inputs I, u16 units H, product W (3H x I), product U (3H x H); gates in the order r, z, n.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The GRU with the reset before the recurrent product, as in its paper and ONNX. docs/numerics.md, equations 18 to 21.
 
 Section b"GRU_RESET_BEFORE": u16 inputs I, u16 units H, product W (3H x I), product U of r and z (2H x H), product of

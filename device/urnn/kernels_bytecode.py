@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The product of matrix and vector for firmware without an emitter: bytecode that load() writes itself.
 
 Bytecode takes longer for one multiplication than for two additions, and the rows of a matrix need the same sums again and

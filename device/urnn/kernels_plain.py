@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The kernels in plain Python. They are the definition: every other kernel set computes the same integers.
 
 Vectors are array('i'). Matrices and tables of channels are views of the model file, which the loader has checked.

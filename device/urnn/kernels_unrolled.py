@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The kernels for firmware without an emitter: each row of a matrix as an expression of its own, in bytecode.
 
 load() writes `y[0]=(640-3*x0+17*x1-...)>>7`, row by row, and lets the firmware compile it. A multiply-accumulate then takes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Layer normalisation between cells, and in front of the head. docs/numerics.md, equations 28 to 32.
 
 Section b"LAYER_NORM": the table of scale() in gates_plain.py.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """LSTM, with or without a projection of its output. docs/numerics.md, equations 18 to 23.
 
 Section b"LSTM": u16 inputs I, u16 units H, u8 k, u8 0, u16 outputs P or 0; product W (4H x I), product U (4H x P, or H

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Products that are more than a matrix: of low rank, W = A B, with rows of finer weights, with layer normalisation.
 
 Section b"PRODUCTS": empty; it precedes the first cell that has such a product.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A net's program: the instructions that the cells write at load, and how they become calls of kernels.
 
 An instruction is (code, a, b, c, n): a kernel, three vectors and a count. It computes n integers, mostly c from a and b.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The test that a module with the kernels of gates_plain.py must pass; proof_kernels.py explains it."""
 
 from array import array

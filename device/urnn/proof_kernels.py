@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Before a net uses a module of kernels, the module must pass a test: a few small instructions whose results are known.
 
 A firmware's compiler can make machine code that differs from its source; docs/kernels.md lists such cases.

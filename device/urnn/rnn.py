@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The simple recurrent network, tanh or ReLU. docs/numerics.md, equations 19 and 20.
 
 Section b"RNN": u16 inputs I, u16 units H, u8 0 tanh, 1 ReLU, u8 0, u16 0, product W (H x I), product U (H x H).

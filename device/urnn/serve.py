@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The line protocol over stdin and stdout of the REPL: docs/protocol.md.
 
     from urnn import serve

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``python -m tinyrnn`` is the command ``tinyrnn``."""
 
 from __future__ import annotations

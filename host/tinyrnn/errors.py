@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Errors that the user can mend. Each message is one line: what was seen, what was expected, and a cure."""
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Files on this computer: reads only ordinary files, writes a file completely or not at all, never replaces a foreign file.
 
 Every command reads models and recordings with read(), writes with write(), and calls check_output() before it starts work.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Text for people: counts and sizes."""
 
 from __future__ import annotations

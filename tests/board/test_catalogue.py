@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The board files are whole and sourced, and `tinyrnn info --board` says what deploy would."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """tinyrnn deploy and tinyrnn devices on each port: what is copied, what is in use afterwards, what the user reads."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Everything that can go wrong with a deploy: one clear line, and a board that has the old version or the new one whole."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Weights read in place from an RP2's flash, through the buffer of rp2.Flash."""
 
 from __future__ import annotations

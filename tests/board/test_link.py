@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The link to a board: real MicroPython on each port, and everything that can be wrong with a line."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The client of the line protocol against a damaged, cut or silent line, and against the wrong board."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a step is estimated to take: the model, its fit, and that nothing is said of what was not measured."""
 
 from __future__ import annotations

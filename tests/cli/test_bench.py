@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn bench``: what it reports, that it checks the answer it times, and what it adds to boards/."""
 
 from __future__ import annotations

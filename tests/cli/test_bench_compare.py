@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn bench --compare``: its lines, its answers checked, what it says when something is missing."""
 
 from __future__ import annotations

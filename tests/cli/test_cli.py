@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The command line as a user meets it: files in, files out, one clear line for each mistake."""
 
 from __future__ import annotations

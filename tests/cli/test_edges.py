@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The edges of the command line: every command with inputs and outputs that are no proper files, or no files at all.
 
 Each ends with one line and an exit status, without a traceback and without waiting; what was there is as it was.

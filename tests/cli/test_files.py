@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Files: read only where they are files, written whole with the mode that the umask leaves, leftovers removed."""
 
 from __future__ import annotations

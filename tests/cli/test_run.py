@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn run``: a file, a pipe that takes its time, typed lines; what is wrong with each, and what is left behind."""
 
 from __future__ import annotations

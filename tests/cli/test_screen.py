@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What reaches the terminal: names from files are shown, never obeyed, whatever command prints them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn verify --on``: every output and state of a board's steps, and where they differ, exactly where."""
 
 from __future__ import annotations

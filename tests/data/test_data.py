@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """tinyrnn.data: real small files in a temporary folder, each complaint's file, line and cure."""
 
 from __future__ import annotations

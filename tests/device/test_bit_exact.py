@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bit-exact or not done: every hidden state and output, on every runtime, with every kernel set, compared with ``==``."""
 
 from __future__ import annotations

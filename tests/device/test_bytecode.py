@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The kernels that are byte code written at load: what they are made of, and what happens where they do not fit."""
 
 from __future__ import annotations

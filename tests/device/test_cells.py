@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every cell, bit for bit: random networks of each on every runtime with every kernel set, long runs, no allocation."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Kernels as older firmware compiles them: the machine code of each compiler and chip, run, gives the definition's integers.
 
 mpy-cross of a release makes what that release's firmware makes of a source file on the board. Where it is known to fail,

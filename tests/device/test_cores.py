@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A net on two cores: every integer as on one, on an emulated RP2040 with MicroPython's firmware (TINYRNN_UF2).
 
 The emulator's fast build gives both cores one interrupt controller (rp2040py 1.0.0b1), so a write to the flash, for which
@@ -6,17 +7,22 @@ MicroPython interrupts the other core, hangs there while any thread runs. Its sl
 
 from __future__ import annotations
 
+import inspect
+import sys
 import time
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urnn
-from helpers.integer_models import random_network
+from helpers.integer_models import random_network, random_samples
 from helpers.paths import DEVICE_SCRIPTS
 from helpers.runtimes import open_port
 from tinyrnn.board.link import Link
-from tinyrnn.emulation import rp2040_firmware, step_cycles
+from tinyrnn.emulation import mpy_file, rp2040_firmware, step_cycles
+from tinyrnn.emulation.core_board import CoreBoard
 from tinyrnn.emulation.serial_ports import Port
 from tinyrnn.errors import BoardError
 from tinyrnn.integer_model.network import pack
@@ -180,3 +186,46 @@ def test_where_there_is_one_core(runtime: Runtime, tmp_path: Path) -> None:
     (tmp_path / "m.urnn").write_bytes(pack(random_network(1)))
     out = runtime.run(SCRIPT.with_name("one_core.py"), "m.urnn", cwd=tmp_path, path=[verification.DEVICE], timeout=60)
     assert out.strip() == "cores=2: not on this board"
+
+
+# Without firmware: the segments, executed by the assembler on one core as after cores.stop()
+
+
+def without_core_1(monkeypatch: pytest.MonkeyPatch) -> CoreBoard:
+    """A core with the package, where cores.py takes it for an RP2040 whose core 1 is not there."""
+    board = CoreBoard()
+    function = board.function
+
+    def callable_of(module: mpy_file.Module, code: mpy_file.Function, namespace: dict[str, Any]) -> Callable[..., Any]:
+        made = function(module, code, namespace)
+        if code.name == "_arguments":
+            return lambda assembler: 3
+        if code.name == "_code":  # the address, which the board's callable keeps
+            return lambda assembler: inspect.getclosurevars(assembler).nonlocals["entry"]
+        return made
+
+    monkeypatch.setattr(board, "function", callable_of)
+    version = types.SimpleNamespace(**vars(sys.implementation), _mpy=0)
+    version.version = (1, 25)
+    with monkeypatch.context() as rp2040:
+        rp2040.setattr(sys, "platform", "rp2")
+        rp2040.setattr(sys, "implementation", version)
+        cores = board.urnn.module("cores")
+    assert cores, board.urnn.kernel_sets(True)["cores"]
+    monkeypatch.setattr(cores, "start", lambda: None)
+    return board
+
+
+def test_the_segments_give_the_same_integers(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = without_core_1(monkeypatch)
+    networks = [(seed, random_network(seed)) for seed in SEEDS]
+    networks += [(seed, random_network(seed, "mixed", plain=False)) for seed in MIXED]
+    for seed, network in networks:
+        data = bytearray(pack(network))
+        two, plain = board.urnn.load(data, "asm_thumb", cores=2), urnn.load(data, "plain")
+        for sample in random_samples(network, seed, 3).tolist():
+            two.step(tuple(sample))
+            plain.step(sample)
+            assert [*two.output, *two.state] == [*plain.output, *plain.state]
+    with pytest.raises(ValueError, match="cores=2: kernels 'viper', not 'asm_thumb'"):
+        board.urnn.load(data, "viper", cores=2)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The device API: under CPython in detail, and on every runtime what depends on the runtime."""
 
 from __future__ import annotations

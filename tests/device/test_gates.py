@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The machine code of the other cells' gates against gates_plain.py, integer by integer: on a Cortex-M0+ core without
 firmware, on the cores of other boards, and on an emulated RP2040 with MicroPython.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the kernels' source files say twice: codes, machine words and their comments, generated lines."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The kernels' machine code against the plain kernels, integer by integer: on a Cortex-M0+ core without firmware, and
 on an emulated RP2040 with MicroPython.
 """

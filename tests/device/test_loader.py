@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The loader survives damaged and hostile files on every runtime; and the fuzzer finds what it looks for."""
 
 from __future__ import annotations

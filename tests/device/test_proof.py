@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Kernels prove themselves before a net may use them: the proofs are the definition's, and a wrong set is passed over."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """urnn.serve: the line protocol on every runtime, by pipes and by serial ports. docs/protocol.md says what must happen."""
 
 from __future__ import annotations

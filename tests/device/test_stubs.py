@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The stubs of urnn for editors name what the package has: the same functions, arguments, defaults and attributes."""
 
 from __future__ import annotations

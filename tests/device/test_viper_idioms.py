@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Viper code keeps to what every released emitter compiles rightly: docs/kernels.md, "Idioms", says which do not.
 
 The rules are looked for in the syntax tree of each function marked @micropython.viper.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The kernels' machine code on the Cortex-M0+ core: the host's integers, and cycles that repeat."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Assembler on a Cortex-M0 under real MicroPython: the micro:bit's firmware in QEMU computes the host's integers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The ports that other tests run on are boards: mpremote drives them, their flash outlives the power."""
 
 from __future__ import annotations

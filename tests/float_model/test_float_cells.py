@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every cell in float: against torch's own modules, against its formula; the model; the document."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """model.pt: what was saved is read again, what is damaged or hostile is refused in one line."""
 
 from __future__ import annotations

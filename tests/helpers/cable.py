@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A cable for tests: a pseudo terminal in front of a port, whose bytes can be counted, damaged, and cut off."""
 
 from __future__ import annotations

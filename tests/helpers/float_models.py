@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Random float models of every cell, with and without each option, for the tests."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The commonest ways to write a recurrent network in PyTorch, a function for Net.forward each: what docs/import.md lists."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """For the tests of deploy: two versions of the package, models, and what stands on a board."""
 
 from __future__ import annotations

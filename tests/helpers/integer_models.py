@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Random networks for the bit-exact suite: shapes, weights and inputs that a trained model never shows."""
 
 from __future__ import annotations

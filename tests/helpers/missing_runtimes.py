@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a test does without a runtime that it needs, and the list of missing runtimes at the end of a run.
 
 A test skips with the cure. With TINYRNN_REQUIRE_RUNTIMES=1, as in CI, it fails: where every runtime was provided, a skip

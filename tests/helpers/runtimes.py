@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runtimes and ports for tests: each is started, or the test is skipped with the cure.
 
 Tests that start a MicroPython have the mark ``runtime``, by which ``make test-fast`` leaves them out. Parameters made here

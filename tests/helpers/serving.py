@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the tests of the line protocol share: a tiny model, and lines to a server, by a pipe or by a serial port."""
 
 from __future__ import annotations

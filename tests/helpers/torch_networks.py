@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A PyTorch network with any part around its cell, for the tests of the importers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Types that a test knows and a checker cannot."""
 
 from __future__ import annotations

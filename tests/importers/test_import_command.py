@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`tinyrnn import` as a user meets it: options, recordings, ranges, what is written and what is not."""
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tinyrnn.float_model import model_file
 from tinyrnn.float_model.cells.gru import GRU
 from tinyrnn.float_model.layers import BatchNorm, Layer, LayerNorm
 from tinyrnn.importers import float_conversion, framework_check
-from tinyrnn.importers.source_model import Affine, Dense, Source, SourceStep
+from tinyrnn.importers.source_model import Affine, Dense, SourceModel, SourceStep
 from tinyrnn.integer_model import urnn_file
 from tinyrnn.text import counted
 from torch import nn
@@ -167,17 +168,17 @@ def test_every_cell_to_urnn(
         (("net.pt", "-o", "net.pt"), 4, "is the file to import; choose another name with -o"),
         (("net.pt", "-o", "none/x.pt"), 4, "the folder none does not exist; make it with"),
         (("none.pt", "-o", "x.pt"), 4, "none.pt: cannot be opened"),
-        (("net.pt", "-o", "x.pt", "--labels", "a,b"), 4, "--labels gives 2 names; expected 3, as the model has"),
+        (("net.pt", "-o", "x.pt", "--labels", "a,b"), 4, "--labels gives 2 names; expected 3, as in the model"),
         (("net.pt", "-o", "x.pt", "--channels", "a"), 4, "--channels gives 1 names; expected 2"),
         (("net.pt", "-o", "x.pt", "--range", "3", "-3"), 4, "--range is 3 to -3; expected the lower end first"),
         (("net.pt", "-o", "x.pt", "--normalise"), 4, "--normalise describes a recording; expected the .* --data"),
         (("net.pt", "-o", "x.pt", "--window", "5"), 4, "--window describes a recording; expected the recording with --data"),
         (("net.pt", "-o", "x.pt", "--data", "sensor.npz", "--range", "0", "1"), 4, "--data and --range both give the range"),
-        (("net.pt", "-o", "x.pt", "--data", "basic-motions"), 3, "has 6 channels .*; expected 2, as the model takes"),
+        (("net.pt", "-o", "x.pt", "--data", "basic-motions"), 3, "has 6 channels .*; expected 2, as in the model"),
         (("net.pt", "-o", "x.pt", "--data", "basic-motions", "--normalise"), 3, "has 6 channels .*; expected 2"),
         (("net.pt", "-o", "x.pt", "--order", "rnn"), 4, "--order gives rnn; expected each of: rnn, head"),
         (("net.pt", "-o", "x.pt", "--key", "ema"), 4, "has no state_dict under 'ema'"),
-        (("net.txt", "-o", "x.pt"), 4, "a file of an unknown kind; expected"),
+        (("net.txt", "-o", "x.pt"), 4, "a file of unknown kind; expected"),
     ],
 )
 def test_mistakes(
@@ -225,10 +226,10 @@ def test_missing_frameworks(
     assert not (folder / "x.pt").exists()
 
 
-def source(*steps: Any, inputs: int = 2) -> Source:
+def source(*steps: Any, inputs: int = 2) -> SourceModel:
     """A source whose framework is not asked."""
     named = tuple(SourceStep(f"step {i}", what) for i, what in enumerate(steps))
-    return Source("nobody", named, inputs, "every", run=lambda x: x)
+    return SourceModel("nobody", named, inputs, "every", run=lambda x: x)
 
 
 def gru(rng: np.random.Generator, inputs: int = 2) -> GRU:
@@ -275,11 +276,11 @@ def test_a_new_normalisation_changes_nothing(first: str) -> None:
 def test_refusal_of_what_cannot_be_placed() -> None:
     rng = np.random.default_rng(6)
     dense = Dense(rng.standard_normal((2, 2)), np.zeros(2))
-    with pytest.raises(ModelError, match="step 1: layernorm behind a dense layer without activation"):
+    with pytest.raises(ModelError, match="step 1: layernorm after a dense layer without activation"):
         float_conversion.build(
             source(dense, LayerNorm(np.ones(2), np.zeros(2)), gru(rng)), float_conversion.Settings(), None
         )
-    with pytest.raises(ModelError, match="step 1: takes 2 inputs but is given 4"):
+    with pytest.raises(ModelError, match="step 1: takes 2 inputs but gets 4"):
         float_conversion.build(source(gru(rng), gru(rng)), float_conversion.Settings(), None)
     with pytest.raises(ModelError, match="has no recurrent layer"):
         float_conversion.build(source(dense), float_conversion.Settings(), None)
@@ -297,7 +298,7 @@ def test_comparison_of_decisions() -> None:
     assert framework_check.compare(replace(made, run=classes), model)[0] == 0
     with pytest.raises(ModelError, match="differs from nobody"):
         framework_check.compare(replace(made, run=lambda x: (classes(x) + 1) % 4), model)
-    with pytest.raises(ModelError, match="no finite number"):
+    with pytest.raises(ModelError, match="gives NaN or infinity"):
         framework_check.compare(replace(source(gru(rng)), run=lambda x: np.full((*x.shape[:2], 4), np.nan)), model)
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The commonest PyTorch idioms as .pt2 and as .onnx: each is imported, or the table in docs/import.md says why not.
 
 Run as a script it writes the table: python tests/test_import_idioms.py.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`tinyrnn import` of Keras 3: every layer and option against Keras itself on its torch backend, .keras and .h5."""
 
 from __future__ import annotations
@@ -231,13 +232,13 @@ def swish(x: Any) -> Any:
         (lambda: [L.LSTM(4, recurrent_activation="hard_sigmoid")], "LSTM .*has the recurrent_activation hard_sigmoid"),
         (lambda: [L.SimpleRNN(4, activation="elu")], "SimpleRNN .*has the activation elu; expected tanh or relu"),
         (lambda: [L.GRU(4), L.Dense(4, activation="gelu")], "Dense .*has the activation gelu"),
-        (lambda: [L.GRU(4), L.Dense(4, activation="softmax"), L.Dense(2)], "Dense .*stands behind softmax"),
+        (lambda: [L.GRU(4), L.Dense(4, activation="softmax"), L.Dense(2)], "Dense .*comes after softmax"),
         (lambda: [L.GRU(4), L.Dense(4, activation=swish)], "Dense .*activation"),
-        (lambda: [L.GRU(4), Own()], "Own .*is a class that is not Keras' own; expected layers that Keras has"),
+        (lambda: [L.GRU(4), Own()], "Own .*is not a class of Keras; expected layers of Keras itself"),
         (lambda: [L.GRU(4), L.Lambda(lambda x: x)], "Lambda .*code in a file is never run"),
         (lambda: [L.GRU(4, return_sequences=True), L.LayerNormalization(axis=1), L.GRU(2)], "normalises over axis"),
         (lambda: [L.RNN(L.StackedRNNCells([L.GRUCell(4), L.GRUCell(4)]))], "RNN .*cannot be imported"),
-        (lambda: [L.GRU(4), L.RepeatVector(3), L.GRU(4)], "RepeatVector .*answers as the data come"),
+        (lambda: [L.GRU(4), L.RepeatVector(3), L.GRU(4)], "RepeatVector .*answers while the data arrive"),
         (lambda: [keras.Sequential([L.GRU(4)]), L.Dense(2)], "Sequential .*not a model in a model"),
         (lambda: [L.Dense(2)], "has no recurrent layer"),
     ],
@@ -307,7 +308,7 @@ def test_damaged_files(tmp_path: Path) -> None:
             path.write_bytes(data[:cut])
             refused(path, "m[.]")
     net.save_weights(tmp_path / "w.weights.h5")
-    refused(tmp_path / "w.weights.h5", "weights without a model")
+    refused(tmp_path / "w.weights.h5", "bytes without model_config")
     other = keras.Sequential([L.Input((None, 3)), L.GRU(5), L.Dense(2)])
     net.save(tmp_path / "a.keras")
     other.save(tmp_path / "b.keras")
@@ -368,10 +369,10 @@ def test_the_last_step(name: str, tmp_path: Path) -> None:
         (lambda h: h[:, ::-1], "GetItem .*takes steps None to None by -1 of 7"),
         (lambda h: h[:, :, :2], "GetItem .*takes a part of the batch or of the features"),
         (lambda h: keras.ops.take(h, 3, axis=1), "Take .*takes step 3 of 7"),
-        (lambda h: keras.ops.take(h, 3, axis=2), "Take .*takes an index of another axis than time"),
+        (lambda h: keras.ops.take(h, 3, axis=2), "Take .*takes an index of an axis that is not time"),
         (lambda h: L.Cropping1D((1, 0))(h), "Cropping1D .*takes steps 1 to None by 1 of 7"),
         (lambda h: L.Reshape((28,))(h), "Reshape .*works on every step at once"),
-        (lambda h: keras.ops.slice(h, (0, 6, 0), (1, 1, 4)), "Slice .*has one size for the batch as well"),
+        (lambda h: keras.ops.slice(h, (0, 6, 0), (1, 1, 4)), "Slice .*fixes the size of the batch as well"),
     ],
 )
 def test_other_steps_are_refused(part: Any, message: str, tmp_path: Path) -> None:
@@ -511,7 +512,7 @@ def test_stateful_streams(tmp_path: Path) -> None:
     keras.Sequential([L.Input(batch_shape=(1, 1, 2)), *cells]).save(tmp_path / "m.keras")
     refused(tmp_path / "m.keras", "LSTM .*starts from zero at every call while GRU .* is stateful; .*stateful=True in all")
     keras.Sequential([L.Input((1, 2)), L.GRU(4), L.Dense(2)]).save(tmp_path / "m.keras")
-    assert "always from the zero state" in importers.read(tmp_path / "m.keras").notes[0]
+    assert "one step from the zero state" in importers.read(tmp_path / "m.keras").notes[0]
 
 
 def test_states_as_inputs_name_a_way_that_works(tmp_path: Path) -> None:

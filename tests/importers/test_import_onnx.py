@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`tinyrnn import` of ONNX: graphs as exporters write them, attributes, ONNX' own backend tests; ONNX Runtime judges."""
 
 from __future__ import annotations
@@ -200,7 +201,7 @@ def test_torch_exporters(kind: str, tmp_path: Path) -> None:
         path = tmp_path / "m.onnx"
         to_onnx(net, x, path, dynamo, dynamic)
         if dynamo and kind.startswith("rnn"):  # this exporter knows no RNN node and unrolls the loop
-            refused(path, r"where an exporter has unrolled a loop: torch.onnx.export\(..., dynamo=False\)")
+            refused(path, r"if an exporter unrolled a loop, use torch.onnx.export\(..., dynamo=False\)")
             continue
         model = imported(path)
         nets.agree(net, model, x)
@@ -407,17 +408,17 @@ def swish(path: Path) -> Path:
         (with_input(6, np.ones((1, 2, 4), np.float32)), "has an initial_c that is not zero"),
         (with_input(4, np.array([5, 3], np.int32)), "has sequence_lens that cut its sequences; expected 5 for all"),
         (behind("Conv", (4, 4, 3)), "Conv .*expected a network of recurrent layers without convolution"),
-        (behind("ReduceMean", axes=[0]), "ReduceMean .*every step at once; expected the answer of the last step"),
+        (behind("ReduceMean", axes=[0]), "ReduceMean .*all steps at once; expected the answer of the last step"),
         (behind("QuickGelu", domain="com.microsoft"), "com.microsoft.QuickGelu .*cannot be imported"),
         (behind("Elu"), "Elu .*this kind of node cannot be imported; expected relu, tanh or sigmoid"),
-        (behind("ReduceMean", axes=[2]), "ReduceMean .*of a LayerNorm in pieces: export with opset 17 or newer"),
-        (inside("Loop"), "Loop .*has a graph inside; .*give the .keras or .h5 that tf2onnx converted"),
-        (inside("If"), "If .*has a graph inside; the sizes decide its branch"),
+        (behind("ReduceMean", axes=[2]), "ReduceMean .*if it is a part of LayerNorm, export with opset 17 or newer"),
+        (inside("Loop"), "Loop .*contains a subgraph; .*give the .keras or .h5 that tf2onnx converted"),
+        (inside("If"), "If .*contains a subgraph; its branch depends on sizes"),
         (features, "takes 2 of 4 features"),
-        (reversed_, "turns a sequence round; a stream has no future"),
-        (swish, "with the Sigmoid before it is SiLU"),
+        (reversed_, "reverses a sequence; a stream has no future"),
+        (swish, "is SiLU, with the Sigmoid before it"),
         (residual, "Add .*combines two paths"),
-        (loop, "Scan .*has a graph inside; expected RNN, LSTM and GRU nodes"),
+        (loop, "Scan .*contains a subgraph; expected RNN, LSTM and GRU nodes"),
     ],
 )
 def test_refused(make: Any, message: str, tmp_path: Path) -> None:
@@ -488,7 +489,7 @@ def test_other_floats(kind: str, tmp_path: Path) -> None:
     ]
     path = g.save(tmp_path / "m.onnx", out)
     source = importers.read(path)
-    assert f"{kind}: taken and compared as float32" in source.notes
+    assert f"{kind}: imported and compared as float32" in source.notes
     model = imported(path)
     weights = numpy_helper.to_array(next(a for a in g.arrays if list(a.dims) == [1, 12, 3])).astype(np.float64)[0]
     assert (np.sort(dense(instance(FloatCell, model.layers[0]).weight_ih), axis=None) == np.sort(weights, axis=None)).all()
@@ -534,7 +535,7 @@ def test_sigmoids_as_a_classification(tmp_path: Path) -> None:
 def test_a_softmax_is_no_regression(tmp_path: Path) -> None:
     """Its logits would be the values; the same file as a classification is imported."""
     path, _ = sigmoids(tmp_path / "m.onnx", 3, "Softmax")
-    with pytest.raises(ModelError, match=r"ends in softmax, which a regression would leave out; .*--task classification"):
+    with pytest.raises(ModelError, match=r"ends in softmax, which a regression cannot have; .*--task classification"):
         imported(path, task="regression")
     assert imported(path, task="classification").task == "classification"
 
@@ -584,7 +585,7 @@ def test_two_states_in_one_tensor(tmp_path: Path) -> None:
     flat = g.add("Squeeze", y, g.constant(np.array([1])))
     head, other = g.add("MatMul", flat, g.array(4, 2)), g.add("Concat", flat, flat, axis=2)
     path = g.save(tmp_path / "m.onnx", head, other)
-    refused(path, f"output {other}: Concat .*joins several paths.*; or take another output: --output-name {head}$")
+    refused(path, f"output {other}: Concat .*joins several paths.*; or choose another output: --output-name {head}$")
     assert len(imported(path, Options(output=head)).labels) == 2
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Files that take their states and give them back, as ONNX: the states are those of the layers, or the file is refused."""
 
 from __future__ import annotations
@@ -168,17 +169,17 @@ def factor(n: list[Any], s: list[Any]) -> list[Any]:
 
 CHANGES: dict[str, tuple[Change, str]] = {
     "decay": (factor, "h: starts the state h of LSTM .*, but hn is changed by Mul"),
-    "older": (lambda n, s: s, "hn is the state of the step before, h"),
+    "older": (lambda n, s: s, "hn is the state of the previous step, h"),
     "average": (lambda n, s: [0.9 * a + 0.1 * b for a, b in zip(s, n, strict=True)], "hn is changed by Add"),
     "clamp": (lambda n, s: [a.clamp(-0.3, 0.3) for a in n], "hn is changed by Clip"),
     "clamp of c": (lambda n, s: [n[0], n[1].clamp(-10, 10)], "cn is changed by Clip"),
-    "exchanged": (lambda n, s: n[::-1], "hn is the state c of LSTM .*, which by its name goes back there"),
+    "exchanged": (lambda n, s: n[::-1], "hn is the state c of LSTM .*, which belongs there by its name"),
     "h twice": (lambda n, s: [n[0], n[0]], "c: starts the state c of LSTM .*, but cn is the state h"),
     "negative": (lambda n, s: [-a for a in n], "hn is changed by Neg"),
-    "zero": (lambda n, s: [torch.zeros_like(a) for a in n], "no output gives that back"),
+    "zero": (lambda n, s: [torch.zeros_like(a) for a in n], "no output returns it"),
     "shifted": (lambda n, s: [torch.cat([a[..., 1:], a[..., :1]], -1) for a in n], "hn has the numbers of .* another order"),
-    "h alone": (lambda n, s: n[:1], "c: starts the state c of LSTM .*, but no output gives that back"),
-    "none": (lambda n, s: [], "h: starts the state h of LSTM .*, but no output gives that back"),
+    "h alone": (lambda n, s: n[:1], "c: starts the state c of LSTM .*, but no output returns it"),
+    "none": (lambda n, s: [], "h: starts the state h of LSTM .*, but no output returns it"),
 }
 
 
@@ -229,7 +230,7 @@ def test_names_and_order(tmp_path: Path) -> None:
     """Another order under the right names is right; another order under names that say nothing is a question."""
     net = Policy(change=lambda n, s: n[::-1])
     imported(export(net, tmp_path / "m.onnx", names=("y", "cn", "hn")))
-    with pytest.raises(ModelError, match=r"o2 is the state c of LSTM .*, which by its place goes back there"):
+    with pytest.raises(ModelError, match=r"o2 is the state c of LSTM .*, which belongs there by its position"):
         imported(export(net, tmp_path / "m.onnx", names=("o1", "o2", "o3")))
     net.change = None
     agree(net, imported(export(net, tmp_path / "m.onnx", names=("o1", "o2", "o3"))))
@@ -242,7 +243,7 @@ def test_a_state_changed_before_its_layer(tmp_path: Path) -> None:
         def forward(self, x: Any, *given: Any) -> Any:
             return super().forward(x, given[0] * 0.9, *given[1:])
 
-    with pytest.raises(ModelError, match="starts from h after other nodes have changed it; expected the state as the layer"):
+    with pytest.raises(ModelError, match="starts from h after other nodes changed it; expected the state as the layer"):
         imported(export(Masked(), tmp_path / "m.onnx"))
 
 
@@ -262,7 +263,7 @@ def test_without_a_recurrent_node(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(net, (torch.zeros(1, 5), torch.zeros(1, 8)), str(tmp_path / "m.onnx"), dynamo=False)
-    with pytest.raises(ModelError, match=r"has no RNN, LSTM or GRU node; .* of cells save the state_dict as .pt"):
+    with pytest.raises(ModelError, match=r"has no RNN, LSTM or GRU node; .* for cells save the state_dict as .pt"):
         imported(tmp_path / "m.onnx")
     torch.save(net.state_dict(), tmp_path / "m.pt")
     model, x, h = imported(tmp_path / "m.pt"), torch.randn(20, 5), torch.zeros(1, 8)
@@ -286,7 +287,7 @@ def test_a_single_step_without_states(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(Plain().eval(), (torch.zeros(1, 1, 3),), str(tmp_path / "m.onnx"), dynamo=False)
-    assert "always from the zero state" in importers.read(tmp_path / "m.onnx").notes[0]
+    assert "one step from the zero state" in importers.read(tmp_path / "m.onnx").notes[0]
 
 
 def test_the_stream_itself_is_compared(tmp_path: Path) -> None:
@@ -298,5 +299,5 @@ def test_the_stream_itself_is_compared(tmp_path: Path) -> None:
     def forgetful(x: np.ndarray) -> np.ndarray:
         return np.concatenate([source.run(x[:, t : t + 1]) for t in range(x.shape[1])], axis=1)
 
-    with pytest.raises(ModelError, match=r"fed with its own states the file differs by .* on 400 steps of held inputs"):
+    with pytest.raises(ModelError, match=r"fed with its own states, the file differs by .* on 400 steps of held inputs"):
         framework_check.compare(replace(source, stream=forgetful), model)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`tinyrnn import` of PyTorch files: every cell and option against torch itself, state_dicts and exported programs."""
 
 from __future__ import annotations
@@ -175,7 +176,7 @@ def test_checkpoints_and_prefixes(tmp_path: Path) -> None:
     x = torch.randn(2, 5, 3)
     agree(net, model, x)
     torch.save({"model": plain, "ema": plain}, tmp_path / "m.pt")
-    with pytest.raises(ModelError, match="holds state_dicts model, ema; expected one, choose with --key"):
+    with pytest.raises(ModelError, match="holds state_dicts model, ema; expected one: choose with --key"):
         imported(tmp_path / "m.pt")
     agree(net, imported(tmp_path / "m.pt", Options(key="ema"))[0], x)
 
@@ -237,10 +238,10 @@ class Other(nn.Module):
         (lambda: Other(nn.Linear(4, 4)), "other: is a Linear that is not the last module; .*--activation"),
         (
             lambda: Other(nn.utils.parametrizations.orthogonal(nn.Linear(4, 4))),
-            r'other.weight: is parametrized by something else .*remove_parametrizations\(model.other, "weight"\)',
+            r'other.weight: has a parametrization that is neither .*remove_parametrizations\(model.other, "weight"\)',
         ),
         (lambda: nn.Linear(3, 2), "has no weights of nn.RNN, nn.LSTM or nn.GRU"),
-        (lambda: nn.RNN(3, 2), "is an nn.RNN, tanh or relu; a state_dict does not say which: give --nonlinearity"),
+        (lambda: nn.RNN(3, 2), "is an nn.RNN with tanh or relu; a state_dict does not say which: give --nonlinearity"),
     ],
 )
 def test_refused_modules(net: Any, message: str, tmp_path: Path) -> None:
@@ -278,7 +279,7 @@ def forward(function: Any, inputs: int = 3) -> nn.Module:
         (lambda m, x: m.head(m.rnn(x)[0][:, ::2]), "slices steps"),
         (lambda m, x: m.head(nn.functional.gelu(m.rnn(x)[0])), "gelu.*expected relu, tanh or sigmoid"),
         (lambda m, x: m.rnn(x)[1][0] * m.rnn(x)[0][:, 0], "combines two paths|takes step 0"),
-        (lambda m, x: m.head(torch.softmax(m.rnn(x)[0], -1)), "stands behind softmax"),
+        (lambda m, x: m.head(torch.softmax(m.rnn(x)[0], -1)), "comes after softmax"),
         (lambda m, x: m.head(torch.softmax(m.rnn(x)[0], 1)), "softmax over axis 1|softmax"),
     ],
 )

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The overflow proof: each sum in the 31-bit range for every input, and a network that could leave it refused."""
 
 from __future__ import annotations

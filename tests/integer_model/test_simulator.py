@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The simulator: the device package's integers for whole batches, and states that stay in their range."""
 
 from __future__ import annotations

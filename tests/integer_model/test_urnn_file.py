@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The .urnn file: what is packed is what is unpacked, and what has no place in the format is refused."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """CONTRIBUTING.md names files, folders, targets and scripts that exist."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The documents against the code: examples, equation numbers, figures, tags, the hex dump, the API.
 
 Run as a script it prints what goes into the documents: `test_docs.py errors`, `test_docs.py dump`.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """examples/main.py on the unix ports, with a machine module made for it: any number of channels, and windows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """package.json installs the device package with mpremote's own mip; the example main.py runs from it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Tests that lack a runtime are skipped and counted, or fail where all runtimes are required."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The sessions of the documentation, typed command by command: with pip, tinyrnn and mpremote as a stranger has them.
 
 In README.md between <!-- session --> and <!-- /session -->, and in docs/getting-started.md between <!-- by-hand --> and

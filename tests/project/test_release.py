@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The archives of a release have every file of the packages, and no release has two versions."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The site builds without a warning, loads nothing from elsewhere, and has every page, command and public name."""
 
 from __future__ import annotations

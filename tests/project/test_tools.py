@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The committed figures are those of the tools, satisfy what is promised, and are in the pages and pictures."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How near the integers are to the float model: measured, shown, made better, refused; and what is measured on."""
 
 from __future__ import annotations

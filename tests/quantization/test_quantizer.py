@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The quantizer: integer models stay close to their float models, the 31-bit range is proven, bad models are refused."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """tools/debian.py finds the host's mirror in what apt itself reads, and changes only the suite."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A script means the same on every runtime: arguments, folders, import path, exit status, output, files."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The trainer's modules: each is its float cell, gives it back, and torch's own where torch has it."""
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def test_architecture_to_network_to_float_model(architecture: Architecture) -> N
     with torch.no_grad():
         for parameter in network.parameters():  # as a training would
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator).double())
-        cells, dense_head = network.parts()
+        cells, dense_head = network.export()
         trained = replace(model, layers=cells, head=dense_head, mean=np.zeros(INPUTS), std=np.ones(INPUTS))
         x = sequences()
         got = network(torch.from_numpy(x)).numpy()
@@ -127,7 +128,7 @@ def test_what_is_not_trained_is_refused() -> None:
         ({"projection": 4}, "outputs of a gru; expected an lstm"),
         ({"cells": ("lstm",), "projection": 32}, "a projection to 32 outputs of 32 units"),
         ({"rank": 24}, "a rank of 24 saves nothing"),
-        ({"layernorm_between": True}, "with 1 layer; expected 2 layers or more"),
+        ({"layernorm_between": True}, "with 1 layer; expected at least 2"),
     ],
 )
 def test_architectures_that_make_no_sense_are_refused(options: dict[str, Any], words: str) -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The trainer: it learns, repeats itself bit for bit, survives interruptions, ignores the test set."""
 
 from __future__ import annotations
@@ -252,9 +253,9 @@ def test_checkpoint_of_another_training_is_not_used(tmp_path: Path) -> None:
     trainer.fit(tones(), units=5, **settings, lr=0.001)
     trainer.fit(tones(sequences=22), units=5, **settings, lr=0.001)
     assert [note.split("with ")[1] for note in notes] == [
-        "units 6 instead of 5; not used, starting anew",
-        f"lr {default_hyperparameters(tones()).lr} instead of 0.001; not used, starting anew",
-        "other training data; not used, starting anew",
+        "units 6 instead of 5; not used, starting from the beginning",
+        f"lr {default_hyperparameters(tones()).lr} instead of 0.001; not used, starting from the beginning",
+        "other training data; not used, starting from the beginning",
     ]
 
 
@@ -317,7 +318,7 @@ def test_checkpoint_of_another_cell_is_not_used(tmp_path: Path) -> None:
     notes: list[str] = []
     for name in ("gru", "lstm"):
         trainer.fit(tones(), architecture=Architecture((name,), 6), epochs=2, checkpoint=part, notice=notes.append)
-    assert notes == [f"{part}: left by a run with cell gru instead of lstm; not used, starting anew"]
+    assert notes == [f"{part}: written by a training with cell gru instead of lstm; not used, starting from the beginning"]
 
 
 def test_divergence_and_bad_options_are_model_errors() -> None:
@@ -476,7 +477,7 @@ def test_command_killed_and_given_again_gives_the_same_weights(recording_file: P
         timeout=120,
     )
     assert again.returncode == 0, again.stderr
-    assert "going on after epoch" in again.stderr
+    assert "resuming after epoch" in again.stderr
     left = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
     assert left == ["model.pt"]
     recording = cli_recording(recording_file)
@@ -543,7 +544,7 @@ def test_hostile_checkpoint_is_said_and_not_used(tmp_path: Path, change: Callabl
     notes: list[str] = []
     model = trainer.fit(tones(), **settings, notice=notes.append)
     assert len(notes) == 1
-    assert "not used, starting anew" in notes[0]
+    assert "not used, starting from the beginning" in notes[0]
     assert "\n" not in notes[0]
     assert same(model, trainer.fit(tones(), units=4, epochs=7))
 
@@ -578,7 +579,7 @@ def test_two_identical_trainings_at_once(recording_file: Path, tmp_path: Path) -
     for process in running:
         _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors
-        assert all("going on after epoch" in line for line in errors.splitlines())
+        assert all("resuming after epoch" in line for line in errors.splitlines())
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["model.pt"]
     assert same(model_file.load(output), trainer.fit(cli_recording(recording_file), units=4, epochs=60))
 
@@ -606,5 +607,5 @@ def test_a_disk_that_is_full_is_one_line(
     command = ["train", str(recording_file), "-o", str(output), "--units", "2", "--epochs", "1"]
     assert cli.main(command) == ModelError.exit_code
     (line,) = capsys.readouterr().err.splitlines()
-    assert "cannot be written (No space left on device); make room there" in line
+    assert "cannot be written (No space left on device); free some space" in line
     assert list(output.parent.iterdir()) == []

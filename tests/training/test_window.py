@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The length of the training sequences, from the trainer to the board, and what it is for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The networks that accuracy, sizes, step times and nearness are measured of: every cell, and options of some."""
 
 from __future__ import annotations

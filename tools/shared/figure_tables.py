@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The tables of README.md and docs/benchmarks.md: a function a table, from records of docs/figures to Markdown."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the tools that measure have in common: flat records in build/NAME.json, and a table on the screen."""
 
 from __future__ import annotations

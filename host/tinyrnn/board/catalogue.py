@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The boards that tinyrnn knows: boards/*.toml, one file each, every figure with its source.
 
 What a model needs is counted as ``tinyrnn deploy`` counts it, so that both say the same; ``fit()`` compares it with a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A model and the device package onto a board, so that a pulled cable leaves the old version or the new one.
 
 docs/deploy.md tells it step by step. Every file is staged beside what is in use, verified and tried on the board;

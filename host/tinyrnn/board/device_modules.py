@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The modules of the device package: what each needs, and which of them a model needs on a board.
 
 Nothing is listed here by hand: what a module needs is read from its imports, what a kernel set needs of the firmware from

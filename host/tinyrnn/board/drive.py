@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A model and urnn onto the mounted drive of a CircuitPython board."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a board says of itself: scripts/identify.py's answer, read."""
 
 from __future__ import annotations

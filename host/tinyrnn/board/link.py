@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The one place that talks to a port: programs and files for a board, checked on their way and back."""
 
 from __future__ import annotations

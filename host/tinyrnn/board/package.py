@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The device package as files for one board: its modules, compiled for what, under which version."""
 
 from __future__ import annotations

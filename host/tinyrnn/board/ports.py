@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which ports there are: what USB offers, and what TINYRNN_PORTS names besides."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The host's side of the line protocol: docs/protocol.md. Frames, and a client that keeps the board busy.
 
 Each command is carried out exactly once, though the line may damage a frame on its way there: the numbers tell the

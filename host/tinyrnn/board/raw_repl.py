@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A board's raw REPL over mpremote's serial transport: opened, entered, left; every wait has an end."""
 
 from __future__ import annotations

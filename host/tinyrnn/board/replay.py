@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bit-exact or not, on a board: every output and every state of every step, against the simulator.
 
 The board answers a line of samples with a CRC-32 over the outputs and states of all its steps, so that a test set takes

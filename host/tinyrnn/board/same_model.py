@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Is the model on the board this file? Size and the CRC-32 at its end tell."""
 
 from __future__ import annotations

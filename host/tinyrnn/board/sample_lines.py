@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Lines of numbers as they come, from a file, a pipe or a terminal, and the raw samples in them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a model takes on a board: flash, heap, its largest block. ``deploy`` and ``info --board`` count the same way."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Python for a board: the same program without what only readers need."""
 
 from __future__ import annotations

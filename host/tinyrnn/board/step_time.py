@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a step takes on a board, from the measured figures in boards/*.toml: no board is needed, and no guess is made.
 
 cycles = fixed + mac * MACs + unit * units + input * inputs + layer * layers. The coefficients are of one kernel set and

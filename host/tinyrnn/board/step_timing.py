@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a model costs on a board: scripts/measure_step.py, run there, its answer checked and read."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The command line ``tinyrnn``: one module for each command, with ``add_parser()`` and ``run() -> exit status``.
 
 May import every other folder, but numpy, torch and rich only inside functions: ``--help`` must answer in under 0.3 s

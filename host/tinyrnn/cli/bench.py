@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn bench``: the time of a step, its allocation and the heap that a model takes on a board."""
 
 from __future__ import annotations

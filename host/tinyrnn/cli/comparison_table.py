@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn bench --compare``: a table of every kernel set on every runtime of this machine, beside floats, C and numpy."""
 
 from __future__ import annotations

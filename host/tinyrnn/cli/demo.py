@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn demo``: train, quantize and verify a network on a real recording, in the current folder."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn deploy``: copy a model to a board, with the modules that it needs."""
 
 from __future__ import annotations

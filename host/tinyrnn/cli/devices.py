@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn devices``: list the boards on this computer's serial ports."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn import``: convert a network from PyTorch, ONNX or Keras to model.pt, or directly to a .urnn file."""
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
     from tinyrnn.float_model.model import FloatModel
     from tinyrnn.importers.float_conversion import Settings
-    from tinyrnn.importers.source_model import Source
+    from tinyrnn.importers.source_model import SourceModel
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -139,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _range_that_works(source: Source, settings: Settings) -> str:
+def _range_that_works(source: SourceModel, settings: Settings) -> str:
     """After a network was refused with the given ranges: those of its own normalisation, if it can be quantized with them.
 
     Returns the end of an error message, or "".

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn info``: show what is in a .urnn file, and whether it fits a board."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn quantize``: convert model.pt to a .urnn file."""
 
 from __future__ import annotations

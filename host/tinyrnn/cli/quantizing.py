@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Shared by `import`, `quantize` and `demo`: quantize, compare with the float model and print the result."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The options that choose a recording, shared by several commands. Must not import numpy."""
 
 from __future__ import annotations

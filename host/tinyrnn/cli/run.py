@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn run``: live inference on a board, with samples from a file, a pipe or the keyboard."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Output to the terminal. Names in files are untrusted, so their control characters are escaped.
 
 While a command runs, everything that it prints passes through here, and its tables through console(). Control characters

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn train``: train a network on a recording and write model.pt, with one seed or several."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``tinyrnn verify``: check that every integer is the same on every runtime."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Recordings, on which a network is trained, quantized and verified: ``load()`` reads one (docs/data.md).
 
 Imports only files, text and errors.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The data sets in the pip package sktime, with their official splits.
 
 The files are read directly from the package's folder: importing sktime (and pandas) would take seconds.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A single CSV file with an answer in each row: a class column or target columns, at every step."""
 
 from __future__ import annotations

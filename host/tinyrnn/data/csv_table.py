@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A CSV file as a table. It is read with the csv module, so that errors name file, line and column."""
 
 from __future__ import annotations

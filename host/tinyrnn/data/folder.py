@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A folder with one sub-folder of CSV files for each label: a classification at the last step."""
 
 from __future__ import annotations

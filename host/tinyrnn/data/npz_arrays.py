@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The arrays in an .npz file, checked for size, type and values. Nothing is unpickled, because files may be hostile."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An .npz file: x, y and, optionally, lengths, labels, channels, when, and a test set. Nothing is unpickled."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Recording and Sequences: what every reader returns. They check themselves. Values are float64 in the user's unit.
 
 Shapes: N sequences, T_i steps (T the longest), C channels, O targets, K classes.

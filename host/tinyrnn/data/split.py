@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The split into training and test sequences for a source that has none: whole sequences, drawn with a seed."""
 
 from __future__ import annotations

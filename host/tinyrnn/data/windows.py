@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cut one long table with an answer in each row into sequences, by group or by window, and split them."""
 
 from __future__ import annotations

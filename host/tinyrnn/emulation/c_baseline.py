@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The same GRU step in C (c/gru.c), compiled by arm-none-eabi-gcc for the Cortex-M0+ and run on the same core."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The device package on the host, its machine code on a Cortex-M0+: CoreBoard().load(data, kernels="viper").step(sample).
 
 A private copy of device/urnn is imported. In a module with viper or assembler functions these are compiled by mpy-cross

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Imports modules with machine code for core_board.CoreBoard: their decorators give the board's callables."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A Cortex-M0+ to call machine code on and to count its cycles: the core and the SRAM of rp2040py's RP2040.
 
 No firmware and no boot ROM: code and data are placed in SRAM, as MicroPython places what it compiles or loads from a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A core for Armv7E-M code, as that of an RP2350 has it: unicorn's Cortex-M33, with dual multiplications."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A client of QEMU's gdb stub on a unix socket: registers, memory, breakpoints, and going on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Memory of a machine that runs kernels, whatever its core: blocks with guards, arguments, functions of the host.
 
 Each core is a subclass: those of cortex_m0plus, cortex_m33, riscv and

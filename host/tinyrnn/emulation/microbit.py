@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """MicroPython 1.9.2 on a micro:bit in QEMU: a Cortex-M0 with the inline assembler, for bit-exact tests of its kernels.
 
     with MicroBit() as board:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Python's values as MicroPython's words, and where they lie in a machine's memory.
 
 A word is 2 n + 1 for a small integer n, a constant, or the address of an object. Tuples, lists and arrays lie in the memory

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The machine code inside a .mpy file: what mpy-cross made of a module's viper and assembler functions.
 
 The format is MicroPython's (docs/reference/mpyfiles.rst, version 6): a header, the table of names (qstrs), the table of

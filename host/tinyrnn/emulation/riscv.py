@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A core for RV32IMC code, as that of an ESP32-C3, an ESP32-C6 or an RP2350 has it: unicorn's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Whole steps on an emulated RP2040 with MicroPython's firmware: microseconds by the board's own clock.
 
 The firmware runs in rp2040py in this process, its flash cache modelled, at 125 MHz; nothing but a UF2 file is needed.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The lines of `tinyrnn bench --compare` for an RP2040, in cycles: whole steps with firmware, machine code alone, C."""
 
 from __future__ import annotations

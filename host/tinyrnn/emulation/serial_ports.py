@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Real MicroPython on a serial port: the boards that the tests of the link run on.
 
     unix-x64      the unix port: has viper, a heap of its own size, no flash limit

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cycles of a step, counted three ways, and the linear model that they follow.
 
 Each way compares all integers with the plain kernels.

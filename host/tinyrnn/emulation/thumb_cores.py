@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A recorded call of an assembler function (core_board.Call), run again on other cores that QEMU has, without firmware.
 
 result, after = replay(call, "cortex-m33")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cores of the package unicorn to call machine code on. They count no cycles: they say what the code computes.
 
 Every register that a called function may change holds nonsense after it, and all others are compared on return.

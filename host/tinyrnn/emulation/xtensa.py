@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A core for Xtensa code with windowed registers, as that of an ESP32, S2 or S3 has it: QEMU's dc233c.
 
 QEMU's user mode runs an empty program, stopped at once; its gdb stub then sets registers and memory, so that no code but

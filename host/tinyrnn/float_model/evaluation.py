@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs a float model on sequences: accuracy and error, ranges of its values, calibration for the quantizer."""
 
 from __future__ import annotations

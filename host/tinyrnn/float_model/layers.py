@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The layers of a float model other than recurrent cells: low-rank matrices, normalisation, embedding, dense head.
 
 Every layer has the same interface: ``kind`` (its name in files and on the command line), ``inputs``, ``units`` (length

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The float model, which trainer and importers produce and the quantizer reads. Arrays are numpy in PyTorch's layout.
 
 The file ``model.pt`` holds it as a dictionary of tensors, see model_file.py.

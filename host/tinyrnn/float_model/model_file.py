@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """``model.pt``: a FloatModel as a dictionary of tensors, written with ``torch.save``, read with ``weights_only=True``.
 
 Format "tinyrnn-float-3": {"format", "model": the fields of FloatModel; each layer is a dictionary with its "kind"}.

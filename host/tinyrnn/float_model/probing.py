@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Probing sequences: generated inputs that exercise a network for which there is no recording.
 
 They are held values, ramps, steps, sines and noise within the range of the channels, on all channels at once and on

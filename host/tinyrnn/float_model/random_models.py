@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Untrained float models of every cell, for tests and for measuring sizes and step times."""
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The data on its way through a graph: which axis is batch, which time, which features, and the steps so far.
+# SPDX-License-Identifier: MIT
+"""Axis tracking: follows the data through a graph, with the meaning of each axis and the layers so far.
 
-Exporters transpose, squeeze and reshape around every layer. A TrackedArray follows this with named axes and concrete sizes,
-so that a layer is only accepted where it works on the axis it is meant for.
+Exporters transpose, squeeze and reshape around every layer. A TrackedArray follows this with named axes and concrete
+sizes, so that a layer is accepted only if it works on the right axis.
 """
 
 from __future__ import annotations
@@ -15,30 +16,30 @@ import numpy as np
 from tinyrnn.errors import ModelError
 from tinyrnn.importers.source_model import SourceStep, refuse
 
-ANY_BATCH = 2  # sizes that stand for "any" while a graph is read; the comparison afterwards uses several
+ANY_BATCH = 2  # sizes that stand for "any" while a graph is read; the comparison later uses several
 ANY_TIME = 19
 
-UNROLLED = "where an exporter has unrolled a loop: torch.onnx.export(..., dynamo=False), .pt2 or .keras"
+UNROLLED = "if an exporter unrolled a loop, use torch.onnx.export(..., dynamo=False), .pt2 or .keras"
 
 T = TypeVar("T")
-Axis = tuple[str, ...]  # "B", "T", "F" that an axis is made of, () for length 1
+Axis = tuple[str, ...]  # the atoms "B", "T" and "F" that an axis consists of; () for length 1
 
 
 class LayoutError(ModelError):
-    """An axis is not where a layer wants it: another reading of the input may fit."""
+    """An axis is not where a layer expects it. Another reading of the input's axes may fit."""
 
 
 @dataclass(frozen=True)
 class TrackedArray:
-    """A tensor that depends on the input."""
+    """A tensor that depends on the input: its axes, and the layers between the input and it."""
 
     axes: tuple[Axis, ...]
     batch: int
     time: int
     features: int
     steps: tuple[SourceStep, ...] = ()
-    tail: tuple[str, ...] = ()
-    last: bool = False  # the last step of the sequence has been taken
+    tail: tuple[str, ...] = ()  # functions of TAILS after the steps
+    last: bool = False  # whether the last step of the sequence was taken
 
     def size(self, atom: str) -> int:
         return {"B": self.batch, "T": self.time, "F": self.features}[atom]
@@ -48,9 +49,9 @@ class TrackedArray:
         return tuple(int(np.prod([self.size(atom) for atom in axis], dtype=np.int64)) for axis in self.axes)
 
     def axis(self, number: int, name: str) -> int:
-        """A possibly negative axis as 0..rank-1."""
+        """The axis number as 0..rank-1, from a number that may be negative."""
         if not -len(self.axes) <= number < len(self.axes):
-            raise refuse(name, f"axis {number} of a tensor with {len(self.axes)}", "export the model again")
+            raise refuse(name, f"uses axis {number} of a tensor with {len(self.axes)}", "export the model again")
         return number % len(self.axes)
 
     def transpose(self, order: Sequence[int], name: str) -> TrackedArray:
@@ -59,7 +60,7 @@ class TrackedArray:
         return replace(self, axes=tuple(self.axes[i] for i in order))
 
     def reshape(self, shape: Sequence[int], name: str, keep_zero: bool = True) -> TrackedArray:
-        """Axes merged, divided and of length 1 added or dropped; never a number moved to another meaning."""
+        """Merge, divide, add or drop axes. Raises ModelError if a number would get another meaning."""
         wanted = [self.shape[i] if n == 0 and keep_zero and i < len(self.axes) else int(n) for i, n in enumerate(shape)]
         total = int(np.prod(self.shape, dtype=np.int64))
         if wanted.count(-1) == 1:
@@ -97,7 +98,7 @@ class TrackedArray:
         return replace(self, axes=tuple(() if i in chosen else next(rest) for i in range(rank)))
 
     def pick(self, axis: int, index: int, name: str, keep: bool = False) -> TrackedArray:
-        """One index of an axis: the last step of the time axis, or the only one of another."""
+        """One index of an axis: the last of the time axis, or the only one of another axis."""
         axis = self.axis(axis, name)
         length = self.shape[axis]
         if not -length <= index < length:
@@ -110,7 +111,7 @@ class TrackedArray:
         if position != length - 1:
             raise refuse(name, f"takes step {position} of {length}", f"expected the last step, y[:, -1]; {UNROLLED}")
         left = ((),) if keep else ()
-        last = self.last or (kind == ("T",) and length > 1)  # the only step of a file of one step ends no sequence
+        last = self.last or (kind == ("T",) and length > 1)  # a file of one step does not end a sequence
         return replace(self, axes=self.axes[:axis] + left + self.axes[axis + 1 :], last=last)
 
     def cut(self, axis: int, start: int, stop: int, stride: int, name: str) -> TrackedArray:
@@ -123,54 +124,54 @@ class TrackedArray:
         if len(taken) == 1:
             return self.pick(axis, taken[0], name, keep=True)
         if self.axes[axis] == ("F",):
-            cure = "expected all of them: the first layer's weights decide which count"
+            cure = "expected all of them: set weights of the first layer to zero instead"
             raise refuse(name, f"takes {len(taken)} of {length} features", cure)
         if stride < 0:
-            raise refuse(name, "turns a sequence round", "a stream has no future: train it in the forward direction")
+            raise refuse(name, "reverses a sequence", "a stream has no future: train it in the forward direction")
         seen = f"slices steps {taken.start} to {taken.stop} by {stride} out of {length}"
         raise refuse(name, seen, "expected all of it, or the last step y[:, -1]")
 
     def feature_axis(self, name: str) -> int:
-        """The axis of features alone. Raises LayoutError."""
+        """The number of the axis that is only features. Raises LayoutError."""
         for number, axis in enumerate(self.axes):
             if axis == ("F",):
                 return number
         if self.features == 1 and self.axes and self.axes[-1] == ():
             return len(self.axes) - 1
         raise LayoutError(
-            f"{name}: works on axes {self.letters}; expected one of features (F) alone, export the model again"
+            f"{name}: works on axes {self.letters}; expected an axis of features (F) alone: export the model again"
         )
 
     @property
     def letters(self) -> str:
-        """The axes for messages: (B, T, F)."""
+        """The axes as text for messages, such as (B, T, F)."""
         return f"({', '.join('*'.join(axis) or '1' for axis in self.axes)})"
 
     def expect(self, layout: str, name: str) -> None:
-        """The axes are those of ``layout``, such as "TBF"; an axis of length 1 stands for any atom of size 1."""
+        """Raise LayoutError unless the axes are those of ``layout``, such as "TBF". Length 1 fits any atom of size 1."""
         fits = len(layout) == len(self.axes) and all(
             axis == (atom,) or (axis == () and self.size(atom) == 1) for axis, atom in zip(self.axes, layout, strict=True)
         )
         if not fits:
             raise LayoutError(
-                f"{name}: is given axes {self.letters}; expected ({', '.join(layout)}) "
-                "(B batch, T time, F features), export the model with sequences in this order"
+                f"{name}: gets axes {self.letters}; expected ({', '.join(layout)}) "
+                "(B batch, T time, F features): export the model with sequences in this order"
             )
 
     def then(self, step: SourceStep, features: int | None = None) -> TrackedArray:
-        """Behind one more layer. Nothing but reshaping may follow the tail."""
+        """The array after one more layer. Only reshaping may follow the tail."""
         if self.tail:
-            raise refuse(step.name, f"stands behind {self.tail[-1]}", "expected softmax, argmax or sigmoid at the very end")
+            raise refuse(step.name, f"comes after {self.tail[-1]}", "expected softmax, argmax or sigmoid at the very end")
         return replace(self, steps=(*self.steps, step), features=self.features if features is None else features)
 
     def end(self, kind: str, axis: int, name: str) -> TrackedArray:
-        """Behind one more function of TAILS over an axis, which must be that of features."""
+        """The array after one more function of TAILS, whose axis must be that of the features."""
         if self.axis(axis, name) != self.feature_axis(name):
             raise LayoutError(f"{name}: {kind} over axis {axis} of {self.letters}; expected it over the features (F)")
         return replace(self, tail=(*self.tail, kind))
 
     def cell(self, step: SourceStep, layout: str, features: int) -> TrackedArray:
-        """Behind a recurrent layer that takes ``layout``."""
+        """The array after a recurrent layer that takes ``layout``."""
         if self.last:
             raise refuse(
                 step.name, "runs over a single step, the last of another layer", "expected layers over the sequence"
@@ -180,7 +181,7 @@ class TrackedArray:
         return replace(after, axes=tuple((atom,) for atom in layout))
 
     def arrange(self, output: np.ndarray, batch: int, time: int, name: str) -> np.ndarray:
-        """What the framework computed, whose axes are this array's, as (B, T, O) or, once last, (B, O)."""
+        """The framework's output, which has the axes of this array, as (B, T, O), or as (B, O) if it is of the last step."""
         sizes = {"B": batch, "T": time}
         atoms = [atom for axis in self.axes for atom in axis]
         known = int(np.prod([sizes[atom] for atom in atoms if atom != "F"], dtype=np.int64))
@@ -197,13 +198,13 @@ class TrackedArray:
 
     @property
     def is_last(self) -> bool:
-        """The output is one for a sequence, not one for each step."""
+        """Whether there is one output for a sequence, instead of one for each step."""
         return self.last or not any("T" in axis for axis in self.axes)
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Last states of several layers one upon the other along axis 0, as torch's h_n (layers, B, H)."""
+    """The last states of several layers, stacked along axis 0, as in torch's h_n (layers, B, H)."""
 
     arrays: tuple[TrackedArray, ...]  # each (B, F), last
 
@@ -213,7 +214,7 @@ class Stack:
         return self.arrays[index]
 
     def as_tracked(self, name: str) -> TrackedArray:
-        """Of one layer: its last state with an axis of length 1 in front."""
+        """The last state of the only layer, with an axis of length 1 in front. Raises ModelError if there are several."""
         if len(self.arrays) != 1:
             cure = "expected the last layer's state, h_n[-1]"
             raise refuse(name, f"works on the states of {len(self.arrays)} layers at once", cure)
@@ -222,20 +223,20 @@ class Stack:
 
 @dataclass(frozen=True)
 class CellState:
-    """An LSTM's c, which no layer may use."""
+    """The state c of an LSTM, which no other layer may use."""
 
 
 @dataclass(frozen=True)
 class InitialState:
-    """An input of the graph that is a layer's initial state: zero here, as a stream starts."""
+    """An input of the graph that is a layer's initial state. It is zero, because a stream starts from zero."""
 
     name: str
 
 
 def first_reading(readings: Iterable[str], attempt: Callable[[str], T], otherwise: ModelError) -> tuple[str, T]:
-    """The first of the readings of an input's axes with which the attempt succeeds, and what that gave.
+    """The first reading of an input's axes for which the attempt succeeds, and its result.
 
-    Raises the first LayoutError when none does, ``otherwise`` when there are none.
+    Raises the first LayoutError if none succeeds, and ``otherwise`` if there are no readings.
     """
     error: ModelError | None = None
     for letters in readings:
@@ -247,7 +248,7 @@ def first_reading(readings: Iterable[str], attempt: Callable[[str], T], otherwis
 
 
 def choose(outputs: dict[str, object], wanted: str | None, where: str) -> tuple[str, TrackedArray]:
-    """The output that is the model's answer, among the states that a graph may give as well. Raises ModelError."""
+    """The output that is the model's answer; a graph may also return states. Raises ModelError if that is not clear."""
     arrays = {
         name: value.as_tracked(name) if isinstance(value, Stack) and len(value.arrays) == 1 else value
         for name, value in outputs.items()

@@ -1,7 +1,8 @@
-"""Steps of any framework -> normalisation, layers and head of a FloatModel, exactly, by composing what it has.
+# SPDX-License-Identifier: MIT
+"""Layer folding: the steps of any framework -> normalisation, layers and head of a FloatModel, without approximation.
 
-A dense layer without activation goes into the weights of what follows. One with relu, tanh or sigmoid becomes an RNN
-cell whose recurrent matrix is zero: h' = f(W x + b + 0 h). sigmoid(a) = (1 + tanh(a / 2)) / 2.
+A dense layer without activation is folded into the weights of the next layer. One with relu, tanh or sigmoid becomes an
+RNN cell whose recurrent matrix is zero: h' = f(W x + b + 0 h), with sigmoid(a) = (1 + tanh(a / 2)) / 2.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tinyrnn.importers.source_model import Activation, Affine, Dense, SourceStep
 
 @dataclass(frozen=True)
 class FoldedLayers:
-    """The trunk of a FloatModel."""
+    """Normalisation, layers and head of a FloatModel."""
 
     mean: np.ndarray  # (C,)
     std: np.ndarray  # (C,)
@@ -28,8 +29,8 @@ class FoldedLayers:
     head: Linear
 
 
-class _Assembly:
-    """The parts so far; ``pending`` is a dense map that has not found its place yet."""
+class _Folding:
+    """The layers so far. ``pending`` is a dense layer that is not folded into another one yet."""
 
     def __init__(self, inputs: int) -> None:
         self.mean = np.zeros(inputs)
@@ -45,7 +46,7 @@ class _Assembly:
             what.check(step.name)
         width = what.inputs if isinstance(what, Layer) else takes() if takes else self.width
         if width != self.width:
-            raise refuse(step.name, f"takes {width} inputs but is given {self.width}", "expected layers that fit each other")
+            raise refuse(step.name, f"takes {width} inputs but gets {self.width}", "expected layers of matching widths")
         if isinstance(what, Affine):
             self._affine(what)
         elif isinstance(what, Dense):
@@ -55,10 +56,10 @@ class _Assembly:
         elif isinstance(what, BatchNorm) and self.pending is not None:
             self._affine(Affine(*what.affine()))
         elif isinstance(what, FloatCell) and self.pending is not None:
-            self._layer(_behind(what, self.pending))
+            self._layer(_merged(what, self.pending))
         elif self.pending is not None:
             cure = "put an activation between them, or train the network without one of the two"
-            raise refuse(step.name, f"{what.kind} behind a dense layer without activation, which cannot be merged", cure)
+            raise refuse(step.name, f"{what.kind} after a dense layer without activation cannot be merged with it", cure)
         else:
             self._layer(what)
 
@@ -72,7 +73,7 @@ class _Assembly:
             scale = what.scale[:, None]
             self.pending = Dense(scale * self.pending.weight, what.scale * self.pending.bias + what.shift)
         elif not self.layers and (what.scale > 0).all():
-            # scale * (x - mean) / std + shift is one more of the kind
+            # scale * (x - mean) / std + shift is a normalisation as well
             self.mean = self.mean - self.std * what.shift / what.scale
             self.std = self.std / what.scale
         else:
@@ -104,17 +105,17 @@ class _Assembly:
 
 
 def fold_layers(steps: Sequence[SourceStep], inputs: int) -> FoldedLayers:
-    """The parts that compute the steps. Raises ModelError, naming the step, for what cannot be expressed."""
-    assembly = _Assembly(inputs)
+    """The layers that compute the steps. Raises ModelError, which names the step, if they cannot be expressed."""
+    folding = _Folding(inputs)
     for step in steps:
-        assembly.add(step)
+        folding.add(step)
     if not any(isinstance(step.what, FloatCell) for step in steps):
         raise ModelError("the file has no recurrent layer; expected an RNN, LSTM or GRU in it")
-    return FoldedLayers(assembly.mean, assembly.std, tuple(assembly.layers), assembly.head())
+    return FoldedLayers(folding.mean, folding.std, tuple(folding.layers), folding.head())
 
 
-def _behind(cell: FloatCell, before: Dense) -> FloatCell:
-    """The cell that does on x what this one does on before(x); the two matrices stay apart where that is smaller."""
+def _merged(cell: FloatCell, before: Dense) -> FloatCell:
+    """The cell that gives on x what this one gives on before(x). The matrices become two factors if that is smaller."""
     weight = dense(cell.weight_ih)
     shift = product(before.bias, weight)
     merged: Weight = weight @ before.weight

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The device program of a .urnn file: the instructions that the device's own loader makes, with their operands resolved.
 
 The host derives the proof of the 31-bit range (overflow_proof.py), the simulator and the size of the buffers from it. So

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The limits of the arithmetic and of the file. docs/numerics.md derives them. Imports nothing."""
 
 LIMIT = 1 << 30  # the 31-bit range: every intermediate value v satisfies -LIMIT <= v < LIMIT

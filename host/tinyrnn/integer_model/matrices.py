@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Matrices of int8 weights, and the products of cells: a matrix or two low-rank factors, with or without normalisation.
 
 docs/format.md, device/urnn/format.py and device/urnn/products.py describe their form in the file.

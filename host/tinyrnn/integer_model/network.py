@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The integer network as numpy arrays. The quantizer produces it and the .urnn file holds it.
 
 ``pack()`` proves the 31-bit range of every row before it returns the file's bytes. ``unpack()`` reads a file.

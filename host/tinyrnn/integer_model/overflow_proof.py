@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The overflow proof: every intermediate value of every step, for any input, stays in the 31-bit range [-2^30, 2^30).
 
 It starts from states and inputs of 16 bits and follows the largest magnitude of each number through the instructions. A

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The simulator: the device's integers in numpy, for many sequences at once. Tests compare it with ``urnn`` by ``==``.
 
 It runs the device program (device_program.py) with a kernel set in numpy. Products use float64 BLAS, which is exact

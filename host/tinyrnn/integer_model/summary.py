@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A summary of a .urnn file as plain values, for `tinyrnn info`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads and writes .urnn files on this computer. A file is written completely or not at all."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The accuracy of the integer network, and how often it makes the same decision as the float model."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The integer error: the difference between an integer network and its float model, and the layer that causes most of it.
 
 A bit-exact test shows that all runtimes compute the same integers. This module shows whether they are good ones.

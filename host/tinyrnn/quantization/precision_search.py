@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The precision search: if int8 weights are not close enough to the float model, try finer rows and other state ranges.
 
 Finer rows (docs/numerics.md, equation 36) cost twice the bytes and multiplications, so only those are kept that the error

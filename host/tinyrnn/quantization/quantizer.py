@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Post-training quantization: float model -> integer network; docs/numerics.md, equations 13 to 17, 34 and 35.
 
 Weights are int8 with a power-of-two exponent for each row, so rescaling is one rounding shift. The normalisation of the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Row scaling: real matrices -> integer matrices of the model file; docs/numerics.md, equations 13, 14, 34 and 35.
 
 Each row has a power-of-two exponent, the largest for which the weights fit in 8 bits and the accumulator in 31 bits.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The runtimes that a device script can run on: CPython and the MicroPython ports that are on this machine.
 
 One script, one import path and one set of arguments mean the same on all of them; what differs is in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Debian packages of another suite and architecture, unpacked into a folder without installing them.
 
 A private apt tree is made from the host's own mirror, keys and proxy, with the suite substituted. It works

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The same step everywhere: each kernel set on each runtime of this machine, floats in plain Python, numpy on the host.
 
 Every answer is checked before its time counts: the integers with the plain kernels of this host, the floats with the

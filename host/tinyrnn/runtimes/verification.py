@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bit-exact or not: replay sequences on a runtime and compare every output and every state with ``==``.
 
 What is expected comes from the simulator; the tests hold it equal to ``urnn`` itself under CPython, which is

@@ -1,4 +1,5 @@
-"""The hyperparameters: all that the trainer decides besides the network. One default for all data sets."""
+# SPDX-License-Identifier: MIT
+"""The hyperparameters of a training, with one default for all data sets; batches, augmentation and loss."""
 
 from __future__ import annotations
 
@@ -14,25 +15,25 @@ from torch.nn.utils.rnn import pad_sequence
 
 from tinyrnn.data.recording import Recording
 
-PIECE = 192  # steps of one training piece where every step has a label; longer recordings are cut
-UPDATES = 1500  # steps of the optimizer that a small recording gets
+PIECE = 192  # most steps of a training piece if every step has a label; longer sequences are cut
+UPDATES = 1500  # updates of the weights for a small recording
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Constants of the training. Inputs are normalised: 1 is a channel's standard deviation."""
+    """The settings of a training. Inputs are normalised, so 1 is a channel's standard deviation."""
 
-    batch: int
+    batch: int  # sequences or pieces in a batch
     epochs: int
-    lr: float
-    noise: float  # deviation of the noise added to each input value, drawn anew each time
-    jitter: float  # deviation of an offset and of a relative gain, one for each sequence and channel
-    dropout: float
+    lr: float  # peak learning rate
+    noise: float  # standard deviation of the noise added to each input value
+    jitter: float  # standard deviation of a random offset and a random relative gain for each sequence and channel
+    dropout: float  # share of each layer's outputs that are set to zero
     smoothing: float  # label smoothing
-    early: float  # share of the loss that the second half of a sequence gets where only the last step counts
+    early: float  # share of the loss on the second half of a sequence if only the last step counts
     weight_decay: float = 0.01
     clip: float = 1.0  # largest norm of a gradient
-    warmup: float = 0.1  # share of the updates in which the learning rate rises
+    warmup: float = 0.1  # share of the updates during which the learning rate rises
 
 
 class Batches:
@@ -44,47 +45,47 @@ class Batches:
         self.x = [torch.from_numpy(((x - recording.mean) / recording.std).astype(np.float32)) for x in recording.train.x]
         y: list[np.ndarray] = list(recording.train.y)  # an array (N, ...) becomes N rows
         if self.classes:
-            self.y = [torch.as_tensor(part, dtype=torch.long) for part in y]
+            self.y = [torch.as_tensor(answers, dtype=torch.long) for answers in y]
         else:
             mean, std = recording.target_mean, recording.target_std
-            self.y = [torch.from_numpy(((part - mean) / std).astype(np.float32)) for part in y]
+            self.y = [torch.from_numpy(((answers - mean) / std).astype(np.float32)) for answers in y]
         self.pieces = sum(len(self._cut(len(x), 0)) for x in self.x)
 
     def _cut(self, steps: int, offset: int) -> list[slice]:
-        """Pieces of a sequence: all of it where the last step counts, else runs of at most PIECE steps."""
+        """The pieces of a sequence: all of it if the last step counts, otherwise runs of at most PIECE steps."""
         if not self.every or steps <= PIECE:
             return [slice(0, steps)]
         edges = [0, *range(PIECE - offset, steps, PIECE), steps]
         return [slice(a, b) for a, b in pairwise(edges)]
 
     def epoch(self, size: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """One epoch's batches in random order: x (B, T, C), y, and the weight of each step (B, T), sum 1.
+        """The batches of an epoch in random order: x (B, T, C), y, and the weight of each step (B, T), with sum 1.
 
-        A long recording is cut at other places in each epoch. A piece from its middle starts from the zero
-        state, so its first quarter has no weight: the state must settle first.
+        Long sequences are cut at different places in each epoch. A piece from the middle of a sequence starts from the
+        zero state, so its first quarter has no weight: the state must settle first.
         """
         pieces: list[tuple[int, slice]] = []
         for number, x in enumerate(self.x):
             offset = int(torch.randint(PIECE // 2, (), generator=generator)) if self.every and len(x) > PIECE else 0
             pieces += [(number, cut) for cut in self._cut(len(x), offset)]
         order = torch.randperm(len(pieces), generator=generator)
-        # Batches of equal size: a last one of one or two sequences would be a wild step
-        parts = torch.tensor_split(order, self.count(size))
-        return [self._collate([pieces[int(i)] for i in part]) for part in parts]
+        # Batches of equal size: the gradient of a last batch of one or two sequences would be too noisy
+        chosen = torch.tensor_split(order, self.count(size))
+        return [self._collate([pieces[int(i)] for i in numbers]) for numbers in chosen]
 
     def whole(self, size: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """All sequences in their order, in batches as epoch() gives them; always the same."""
+        """All sequences in their own order, in batches as from epoch(). The result is always the same."""
         pieces = [(number, cut) for number, x in enumerate(self.x) for cut in self._cut(len(x), 0)]
         return [self._collate(pieces[start : start + size]) for start in range(0, len(pieces), size)]
 
     @property
     def memory(self) -> float:
-        """Steps in a typical sequence or piece: what the network may have to remember."""
+        """Steps in a typical sequence or piece, the time that the network may have to remember."""
         median = float(np.median([len(x) for x in self.x]))
         return min(median, float(PIECE)) if self.every else median
 
     def count(self, size: int) -> int:
-        """Batches in an epoch. Cutting a recording elsewhere only makes more pieces, never more batches."""
+        """The number of batches in an epoch. It does not depend on where long sequences are cut."""
         return math.ceil(self.pieces / size)
 
     def _collate(self, pieces: list[tuple[int, slice]]) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,23 +106,23 @@ class Batches:
 
 
 def default_hyperparameters(recording: Recording) -> Hyperparameters:
-    """The default, from the size and the kind of the recording alone.
+    """The default hyperparameters, which depend only on the size and the task of the recording.
 
-    Little data needs many epochs and strong noise; from 300 sequences on, the noise shrinks as there is more.
-    The constants were chosen on parts of the bundled training sets and on other data sets, with several
-    seeds; the test sets of the bundled recordings had no part in it.
+    Little data needs many epochs and strong noise. Above 300 sequences, the noise decreases with their number. The
+    constants were chosen on parts of the bundled training sets and on other data sets, with several seeds. The test sets
+    of the bundled recordings were not used.
     """
     batches = Batches(recording)
     batch = 16 if batches.pieces <= 100 else 32 if batches.pieces <= 2000 else 64
     epochs = min(max(round(UPDATES / batches.count(batch)), 30), 400)
-    if recording.task == "regression":  # noise and dropout limit what a regression can reach
+    if recording.task == "regression":  # noise and dropout would limit the accuracy of a regression
         return Hyperparameters(batch, epochs, lr=0.01, noise=0.02, jitter=0.0, dropout=0.0, smoothing=0.0, early=0.0)
     scarce = min(1.0, max(0.3, math.sqrt(300 / batches.pieces)))
     return Hyperparameters(batch, epochs, 0.005, 0.3 * scarce, 0.25 * scarce, dropout=0.2, smoothing=0.1, early=0.1)
 
 
 def augment(x: Tensor, hyperparameters: Hyperparameters, generator: torch.Generator) -> Tensor:
-    """x (B, T, C) with other noise, offsets and gains, as another recording of the same has."""
+    """x (B, T, C) with random noise, offsets and gains, like another recording of the same activity."""
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator)
@@ -137,9 +138,9 @@ def augment(x: Tensor, hyperparameters: Hyperparameters, generator: torch.Genera
 
 
 def spread(weight: Tensor, early: float) -> Tensor:
-    """The weights of last steps (B, T), with the share `early` moved to the second half of each sequence.
+    """Weights (B, T) that are on the last steps, with the share `early` moved to the second half of each sequence.
 
-    It shortens the way of the gradient, and the decision is there before the end of the sequence.
+    This shortens the path of the gradient, and the network learns to decide before the end of the sequence.
     """
     if not early:
         return weight
@@ -150,7 +151,7 @@ def spread(weight: Tensor, early: float) -> Tensor:
 
 
 def loss(output: Tensor, y: Tensor, weight: Tensor, classes: bool, smoothing: float = 0.0) -> Tensor:
-    """Weighted cross entropy, or squared error. output (B, T, O); y (B,), (B, O), (B, T) or (B, T, O)."""
+    """Weighted cross entropy or squared error. output: (B, T, O). y: (B,), (B, O), (B, T) or (B, T, O)."""
     if classes:
         if y.ndim == 1:
             y = y[:, None].expand(output.shape[:2])
@@ -162,7 +163,7 @@ def loss(output: Tensor, y: Tensor, weight: Tensor, classes: bool, smoothing: fl
 
 
 def rate(update: int, updates: int, hyperparameters: Hyperparameters) -> float:
-    """The learning rate of an update: a linear rise, then half a cosine down to zero. It has no state."""
+    """The learning rate of an update: a linear rise, then half a cosine down to zero."""
     rise = max(1, round(updates * hyperparameters.warmup))
     if update < rise:
         return hyperparameters.lr * (update + 1) / rise

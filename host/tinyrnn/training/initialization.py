@@ -1,4 +1,5 @@
-"""The weights a training starts from."""
+# SPDX-License-Identifier: MIT
+"""The initial weights of a training."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ from tinyrnn.training.architecture import Architecture
 def initial(
     architecture: Architecture, inputs: int, outputs: int, generator: torch.Generator, memory: float
 ) -> tuple[tuple[Layer, ...], Linear]:
-    """Layers and head, drawn from the generator: Glorot for the inputs, orthogonal blocks for the recurrence.
+    """Layers and head with random weights: Glorot for the inputs, orthogonal blocks for the recurrence.
 
-    memory: the longest time, in steps, that units start out remembering, >= 1. A unit that keeps m / (1 + m) of
-    its state remembers for about m steps: its update or forget gate has the bias log(m). The units of a layer are
-    spread from 1 to `memory`, evenly in the logarithm (after "chrono" initialisation, arXiv 1804.11188). torch's own
-    start forgets within two steps: what was told 100 steps ago is never learned.
+    memory: the longest time, in steps, that units remember at the start, >= 1. A unit that keeps m / (1 + m) of its
+    state at each step remembers for about m steps; its update or forget gate has the bias log(m). The units of a layer
+    cover 1 to `memory`, evenly in the logarithm ("chrono" initialisation, arXiv 1804.11188). With torch's own
+    initialisation, units forget within two steps, and the network never learns what happened 100 steps ago.
     """
     layers: list[Layer] = []
     for name in architecture.cells:
@@ -52,7 +53,7 @@ def _cell(name: str, architecture: Architecture, inputs: int, generator: torch.G
 
 
 def _weight(matrix: Tensor, architecture: Architecture) -> Weight:
-    """The matrix, or the nearest of the architecture's rank, its singular values shared equally between the factors."""
+    """The matrix, or its best approximation of the architecture's rank, whose factors share the singular values equally."""
     if not architecture.saves(*matrix.shape):
         return _numpy(matrix)
     left, values, right = np.linalg.svd(_numpy(matrix), full_matrices=False)

@@ -1,7 +1,8 @@
-"""The trainer: ``fit()`` a float model to a recording. The same seed gives the same weights.
+# SPDX-License-Identifier: MIT
+"""The trainer: ``fit()`` trains a float model on a recording. The same seed gives the same weights.
 
-Test sequences are looked at once, after the last epoch, for the figures in ``FloatModel.info``: they stop
-nothing and choose nothing.
+The test sequences are used once, after the last epoch, for the figures in ``FloatModel.info``. They neither stop the
+training nor choose a model.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ from tinyrnn.training.torch_model import TorchNetwork
 
 @dataclass(frozen=True)
 class Progress:
-    """What a progress callback is told after each epoch."""
+    """The argument of the progress callback, after each epoch."""
 
-    epoch: int  # epochs done, those of an interrupted run included
+    epoch: int  # epochs done, including those of an interrupted run
     epochs: int
     loss: float  # mean over the epoch's batches, with noise, dropout and smoothing
 
@@ -55,18 +56,17 @@ def fit(
     checkpoint_every_s: float = 2.0,
     notice: Callable[[str], None] = lambda text: None,
 ) -> FloatModel:
-    """Train a GRU of `layers` layers with `units` units each on recording.train, or the cells of an architecture.
+    """Train a GRU with `layers` layers of `units` units, or the network of an architecture, on recording.train.
 
-    architecture: all of the network, instead of units and layers.
-    epochs, lr: of the hyperparameters, default derived from the recording; hyperparameters: all of it, for experiments.
+    architecture: the whole network, instead of units and layers.
+    epochs, lr: hyperparameters to change; the defaults depend on the recording. hyperparameters: all of them.
     progress: called after each epoch; an exception in it ends the training.
-    checkpoint: file to go on from when it was made for this very training; it is written every
-    checkpoint_every_s seconds and at the end, and the caller deletes it once the model is saved.
-    notice: told, in one line, when that file is used or why it is not.
+    checkpoint: a file to resume from, if it belongs to the same training. It is written every checkpoint_every_s seconds
+    and at the end. The caller deletes it after saving the model.
+    notice: called with a line that says that the checkpoint is used, or why it is not.
 
-    Runs on one core, with a generator of its own: the caller's random numbers are not touched. The model's
-    info holds the figures on recording.test. Raises ModelError when the training diverges or an option is out
-    of range.
+    Runs in one thread, with its own random generator; the caller's is not touched. The model's info holds the figures on
+    recording.test. Raises ModelError if the training diverges or an option is out of range.
     """
     if hyperparameters is None:
         hyperparameters = default_hyperparameters(recording)
@@ -74,7 +74,7 @@ def fit(
     hyperparameters = replace(hyperparameters, **given)
     architecture = architecture or Architecture(("gru",) * layers, units)
     if hyperparameters.epochs < 1:
-        raise ModelError(f"epochs is {hyperparameters.epochs}; expected 1 or more")
+        raise ModelError(f"epochs is {hyperparameters.epochs}; expected at least 1")
     if not (math.isfinite(hyperparameters.lr) and hyperparameters.lr > 0):
         raise ModelError(f"learning rate is {hyperparameters.lr}; expected more than 0, such as 0.005")
     with _repeatable():
@@ -83,11 +83,11 @@ def fit(
         start = initial(architecture, len(recording.channels), len(recording.labels), generator, batches.memory)
         network = TorchNetwork(*start)
         optimizer = _optimizer(network, hyperparameters)
-        part = None
+        resumable = None
         done = 0
         if checkpoint is not None:
-            part = Checkpoint(checkpoint, _options(recording, architecture, seed, hyperparameters), notice)
-            done = part.read(network, optimizer, generator)
+            resumable = Checkpoint(checkpoint, _options(recording, architecture, seed, hyperparameters), notice)
+            done = resumable.read(network, optimizer, generator)
         updates = hyperparameters.epochs * batches.count(hyperparameters.batch)
         written_s = time.monotonic()
         for epoch in range(done, hyperparameters.epochs):
@@ -108,14 +108,14 @@ def fit(
                 count += 1
             if not math.isfinite(total):
                 seen = f"training diverged in epoch {epoch + 1} (loss {total})"
-                raise ModelError(f"{seen}; try a learning rate below {hyperparameters.lr:g}")
-            if part and (epoch + 1 == hyperparameters.epochs or time.monotonic() - written_s >= checkpoint_every_s):
-                part.write(epoch + 1, network, optimizer, generator)
+                raise ModelError(f"{seen}; expected a finite loss: try a learning rate below {hyperparameters.lr:g}")
+            if resumable and (epoch + 1 == hyperparameters.epochs or time.monotonic() - written_s >= checkpoint_every_s):
+                resumable.write(epoch + 1, network, optimizer, generator)
                 written_s = time.monotonic()
             if progress:
                 progress(Progress(epoch + 1, hyperparameters.epochs, total / count))
         training_loss = _clean_loss(network, batches, hyperparameters.batch)
-    cells, head = network.parts()
+    cells, head = network.export()
     model = FloatModel(
         task=recording.task,
         when=recording.when,
@@ -129,7 +129,7 @@ def fit(
         target_std=recording.target_std,
         calibration=calibrate(recording),
         name=recording.name,
-        # Where every step counts, training cuts the recording anywhere: that is a stream
+        # If every step counts, training cuts the recording anywhere: that is a stream
         window=min(int(recording.train.lengths.max()), WINDOW_MAX) if recording.when == "last" else 0,
     )
     calibration = replace(model.calibration, value_ranges=measure_value_ranges(model, recording.train))
@@ -146,7 +146,7 @@ def fit(
 
 
 def _optimizer(network: TorchNetwork, hyperparameters: Hyperparameters) -> torch.optim.Optimizer:
-    """AdamW; only matrices decay, which keeps the weights small for int8 and the biases free."""
+    """AdamW with weight decay for matrices only, which keeps the weights small enough for int8."""
     parameters = list(network.parameters())
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": hyperparameters.weight_decay},
@@ -157,18 +157,18 @@ def _optimizer(network: TorchNetwork, hyperparameters: Hyperparameters) -> torch
 
 @torch.no_grad()
 def _clean_loss(network: TorchNetwork, batches: Batches, size: int) -> float:
-    """The loss over the training set without noise, dropout or smoothing: what seeds are compared by."""
+    """The loss on the training set without noise, dropout or smoothing, by which seeds are compared."""
     total = 0.0
-    parts = batches.whole(size)
-    for x, y, weight in parts:
+    whole = batches.whole(size)
+    for x, y, weight in whole:
         total += loss(network(x), y, weight, batches.classes).item()
-    return total / len(parts)
+    return total / len(whole)
 
 
 def _options(
     recording: Recording, architecture: Architecture, seed: int, hyperparameters: Hyperparameters
 ) -> dict[str, Any]:
-    """Everything the weights depend on, as plain values, most telling first."""
+    """Everything that the weights depend on, as plain values, the most informative first."""
     digest = hashlib.sha256()
     train = recording.train
     for array in (*train.x, *train.y, np.array(train.lengths)):
@@ -185,14 +185,14 @@ def _options(
 
 
 def _described(architecture: Architecture) -> dict[str, Any]:
-    """The architecture as plain values; of its options only those in use."""
+    """The architecture as plain values, with only those options that are in use."""
     options = {key: value for key, value in asdict(architecture).items() if value and key not in ("cells", "units")}
     return {"cell": architecture.title, "units": architecture.units, "layers": len(architecture.cells), **options}
 
 
 @contextmanager
 def _repeatable() -> Iterator[None]:
-    """One thread, as sums depend on the number of threads, and deterministic algorithms; restored after."""
+    """Use one thread, because sums depend on the number of threads, and deterministic algorithms. Restores both."""
     threads = torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled()
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -200,7 +200,7 @@ def _repeatable() -> Iterator[None]:
     torch.use_deterministic_algorithms(True)
     try:
         with warnings.catch_warnings():
-            # torch tells how it computes a projection, which is no fault of the user's
+            # The warning is about how torch computes a projection; the user need not act
             warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
             yield
     finally:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Under MicroPython: bytecode.py MODEL HOW: that file with the bytecode kernels. Prints, for each matrix, the rows that are
 byte code and all its rows, and then OK: the integers are those of the plain kernels, with HOW = ended
 also after Ctrl-C in a product."""

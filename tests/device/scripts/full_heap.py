@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Under MicroPython: full_heap.py FREE PIECE MODEL KERNELS: serve with a full heap.
 
 FREE bytes are free, in pieces of PIECE bytes; of the rest what is left is less than that in one piece. The model is loaded

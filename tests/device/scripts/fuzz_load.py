@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Damaged model files against urnn.load(), on every runtime; the same arguments make the same files on all.
 
     fuzz_load.py random KERNELS SEED FIRST COUNT FILE...   mutated, cut, recombined files; cases FIRST...

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Heap growth of urnn.load(): heap_load.py MODEL KERNELS -> "import BYTES load BYTES again BYTES".
 
 import: of `import urnn` and its kernels, as on a board with just these; load: of the first load(); again: of one

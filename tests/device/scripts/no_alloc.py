@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Under MicroPython: no_alloc.py KERNELS MODEL: step() and argmax() with the heap locked. Prints OK."""
 
 import gc

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where a runtime has no second core: one_core.py MODEL. Prints what load() says to cores=2."""
 
 import sys

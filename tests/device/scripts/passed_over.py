@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """passed_over.py MODULE: the kernels that load() takes, why it does not take MODULE, and what asking for viper gives."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """On an RP2: put gesture.urnn into the last blocks of the flash, load it from there; prints the heap that took and PASS."""
 
 import gc

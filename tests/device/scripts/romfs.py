@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """romfs.py MODEL IMAGE KERNELS: load MODEL from a file and from the file systems in IMAGE, where it is read in place.
 
 Prints `FILE BYTES`, then for each path in the image `PATH BYTES`: what load() took of the heap. Raises where the selftest

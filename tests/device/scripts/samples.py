@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Samples of every kind: samples.py MODEL KERNELS...: a line for each, the same on every runtime and kernel set.
 
 A line: the sample's name, then what its step gives: output, state and steps, or the exception's name. The model has three

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A dot product for the inline assembler: small, to try the ways in which assembler kernels are run and counted."""
 
 # ruff: noqa: F821

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """On a board with two cores: the same net on one and on two, every integer compared, while other things go on.
 
 Functions for tests/test_cores.py. They raise RuntimeError where two cores differ from one.

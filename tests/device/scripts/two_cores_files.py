@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """On a board with two cores: the flash is written, for which MicroPython stops core 1, while it waits for the next step.
 
 Short, for a slow emulator, on which the import alone takes more than a minute.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* Call a function at an address and write the memory afterwards to a file: thumbcores.py runs it on a bare core in QEMU.
  * BASE: of the RAM. At BASE: the function, its three arguments, the place of the data and its size. */
 typedef unsigned int word;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* One step of a GRU and its head in C: the rival of the kernels, never part of a board's program.
  *
  * The arithmetic is docs/numerics.md's, bit for bit: int8 weights, a power-of-two shift for each row, state Q0.15, gates

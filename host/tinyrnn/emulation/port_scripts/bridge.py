@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A program with a REPL, made a board on a serial port: ``python bridge.py [--unix] FOLDER COMMAND...``.
 
 Prints the path of a pseudo terminal that mpremote opens like a board's port, and serves until it is killed or

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Runs on the webassembly port before its REPL: errors of files by the numbers of Linux, which boards and hosts
 # use (no such file: 2). That port's C library counts as WASI does (44).
 import builtins

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An emulated RP2040 on a pseudo terminal: ``python rp2040.py FIRMWARE.uf2 FLASH.img [--real-time]``.
 
 Prints the path of the pseudo terminal and runs until SIGTERM. FLASH.img is the chip's whole flash; it is read at

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // MicroPython's webassembly port as a board: its REPL on stdin and stdout, its flash in a folder of the host.
 //
 //     node wasm_repl.mjs MODULE.mjs HOST_FOLDERS.mjs FLASH_FOLDER

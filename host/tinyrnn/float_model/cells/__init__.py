@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The recurrent cells in float, one module for each name in `train --cell`. New modules are found automatically.
 
 A module has CELL, the class of the cell, and OPTIONS, the fields that its name sets. names() imports no module, and

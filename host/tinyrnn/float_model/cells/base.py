@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The base class of the recurrent cells in float. They are the reference for trainer, importers and quantizer.
 
 Cells are frozen dataclasses of numpy float64 arrays, in PyTorch's layout and order of gates. W x means ``weight_ih @ x``

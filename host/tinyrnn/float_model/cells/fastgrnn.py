@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """FastGRNN in float: ``train --cell fastgrnn``."""
 
 from __future__ import annotations

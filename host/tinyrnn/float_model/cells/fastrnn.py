@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """FastRNN in float: ``train --cell fastrnn``."""
 
 from __future__ import annotations

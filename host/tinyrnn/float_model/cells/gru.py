@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The GRU in float, as in PyTorch: ``train --cell gru``."""
 
 from __future__ import annotations

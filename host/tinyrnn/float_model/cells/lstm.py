@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The LSTM in float, with or without a projection: ``train --cell lstm``."""
 
 from __future__ import annotations

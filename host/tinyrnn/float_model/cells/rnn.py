@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The simple recurrent network in float: ``train --cell rnn``."""
 
 from __future__ import annotations

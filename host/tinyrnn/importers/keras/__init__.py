@@ -1,4 +1,5 @@
-"""Keras 3 files, .keras and .h5: layers along the one path from input to output.
+# SPDX-License-Identifier: MIT
+"""Importer of Keras files, .keras and .h5: the layers along the path from input to output.
 
-Imports what the importers share, and float_model.
+Imports float_model and the modules that all importers share.
 """

@@ -1,4 +1,5 @@
-"""Keras layers and operations that only take the last step of a sequence: x[:, -1] in its many spellings."""
+# SPDX-License-Identifier: MIT
+"""Keras layers and operations that take the last step of a sequence: the many ways to write x[:, -1]."""
 
 from __future__ import annotations
 
@@ -20,13 +21,13 @@ SHAPING = (
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
 )
-FORMS = ("BTF", "B1F", "BF")  # the sequence; its last step with and without an axis of length 1
+FORMS = ("BTF", "B1F", "BF")  # the sequence; its last step, with and without an axis of length 1
 
 LAST = "expected the last step, x[:, -1] or return_sequences=False"
 
 
 def shaped(layer: LayerConfig, form: str, time: int | None) -> str:
-    """The form of the data behind the layer. ``time``: steps of the sequence, if they are fixed. Raises ModelError."""
+    """The form of the data after the layer. ``time``: the number of steps, if it is fixed. Raises ModelError."""
     length = 1 if form == "B1F" or time == 1 else time
     kind, config = layer.kind, layer.config
     if kind in ("GetItem", "SlicingOpLambda"):
@@ -36,13 +37,13 @@ def shaped(layer: LayerConfig, form: str, time: int | None) -> str:
         index = index[0] if isinstance(index, list) and len(index) == 1 else index
         rank = len(form)
         if not isinstance(axis, int) or not isinstance(index, int) or axis % rank != 1 or rank != 3:
-            raise refuse(layer.where, "takes an index of another axis than time", LAST)
+            raise refuse(layer.where, "takes an index of an axis that is not time", LAST)
         return _sliced(layer, [slice(None), index, slice(None)], form, length)
     if kind == "Slice":
-        raise refuse(layer.where, "has one size for the batch as well", LAST)
+        raise refuse(layer.where, "fixes the size of the batch as well", LAST)
     if kind == "Cropping1D":
-        first, behind = config["cropping"]
-        return _sliced(layer, [slice(None), slice(first, -behind or None), slice(None)], form, length)
+        first, end = config["cropping"]
+        return _sliced(layer, [slice(None), slice(first, -end or None), slice(None)], form, length)
     if form == "BTF" and length != 1:
         raise refuse(layer.where, "works on every step at once", LAST)
     if kind == "Reshape" and len(config["target_shape"]) > 1:
@@ -51,7 +52,7 @@ def shaped(layer: LayerConfig, form: str, time: int | None) -> str:
 
 
 def _items(layer: LayerConfig) -> list[Any]:
-    """The indices of x[...], one for each axis that is named: slices, whole numbers, Ellipsis."""
+    """The indices of x[...], one for each axis: slices, whole numbers, Ellipsis."""
     raw = next((a for a in layer.arguments), None)
     found = [_item(layer, value) for value in (raw if isinstance(raw, list) else [raw])]
     return [item for item in found if item is not None]
@@ -63,12 +64,12 @@ def _item(layer: LayerConfig, value: Any) -> Any:
     if isinstance(value, dict):
         if value.get("class_name") == "__ellipsis__":
             return Ellipsis
-        parts = value.get("config", value) if value.get("class_name") == "__slice__" else value
-        if {"start", "stop"} <= set(parts):
-            numbers = [parts["start"], parts["stop"], parts.get("step")]
+        given = value.get("config", value) if value.get("class_name") == "__slice__" else value
+        if {"start", "stop"} <= set(given):
+            numbers = [given["start"], given["stop"], given.get("step")]
             if all(n is None or (isinstance(n, int) and not isinstance(n, bool)) for n in numbers):
                 return slice(*numbers)
-    raise refuse(layer.where, "takes an index that is no plain number or slice", LAST)
+    raise refuse(layer.where, "takes an index that is neither a number nor a slice", LAST)
 
 
 def _sliced(layer: LayerConfig, items: Sequence[Any], form: str, length: int | None) -> str:

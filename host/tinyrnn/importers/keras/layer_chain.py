@@ -1,4 +1,5 @@
-"""The description of a Keras model: its layers along the one path from input to output."""
+# SPDX-License-Identifier: MIT
+"""The layers of a Keras model in order, from its description: those on the path from input to output."""
 
 from __future__ import annotations
 
@@ -14,22 +15,22 @@ from tinyrnn.importers.source_model import refuse
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """One layer of the description."""
+    """The description of one layer."""
 
     name: str
     kind: str
     config: Mapping[str, Any]
-    timed: bool = False  # within TimeDistributed
-    arguments: tuple[Any, ...] = ()  # what it is called with beside the data
-    form: str = ""  # of keraslast.FORMS, behind a layer that only takes a part of the sequence
+    timed: bool = False  # whether it is within TimeDistributed
+    arguments: tuple[Any, ...] = ()  # arguments of its call other than the data
+    form: str = ""  # one of last_step.FORMS, after a layer that takes only a part of the sequence
 
     @property
     def where(self) -> str:
         return f"{self.kind} {self.name}"
 
 
-OWN = re.compile(r"(keras|tf_keras|tensorflow\.keras|tensorflow\.python\.keras)(\.|$)")  # packages
-VERSIONED = ("GRU", "LSTM", "BatchNormalization")  # whose classes some versions of TensorFlow save as ...V1 and ...V2
+OWN = re.compile(r"(keras|tf_keras|tensorflow\.keras|tensorflow\.python\.keras)(\.|$)")  # packages of Keras itself
+VERSIONED = ("GRU", "LSTM", "BatchNormalization")  # some versions of TensorFlow save these as ...V1 and ...V2
 OPERATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "LogSoftmax": "log_softmax"}  # keras.ops
 FUNCTIONS = {
     "nn.relu": "relu",
@@ -45,7 +46,7 @@ RECURRENT = ("SimpleRNN", "GRU", "LSTM")
 
 
 def chain_of(path: Path, model: Mapping[str, Any]) -> tuple[list[LayerConfig], list[int | None]]:
-    """The layers in the order of the data, and the input's shape with the batch."""
+    """The layers in the order of the data, and the shape of the input, including the batch."""
     config = model["config"]
     raw = config["layers"] if isinstance(config["layers"], list) else []
     if model["class_name"] == "Sequential":
@@ -64,7 +65,7 @@ def chain_of(path: Path, model: Mapping[str, Any]) -> tuple[list[LayerConfig], l
         raise ModelError(f"{path}: has {len(layers)} layers and the input shape {shape}; build the model before saving it")
     names = [layer.name for layer in layers]
     if len(set(names)) < len(names):
-        raise ModelError(f"{path}: has two layers of one name; give them different ones")
+        raise ModelError(f"{path}: two layers have the same name; give them different names")
     return layers, shape
 
 
@@ -85,7 +86,7 @@ def _layer_config(item: Mapping[str, Any]) -> LayerConfig:
         return LayerConfig(name, "Activation", {"activation": OPERATIONS[kind]})
     kind = re.sub(r"(?<=[a-z])V[12]$", "", kind) if kind.removesuffix("V1").removesuffix("V2") in VERSIONED else kind
     if not OWN.match(str(package)) or ">" in f"{registered} {kind}":
-        raise refuse(f"{kind:.60} {name:.60}", "is a class that is not Keras' own", "expected layers that Keras has")
+        raise refuse(f"{kind:.60} {name:.60}", "is not a class of Keras", "expected layers of Keras itself")
     if kind == "TimeDistributed":
         inner = _layer_config(config["layer"])
         if inner.kind not in ("Dense",):
@@ -95,7 +96,7 @@ def _layer_config(item: Mapping[str, Any]) -> LayerConfig:
 
 
 def _tensorflow(name: str, function: str, arguments: tuple[Any, ...], item: Mapping[str, Any]) -> LayerConfig:
-    """A function of TensorFlow within a model of Keras 2."""
+    """The layer for a TensorFlow function in a Keras 2 model."""
     if function in FUNCTIONS:
         return LayerConfig(name, "Activation", {"activation": FUNCTIONS[function]})
     given = _keywords(item)
@@ -108,7 +109,7 @@ def _tensorflow(name: str, function: str, arguments: tuple[Any, ...], item: Mapp
 
 
 def _linear(path: Path, config: Mapping[str, Any], raw: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The layers of a functional model along its one path. Raises ModelError where it branches."""
+    """The layers of a functional model along its path. Raises ModelError if it branches."""
     by_name = {str(item.get("name", item["config"].get("name"))): item for item in raw}
     outputs = _history(config["output_layers"])
     inputs = _history(config["input_layers"])
@@ -118,15 +119,13 @@ def _linear(path: Path, config: Mapping[str, Any], raw: Sequence[Mapping[str, An
             seen = f"{path}: {started[0]['class_name']} {started[0]['config'].get('name')} takes its state as an input"
             cure = "build the same layers with stateful=True and without it, set_weights(model.get_weights()) and save that"
             raise ModelError(f"{seen}; {cure}")
-        cure = (
-            "expected one of each: a network of one sequence, keras.Model(model.input, model.outputs[0]) of several outputs"
-        )
+        cure = "expected one of each: with several outputs, use keras.Model(model.input, model.outputs[0])"
         raise ModelError(f"{path}: has {len(inputs)} inputs and {len(outputs)} outputs; {cure}")
     chain: list[Mapping[str, Any]] = []
     name, index = outputs[0]
     while True:
         item = by_name[name]
-        if index == 1 and item["class_name"] in RECURRENT:  # the state h is the last step's output
+        if index == 1 and item["class_name"] in RECURRENT:  # the state h is the output of the last step
             if item["config"].get("return_sequences"):
                 chain.append({"class_name": "GetItem", "config": {"name": f"state of {name}"}, "slice": [WHOLE, -1]})
         elif index or len(chain) > 2 * len(raw):
@@ -145,13 +144,13 @@ def _linear(path: Path, config: Mapping[str, Any], raw: Sequence[Mapping[str, An
     if sum("slice" not in item for item in chain) != len(raw):
         unused = next(key for key, item in by_name.items() if item not in chain)
         raise refuse(
-            f"{by_name[unused]['class_name']} {unused}", "lies beside the path", "expected one path through the layers"
+            f"{by_name[unused]['class_name']} {unused}", "is not on the path", "expected one path through the layers"
         )
     return chain[::-1]
 
 
 def _history(raw: Any) -> list[tuple[str, int]]:
-    """[name, node, tensor], or a list or a dictionary of such."""
+    """(name, tensor) of each entry of a history, which is [name, node, tensor], or a list or dictionary of these."""
     if isinstance(raw, dict):
         raw = list(raw.values())
     if raw and isinstance(raw[0], str):
@@ -160,7 +159,7 @@ def _history(raw: Any) -> list[tuple[str, int]]:
 
 
 def _calls(item: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """The tensors that a layer's only call takes; none where there are several calls."""
+    """The tensors that a layer's only call takes; [] if there are several calls."""
     nodes = item.get("inbound_nodes") or []
     return _history_of_node(nodes[0]) if len(nodes) == 1 else []
 
@@ -169,7 +168,7 @@ WHOLE = {"start": None, "stop": None, "step": None}
 
 
 def _arguments(item: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What a layer is called with beside the data, by position; Keras 2 names the one of a slice."""
+    """The positional arguments of a layer's call other than the data. Keras 2 names that of a slice."""
     if "slice" in item:
         return (item["slice"],)
     nodes = item.get("inbound_nodes") or []
@@ -180,7 +179,7 @@ def _arguments(item: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _keywords(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The named arguments of a layer's only call."""
+    """The keyword arguments of a layer's only call."""
     nodes = item.get("inbound_nodes") or []
     node = nodes[0] if len(nodes) == 1 else None
     if isinstance(node, dict):
@@ -192,8 +191,8 @@ def _keywords(item: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _history_of_node(node: Any) -> list[tuple[str, int]]:
-    """Where the tensors come from that a layer is called on: Keras 3's dictionaries, or Keras 2's lists."""
-    if isinstance(node, list) and node and isinstance(node[0], str):  # of an operation of TensorFlow
+    """The tensors that a layer is called on, from a dictionary of Keras 3 or a list of Keras 2."""
+    if isinstance(node, list) and node and isinstance(node[0], str):  # an operation of TensorFlow
         node = [node]
     if isinstance(node, list):
         return [(str(item[0]), int(item[2])) for item in node]

@@ -1,4 +1,5 @@
-"""Keras layers as steps: which are known, what their options may be, how their weights lie."""
+# SPDX-License-Identifier: MIT
+"""Conversion of Keras layers to steps: the known layers, their allowed options, and the order of their weights."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from tinyrnn.float_model.layers import BatchNorm, Embedding, LayerNorm
 from tinyrnn.importers.keras.layer_chain import RECURRENT, LayerConfig
 from tinyrnn.importers.source_model import ACTIVATIONS, TAILS, Activation, Affine, Dense, Options, as_float, refuse
 
-# What a layer's description may say to Keras: everything else (initializers, regularizers, ...) is left out
+# The options that are passed on to Keras; all others (initializers, regularizers, ...) are dropped
 KEPT: dict[str, tuple[str, ...]] = {
     "SimpleRNN": ("units", "activation", "use_bias", "return_sequences"),
     "GRU": ("units", "activation", "recurrent_activation", "use_bias", "return_sequences", "reset_after"),
@@ -45,18 +46,18 @@ CURES = {
     "Lambda": "code in a file is never run; expected layers that Keras has, or x[:, -1] without a Lambda",
     "Pooling": "expected the last step, return_sequences=False, instead of pooling",
     "Flatten": "expected the last step, return_sequences=False",
-    "RepeatVector": "expected a network that answers as the data come",
+    "RepeatVector": "expected a network that answers while the data arrive",
     "StringLookup": "expected whole numbers as symbols",
     "TextVectorization": "expected whole numbers as symbols",
     "Sequential": "expected its layers in the model itself, not a model in a model",
     "Functional": "expected its layers in the model itself, not a model in a model",
 }
 
-MASKING = "if masked steps are only padding behind a sequence's end, which a board is not fed, give --ignore-masking"
+MASKING = "if masked steps are only padding at the end of a sequence, which a board does not get, give --ignore-masking"
 
 
 def check_config(layer: LayerConfig, options: Options) -> None:
-    """Raises ModelError for a layer, or an option of one, that cannot be imported."""
+    """Raise ModelError for a layer that cannot be imported, or that has an option that cannot."""
     config, where = layer.config, layer.where
     if layer.kind not in KEPT:
         cure = next((text for word, text in CURES.items() if word in layer.kind), f"expected {', '.join(KEPT)}")
@@ -64,27 +65,27 @@ def check_config(layer: LayerConfig, options: Options) -> None:
     for key, cure in {
         "go_backwards": "a stream has no future: train it with go_backwards=False",
         "time_major": "save it with sequences as (batch, time, features)",
-        "invert": "expected a Normalization in front, not one that undoes it",
+        "invert": "expected a Normalization, not one that undoes it",
         "rms_scaling": "expected a LayerNormalization without it",
         "lora_rank": "merge it into the weights before saving",
-        "quantization_config": "save the float model, tinyrnn quantizes it itself",
+        "quantization_config": "save the float model: tinyrnn quantizes it",
     }.items():
         if config.get(key):
             raise refuse(where, f"has {key}={config[key]!s:.30}", cure)
     policy = policy_of(layer)
     if "int8" in policy or "int4" in policy or "float8" in policy:
-        raise refuse(where, f"has the dtype {policy:.40}", "save the float model, tinyrnn quantizes it itself")
+        raise refuse(where, f"has the dtype {policy:.40}", "save the float model: tinyrnn quantizes it")
     if (layer.kind == "Masking" or config.get("mask_zero")) and not options.ignore_masking:
         raise refuse(where, "masks steps, so that the network skips them", MASKING)
     if layer.kind in RECURRENT:
         _check_activations(layer)
     for key in ("mean", "variance", "scale", "offset", "rate", "stddev", "mask_value", "axis"):
         if not _plain(config.get(key)):
-            raise refuse(where, f"has {key} of an unusual kind", "save the model again with plain numbers")
+            raise refuse(where, f"has a {key} that is not a plain number", "save the model again with plain numbers")
 
 
 def policy_of(layer: LayerConfig) -> str:
-    """The layer's dtype, which newer versions describe as an object."""
+    """The layer's dtype. Newer versions of Keras describe it as an object."""
     dtype = layer.config.get("dtype")
     if isinstance(dtype, dict):
         inside = dtype.get("config")
@@ -102,7 +103,9 @@ def _check_activations(layer: LayerConfig) -> None:
     allowed = ("tanh", "relu") if layer.kind == "SimpleRNN" else ("tanh",)
     activation, gate = activation_of(layer, "activation"), activation_of(layer, "recurrent_activation")
     if activation not in allowed:
-        raise refuse(layer.where, f"has the activation {activation}", f"expected {' or '.join(allowed)}: train it with that")
+        raise refuse(
+            layer.where, f"has the activation {activation}", f"expected {' or '.join(allowed)}: train it with these"
+        )
     if layer.kind != "SimpleRNN" and gate != "sigmoid":
         raise refuse(
             layer.where, f"has the recurrent_activation {gate}", "expected sigmoid, Keras' default: train it with that"
@@ -110,7 +113,7 @@ def _check_activations(layer: LayerConfig) -> None:
 
 
 def activation_of(layer: LayerConfig, key: str) -> str:
-    """The name of a function. Raises ModelError when it is an object of its own."""
+    """The name of an activation. Raises ModelError if it is not one of Keras'."""
     value = layer.config.get(key, "linear")
     if (
         isinstance(value, dict)
@@ -118,15 +121,15 @@ def activation_of(layer: LayerConfig, key: str) -> str:
         and ">" not in str(value.get("registered_name"))
         and isinstance(value.get("config"), str)
     ):
-        value = value["config"]  # Keras 3.0's spelling of a function
+        value = value["config"]  # how Keras 3.0 writes a function
     if value is not None and not isinstance(value, str):
         seen = value.get("class_name") if isinstance(value, dict) else type(value).__name__
-        raise refuse(layer.where, f"has an {key} of its own ({seen!s:.40})", "expected one of Keras' names, such as tanh")
+        raise refuse(layer.where, f"has a custom {key} ({seen!s:.40})", "expected one of Keras' names, such as tanh")
     return value or "linear"
 
 
-def parts_of(layer: LayerConfig, weights: list[np.ndarray], width: int, form: str) -> tuple[list[Any], list[str]]:
-    """What the layer is made of, and what it adds to the tail."""
+def convert(layer: LayerConfig, weights: list[np.ndarray], width: int, form: str) -> tuple[list[Any], list[str]]:
+    """The steps that a layer becomes, and the functions that it adds to the tail. Raises ModelError."""
     w = [as_float(a) for a in weights]
     config, kind, where = layer.config, layer.kind, layer.where
     if kind in RECURRENT:
@@ -142,7 +145,7 @@ def parts_of(layer: LayerConfig, weights: list[np.ndarray], width: int, form: st
         return _function(layer, activation_of(layer, "activation"))
     if kind == "ReLU":
         if any(config.get(key) for key in ("max_value", "negative_slope", "threshold")):
-            raise refuse(where, "is no plain relu", "expected ReLU() without options")
+            raise refuse(where, "is not a plain relu", "expected ReLU() without options")
         return [Activation("relu")], []
     if kind == "Softmax":
         if config.get("axis", -1) not in (-1, [-1]):
@@ -167,13 +170,13 @@ def parts_of(layer: LayerConfig, weights: list[np.ndarray], width: int, form: st
 
 
 def one_axis(layer: LayerConfig) -> Any:
-    """The axis of a norm, which Keras 2 saves as a list of one."""
+    """The axis of a normalisation, which Keras 2 saves as a list of one number."""
     axis = layer.config.get("axis", -1)
     return axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
 
 
 def _last_axis(layer: LayerConfig, form: str) -> None:
-    """-1, or as Keras saves it once it is built: 2 of (batch, time, features), 1 of (batch, features)."""
+    """Raise ModelError unless the axis is the last one: -1, or its number as Keras saves it in a built model."""
     axis = one_axis(layer)
     if axis not in (-1, len(form) - 1):
         raise refuse(layer.where, f"normalises over axis {axis}", "expected the features alone, axis=-1")
@@ -193,7 +196,7 @@ def _normalization(layer: LayerConfig, w: list[np.ndarray], width: int) -> Affin
 
 
 def _function(layer: LayerConfig, name: str) -> tuple[list[Any], list[str]]:
-    """An activation by its name: nothing, a step or a part of the tail."""
+    """The step or the function of the tail for the name of an activation; neither for linear."""
     if name == "linear":
         return [], []
     if name in ACTIVATIONS:  # a sigmoid at the very end is moved to the tail by importers.read()
@@ -212,7 +215,7 @@ def _expect(where: str, arrays: list[np.ndarray], count: int) -> list[np.ndarray
 
 
 def _cell(layer: LayerConfig, w: list[np.ndarray]) -> RNN | GRU | LSTM:
-    """Keras' kernels (I, gates H) are transposed; its GRU has z before r and, with reset_after, two biases."""
+    """The cell from Keras' weights. Kernels (I, gates H) are transposed. A GRU has z before r, and may have two biases."""
     config, where = layer.config, layer.where
     kernel, recurrent, *bias = _expect(where, w, 2 + bool(config.get("use_bias", True)))
     units = recurrent.shape[0]

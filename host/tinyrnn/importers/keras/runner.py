@@ -1,4 +1,5 @@
-"""The layers of a file made by Keras on its torch backend: what an import is compared with."""
+# SPDX-License-Identifier: MIT
+"""Runs the layers of a file with Keras on its torch backend. An import is compared with it."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from tinyrnn.importers.keras.layers import KEPT, activation_of, one_axis
 
 
 class Runner:
-    """The same layers made by Keras, which loads the file's weights itself."""
+    """The same layers, built by Keras, which loads the file's weights itself."""
 
     def __init__(
         self,
@@ -29,26 +30,26 @@ class Runner:
         form: str,
         one_step: bool,
     ) -> None:
-        """form: of keraslast.FORMS, behind all layers."""
+        """form: one of last_step.FORMS, after all layers."""
         self.file, self.layers, self.shape, self.embedded = file, layers, shape, embedded
         self.form, self.one_step = form, one_step
         self.model: Any = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """x (B, T, C) from zero states."""
+        """The outputs for x (B, T, C), from zero states."""
         if self.model is None:
             self.model = self._build(False)
         y = self._run(self.model, x)
         return y[:, None] if self.one_step and y.ndim == 2 else y
 
     def stream(self, x: np.ndarray) -> np.ndarray:
-        """x (B, T, C) piece by piece, the layers keeping their states: every answer (B, T / piece or T, O)."""
+        """Run x (B, T, C) piece by piece, with layers that keep their states. Returns all answers (B, T or T / piece, O)."""
         model, piece = self._build(True), self.shape[1] or 1
-        parts = [self._run(model, x[:, start : start + piece]) for start in range(0, x.shape[1] - piece + 1, piece)]
-        return np.concatenate([y if y.ndim == 3 else y[:, None] for y in parts], axis=1)
+        answers = [self._run(model, x[:, start : start + piece]) for start in range(0, x.shape[1] - piece + 1, piece)]
+        return np.concatenate([y if y.ndim == 3 else y[:, None] for y in answers], axis=1)
 
     def probe(self, x: np.ndarray, passed: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """The values behind each layer, with the number of steps that it is behind."""
+        """The values after each layer, with the number of steps before them."""
         import torch
 
         model, values = self._build(False), self._given(x)
@@ -95,7 +96,7 @@ class Runner:
             path.write_bytes(self.file.weights)
             try:
                 model.load_weights(path)
-            except Exception as error:  # Keras raises many kinds
+            except Exception as error:  # Keras raises many kinds of exception
                 reason = " ".join(str(error).split())
                 raise ModelError(
                     f"Keras cannot load the weights into the same layers: {reason:.120}; save the model again"
@@ -104,7 +105,7 @@ class Runner:
 
 
 def _taken(form: str) -> Callable[[Any], Any]:
-    """The last step, with its axis or without."""
+    """A function that takes the last step, with or without its axis."""
     return (lambda y: y[:, -1:]) if form == "B1F" else (lambda y: y[:, -1] if len(y.shape) == 3 else y)
 
 

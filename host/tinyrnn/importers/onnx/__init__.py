@@ -1,4 +1,5 @@
-"""ONNX files: the graph is followed from its input with named axes.
+# SPDX-License-Identifier: MIT
+"""Importer of ONNX files: the graph is followed from its input with named axes.
 
-Imports what the importers share, and float_model.
+Imports float_model and the modules that all importers share.
 """

@@ -1,4 +1,5 @@
-"""ONNX' RNN, LSTM and GRU nodes: gate orders, attributes and the optional inputs, what can be expressed and what not."""
+# SPDX-License-Identifier: MIT
+"""The RNN, LSTM and GRU nodes of ONNX: their gate orders, and the attributes and optional inputs that are supported."""
 
 from __future__ import annotations
 
@@ -18,19 +19,19 @@ from tinyrnn.importers.source_model import SourceStep, refuse
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 ORDERS = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 2, 3, 1)}  # ONNX: z r h and i o f c; here r z n and i f g o
 DEFAULTS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
-HARMLESS_CLIP = 20.0  # sigmoid and tanh differ from their limits by less than 3e-9 there
+HARMLESS_CLIP = 20.0  # here sigmoid and tanh differ from their limits by less than 3e-9
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """An input of the graph with the steps of each sequence: a stream simply ends."""
+    """An input of the graph with the length of each sequence. A stream does not need it: it simply ends."""
 
     name: str
 
 
 def recurrent(node: Node, given: Sequence[Any]) -> list[Any]:
-    """Y, Y_h and for an LSTM Y_c. Raises ModelError, naming the node, for what a model here cannot be."""
+    """Y, Y_h and, for an LSTM, Y_c. Raises ModelError, which names the node, if a FloatModel cannot express it."""
     named = dict(zip(INPUTS, [*given, *[None] * 8], strict=False))
     kind, name = node.kind, f"{node.kind} {node.name}"
     attributes = node.attributes
@@ -40,7 +41,7 @@ def recurrent(node: Node, given: Sequence[Any]) -> list[Any]:
     _plain(name, kind, attributes)
     x = named["X"]
     if not isinstance(x, TrackedArray):
-        raise refuse(name, "runs over something else than the input's sequence", "expected one path through the layers")
+        raise refuse(name, "does not run over the sequence of the input", "expected one path through the layers")
     layout = "BTF" if attributes.get("layout", 0) else "TBF"
     x.expect(layout, name)
     _from_zero(name, named, x)
@@ -52,7 +53,7 @@ def recurrent(node: Node, given: Sequence[Any]) -> list[Any]:
 
 
 def _plain(name: str, kind: str, attributes: Any) -> None:
-    """Activations, clip, input_forget: only what the cells here compute."""
+    """Raise ModelError for activations, clip or input_forget that the cells of float_model do not have."""
     found = tuple(str(a).lower() for a in attributes.get("activations", ())) or DEFAULTS[kind]
     wanted = DEFAULTS[kind]
     if found != wanted and not (kind == "RNN" and found == ("relu",)):
@@ -61,19 +62,19 @@ def _plain(name: str, kind: str, attributes: Any) -> None:
     clip = attributes.get("clip")
     if clip is not None and (clip < HARMLESS_CLIP or "relu" in found):
         raise refuse(
-            name, f"clips its gates at {clip:g}", f"expected no clip, or at {HARMLESS_CLIP:g} and more where it does nothing"
+            name, f"clips its gates at {clip:g}", f"expected no clip, or one at {HARMLESS_CLIP:g} or more without effect"
         )
     if attributes.get("input_forget"):
         raise refuse(name, "couples its input and forget gates (input_forget)", "expected an LSTM with both")
 
 
 def _from_zero(name: str, named: dict[str, Any], x: TrackedArray) -> None:
-    """Initial states that are zero, whole sequences, no peepholes."""
+    """Raise ModelError for initial states that are not zero, lengths that cut a sequence, or peepholes."""
     for state in ("initial_h", "initial_c"):
         value = named[state]
         if value is None or isinstance(value, InitialState) or (isinstance(value, np.ndarray) and not value.any()):
             continue
-        raise refuse(name, f"has an {state} that is not zero", "expected the zero state, as a stream starts")
+        raise refuse(name, f"has an {state} that is not zero", "expected the zero state, from which a stream starts")
     lengths = named["sequence_lens"]
     whole = isinstance(lengths, np.ndarray) and (lengths == x.time).all()
     if not (lengths is None or isinstance(lengths, Lengths) or whole):
@@ -81,14 +82,14 @@ def _from_zero(name: str, named: dict[str, Any], x: TrackedArray) -> None:
         raise refuse(name, "has sequence_lens that cut its sequences", cure)
     peepholes = named["P"]
     if peepholes is not None and not (isinstance(peepholes, np.ndarray) and not peepholes.any()):
-        raise refuse(name, "has peepholes (input P)", "expected an LSTM without them, as PyTorch's and Keras'")
+        raise refuse(name, "has peepholes (input P)", "expected an LSTM without them, as in PyTorch and Keras")
 
 
 def _cell(name: str, kind: str, named: dict[str, Any], attributes: Any) -> RNN | GRU | LSTM:
     gates = GATES[kind]
     w, r, b = (named[key] for key in "WRB")
     if not all(isinstance(a, np.ndarray) and a.ndim == 3 and len(a) == 1 for a in (w, r)):
-        raise refuse(name, "has weights W or R that are no constants of one direction", "export it with constant folding")
+        raise refuse(name, "has weights W or R that are not constants of one direction", "export it with constant folding")
     hidden = r.shape[2]
     rows = gates * hidden
     sizes = {w.shape[1], r.shape[1]} | {gates * int(attributes.get("hidden_size", hidden))}

@@ -1,4 +1,5 @@
-"""What a graph computes from sizes and constants alone: shapes for Reshape, zeros for initial states, reordered weights."""
+# SPDX-License-Identifier: MIT
+"""Evaluates nodes that depend only on sizes and constants: shapes for Reshape, zeros for states, reordered weights."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Min": np.m
 
 
 def evaluate(node: Node, given: Sequence[np.ndarray | None], opset: int) -> list[np.ndarray]:
-    """The node's results; large ones are refused before they are made. Raises ModelError."""
+    """The node's results. Raises ModelError, for a large result before it is allocated."""
     try:
         found = _evaluate(node, [None if a is None else np.asarray(a) for a in given], opset)
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, AttributeError) as error:
@@ -112,7 +113,7 @@ def _small(node: Node, shape: Sequence[int]) -> None:
 
 
 def axes_of(node: Node, given: Sequence[Any]) -> list[int] | None:
-    """Axes of Squeeze and Unsqueeze: an attribute before opset 13, an input since."""
+    """The axes of Squeeze and Unsqueeze: an attribute before opset 13, later an input."""
     if len(given) > 1 and given[1] is not None:
         return [int(n) for n in np.asarray(given[1]).reshape(-1)]
     axes = node.attributes.get("axes")
@@ -120,12 +121,12 @@ def axes_of(node: Node, given: Sequence[Any]) -> list[int] | None:
 
 
 def slices(node: Node, given: Sequence[Any]) -> list[tuple[int, int, int, int]]:
-    """(axis, start, stop, step) of Slice: attributes before opset 10, inputs since."""
+    """(axis, start, stop, step) of Slice: attributes before opset 10, later inputs."""
     if len(given) > 1:
-        parts = [None if a is None else [int(n) for n in np.asarray(a).reshape(-1)] for a in [*given[1:], None, None][:4]]
+        found = [None if a is None else [int(n) for n in np.asarray(a).reshape(-1)] for a in [*given[1:], None, None][:4]]
     else:
-        parts = [node.attributes.get(name) for name in ("starts", "ends", "axes")] + [None]
-    starts, stops, axes, steps = parts
+        found = [node.attributes.get(name) for name in ("starts", "ends", "axes")] + [None]
+    starts, stops, axes, steps = found
     count = len(starts or [])
     rows = zip(axes or range(count), starts or [], stops or [], steps or [1] * count, strict=True)
     return [(int(axis), int(start), int(stop), int(step)) for axis, start, stop, step in rows]

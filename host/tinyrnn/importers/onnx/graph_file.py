@@ -1,4 +1,5 @@
-"""An ONNX file as a checked graph: no external data, no tensor larger than its bytes; and a way to run a part of it."""
+# SPDX-License-Identifier: MIT
+"""Reads an ONNX file as a graph, without external data or tensors larger than their bytes, and runs parts of it."""
 
 from __future__ import annotations
 
@@ -12,30 +13,30 @@ import numpy as np
 from tinyrnn.errors import ModelError
 from tinyrnn.importers import untrusted_files
 
-LARGEST = 1 << 22  # numbers of a tensor that the graph computes from nothing
+LARGEST = 1 << 22  # most numbers of a tensor that the graph computes from constants
 MOST_NODES = 20_000
-OTHER_FLOATS = {10: "float16", 16: "bfloat16", 11: "float64"}  # onnx.TensorProto; taken as float32
-TAKEN = {1: "float32", 6: "int32", 7: "int64"} | dict.fromkeys(OTHER_FLOATS, "float32")  # of inputs
+OTHER_FLOATS = {10: "float16", 16: "bfloat16", 11: "float64"}  # onnx.TensorProto; imported as float32
+TAKEN = {1: "float32", 6: "int32", 7: "int64"} | dict.fromkeys(OTHER_FLOATS, "float32")  # types of inputs
 
 
 @dataclass(frozen=True)
 class Node:
-    """One node: attributes as plain values."""
+    """A node, with its attributes as plain values."""
 
     name: str  # for messages
-    kind: str  # op_type, behind its domain where that is not ONNX' own
+    kind: str  # op_type, after its domain unless that is ONNX' own
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attributes: Mapping[str, Any]  # None for a graph inside, which is never looked at
+    attributes: Mapping[str, Any]  # None for a subgraph, which is not read
 
 
 @dataclass(frozen=True)
 class Input:
-    """One input of the graph that is no initializer."""
+    """An input of the graph that is not an initializer."""
 
     name: str
-    shape: tuple[int | None, ...]  # None: any
-    dtype: str  # numpy's name of what it takes
+    shape: tuple[int | None, ...]  # None: any size
+    dtype: str  # numpy's name of its type
 
     @property
     def whole(self) -> bool:
@@ -44,7 +45,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Graph:
-    """What the file says."""
+    """The contents of a file."""
 
     model: Any  # onnx.ModelProto
     opset: int
@@ -52,28 +53,26 @@ class Graph:
     arrays: Mapping[str, np.ndarray]  # initializers
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
-    other_floats: tuple[str, ...] = ()  # types of float other than float32 that it computes with
+    other_floats: tuple[str, ...] = ()  # its float types other than float32
 
 
 def load(path: Path) -> Graph:
-    """Read and check. Raises ModelError; TinyrnnError where onnx is not installed."""
+    """Read and check the file. Raises ModelError, or TinyrnnError if onnx is not installed."""
     onnx = untrusted_files.need("onnx", "to read ONNX files")
     untrusted_files.size_of(path)
     try:
         model = onnx.load_model_from_string(path.read_bytes())
     except OSError as error:
         raise ModelError(f"{path}: cannot be opened ({error.strerror}); expected an ONNX file") from None
-    except Exception as error:  # protobuf's own kinds
+    except Exception as error:  # protobuf's own kinds of exception
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{path}: is no ONNX file ({reason:.80}); export it again") from None
+        raise ModelError(f"{path}: is not an ONNX file ({reason:.80}); export it again") from None
     graph = model.graph
     if not graph.node or len(graph.node) > MOST_NODES:
-        raise ModelError(f"{path}: has {len(graph.node)} nodes; expected 1 to {MOST_NODES}, export it without unrolling")
+        raise ModelError(f"{path}: has {len(graph.node)} nodes; expected 1 to {MOST_NODES}: export it without unrolling")
     if model.functions or graph.sparse_initializer:
-        cure = (
-            "expected plain nodes and weights: onnx.inliner.inline_local_functions(onnx.load(FILE)) makes them of functions"
-        )
-        raise ModelError(f"{path}: has functions or sparse weights of its own; {cure}")
+        cure = "expected plain nodes and weights: inline functions with onnx.inliner.inline_local_functions(onnx.load(FILE))"
+        raise ModelError(f"{path}: has functions or sparse weights; {cure}")
     arrays = {tensor.name: _array(path, tensor) for tensor in graph.initializer}
     nodes = tuple(_node(path, raw) for raw in graph.node)
     inputs = []
@@ -87,7 +86,7 @@ def load(path: Path) -> Graph:
         if any(n is not None and not 1 <= n <= 100_000 for n in shape):
             raise ModelError(f"{path}: its input {value.name} has sizes {shape}; expected 1 to 100000, or dynamic ones")
         if tensor.elem_type not in TAKEN:
-            raise ModelError(f"{path}: its input {value.name} is neither of floats nor of integers; export it again")
+            raise ModelError(f"{path}: its input {value.name} is neither float nor integer; export it again")
         inputs.append(Input(value.name, shape, TAKEN[tensor.elem_type]))
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
     outputs = tuple(o.name for o in graph.output)
@@ -95,7 +94,7 @@ def load(path: Path) -> Graph:
 
 
 def _other_floats(graph: Any) -> tuple[str, ...]:
-    """Types of float other than float32 of a graph's weights, inputs and casts."""
+    """The float types other than float32 of a graph's weights, inputs and casts."""
     types = {tensor.data_type for tensor in graph.initializer}
     types |= {value.type.tensor_type.elem_type for value in graph.input}
     types |= {a.t.data_type for node in graph.node for a in node.attribute if a.HasField("t")}
@@ -112,7 +111,7 @@ def _node(path: Path, raw: Any) -> Node:
     for attribute in raw.attribute:
         kind = attribute.type
         if kind in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-            attributes[attribute.name] = None  # refused where the answer needs it
+            attributes[attribute.name] = None  # refused if the answer needs it
         elif kind == onnx.AttributeProto.TENSOR:
             attributes[attribute.name] = _array(path, attribute.t)
         elif kind in (
@@ -128,12 +127,12 @@ def _node(path: Path, raw: Any) -> Node:
         elif kind == onnx.AttributeProto.STRINGS:
             attributes[attribute.name] = [s.decode("utf-8", "replace") for s in attribute.strings]
         else:
-            raise ModelError(f"{path}: {name} has an attribute {attribute.name} of an unusual kind; export it again")
+            raise ModelError(f"{path}: {name} has an attribute {attribute.name} of unknown kind; export it again")
     return Node(name, domain + raw.op_type, tuple(raw.input), tuple(raw.output), attributes)
 
 
 def _array(path: Path, tensor: Any) -> np.ndarray:
-    """A tensor of the file. Refused before it is made: bytes elsewhere, more numbers than bytes."""
+    """A tensor of the file. Raises ModelError, before allocating it, if its data are in another file or too short."""
     import onnx
 
     if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
@@ -149,7 +148,7 @@ def _array(path: Path, tensor: Any) -> np.ndarray:
         raise ModelError(f"{path}: {tensor.name} has shape {dims} but data for at most {held} numbers; export it again")
     try:
         found: np.ndarray = onnx.numpy_helper.to_array(tensor)
-    except Exception as error:  # one that its type does not fit
+    except Exception as error:  # data that do not match its type
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{path}: {tensor.name} cannot be read ({reason:.60}); export it again") from None
     if tensor.data_type in OTHER_FLOATS:
@@ -159,8 +158,8 @@ def _array(path: Path, tensor: Any) -> np.ndarray:
     return found
 
 
-def part(graph: Graph, *outputs: str) -> Any:
-    """A model of the nodes that the outputs need and no others, for a framework to run."""
+def subgraph(graph: Graph, *outputs: str) -> Any:
+    """A model of only those nodes that the outputs need, for a framework to run."""
     import onnx
 
     needed = set(outputs)
@@ -179,7 +178,7 @@ def part(graph: Graph, *outputs: str) -> Any:
 
 
 def _single(model: Any) -> Any:
-    """The same model in float32: ONNX Runtime has no recurrent layers in double or bfloat16, and half rounds."""
+    """The model in float32: ONNX Runtime has no recurrent layers in float64 or bfloat16, and float16 is too coarse."""
     import onnx
 
     single = onnx.TensorProto.FLOAT
@@ -206,13 +205,13 @@ def _to_single(tensor: Any) -> None:
 
 
 def session(model: Any) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
-    """ONNX Runtime's own run of a model with one output."""
+    """A function that runs a model with one output in ONNX Runtime."""
     run = session_of_all(model)
     return lambda feed: run(feed)[0]
 
 
 def session_of_all(model: Any) -> Callable[[dict[str, np.ndarray]], list[np.ndarray]]:
-    """ONNX Runtime's own run of a model: every output."""
+    """A function that runs a model in ONNX Runtime and returns all outputs."""
     runtime = untrusted_files.need("onnxruntime", "to compare the import with the file")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -221,7 +220,7 @@ def session_of_all(model: Any) -> Callable[[dict[str, np.ndarray]], list[np.ndar
         made = runtime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
-    except Exception as error:  # its kinds are not exported
+    except Exception as error:  # ONNX Runtime does not export its kinds of exception
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"ONNX Runtime refuses the file: {reason:.150}; check it with onnx.checker") from None
 
@@ -237,7 +236,7 @@ def session_of_all(model: Any) -> Callable[[dict[str, np.ndarray]], list[np.ndar
 
 
 def time_first(model: Any) -> Any:
-    """The same model with layout=0, which ONNX Runtime runs, for layout=1, which it does not: transposed around the node."""
+    """The model with layout=0 instead of layout=1, which ONNX Runtime cannot run: adds transposes around the nodes."""
     import onnx
 
     nodes = []

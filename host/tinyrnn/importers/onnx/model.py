@@ -1,4 +1,5 @@
-"""An ONNX graph: its nodes are followed from the input, with named axes, and become the steps of a network."""
+# SPDX-License-Identifier: MIT
+"""Reads an ONNX graph: follows its nodes from the input, with named axes, and makes the steps of a network."""
 
 from __future__ import annotations
 
@@ -26,30 +27,30 @@ from tinyrnn.importers.onnx import graph_file, state_tracing
 from tinyrnn.importers.onnx.cells import GATES, Lengths
 from tinyrnn.importers.onnx.graph_file import Graph, Input, Node
 from tinyrnn.importers.onnx.nodes import PASSING, apply
-from tinyrnn.importers.source_model import Options, Source, refuse
+from tinyrnn.importers.source_model import Options, SourceModel, refuse
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The result of a node that cannot be imported: an error only where the answer needs it."""
+    """The result of a node that cannot be imported. It is an error only if the answer needs it."""
 
     error: ModelError
 
 
 @dataclass(frozen=True)
 class Found:
-    """A graph followed from its input, under one reading of the input's axes."""
+    """The result of following a graph from its input, with one reading of the input's axes."""
 
     start: TrackedArray
     values: dict[str, Any]
     answer: str
     tracked: TrackedArray
-    passed: dict[int, str]  # number of steps -> the tensor behind them
-    links: dict[str, str]  # state input -> the output that a caller hands back as the next one
+    passed: dict[int, str]  # number of steps -> the tensor after them
+    links: dict[str, str]  # state input -> the output that the caller feeds back to it
 
 
-def read(path: Path, options: Options) -> Source:
-    """The network of a graph. Raises ModelError."""
+def read(path: Path, options: Options) -> SourceModel:
+    """Read the network of a graph. Raises ModelError."""
     graph = graph_file.load(path)
     states, lengths = _side_inputs(graph)
     used = {name for node in graph.nodes for name in node.inputs}
@@ -63,7 +64,7 @@ def read(path: Path, options: Options) -> Source:
         values: dict[str, Any] = {**graph.arrays, data[0].name: start}
         values |= {name: InitialState(name) for name in states} | {name: Lengths(name) for name in lengths}
         values = _walk(graph, values)
-        traced = state_tracing.trace(graph, given, values, start.batch, start.time)  # nothing where there are no states
+        traced = state_tracing.trace(graph, given, values, start.batch, start.time)  # empty if there are no states
         handed = {o for state in states for o in graph.outputs if traced.returned(state, o)}
         handed |= {
             o
@@ -86,10 +87,10 @@ def read(path: Path, options: Options) -> Source:
     tracked = found.tracked
     fixed = dict(zip(letters, data[0].shape, strict=True))
     one_step = found.start.time == 1 and bool(found.links)
-    model = graph_file.time_first(graph_file.part(graph, found.answer, *found.links.values()))
+    model = graph_file.time_first(graph_file.subgraph(graph, found.answer, *found.links.values()))
     side = [i for i in graph.inputs if i.name in states | lengths]
     runner = Runner(model, data[0], letters, side, lengths, tracked, found.links, one_step)
-    return Source(
+    return SourceModel(
         framework="ONNX Runtime",
         steps=tracked.steps,
         inputs=found.start.features,
@@ -105,28 +106,28 @@ def read(path: Path, options: Options) -> Source:
 
 
 def _probe(graph: Graph, found: Found, runner: Runner) -> Callable[[np.ndarray], Iterator[tuple[int, np.ndarray]]]:
-    """The values behind each step, in the file's own graph."""
+    """A function for the values after each step, in the file's own graph."""
 
     def probe(x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         for count, name in sorted(found.passed.items()):
             if count:
-                model = graph_file.time_first(graph_file.part(graph, name))
+                model = graph_file.time_first(graph_file.subgraph(graph, name))
                 yield count, replace(runner, model=model, tracked=found.values[name], links={})(x)
 
     return probe
 
 
 def _notes(graph: Graph, tracked: TrackedArray, states: set[str], lengths: set[str], time: int) -> tuple[str, ...]:
-    notes = [f"the initial state {name} starts as zero, as a stream does" for name in sorted(states)]
-    notes += [f"{name}, the lengths, are the whole sequence's here; a stream simply ends" for name in sorted(lengths)]
+    notes = [f"the initial state {name} starts as zero, like that of a stream" for name in sorted(states)]
+    notes += [f"the lengths {name} are not imported; a stream simply ends" for name in sorted(lengths)]
     if time == 1 and not states:
-        notes.append("warning: the file runs a single step, always from the zero state; here the state goes on to reset()")
+        notes.append("warning: the file runs one step from the zero state; on the board the state is kept until reset()")
     if graph.other_floats:
-        notes.append(f"{', '.join(graph.other_floats)}: taken and compared as float32")
+        notes.append(f"{', '.join(graph.other_floats)}: imported and compared as float32")
     if graph.model.producer_name == "pytorch":
         notes += [
-            f"warning: {step.name} has linear_before_reset=0, a GRU that PyTorch does not have, in a file that says it is "
-            "PyTorch's; export it again if it was edited"
+            f"warning: {step.name} has linear_before_reset=0, a GRU that PyTorch does not have, but the file claims to be "
+            "from PyTorch; export it again if it was edited"
             for step in tracked.steps
             if isinstance(step.what, GRU) and not step.what.reset_after
         ]
@@ -134,7 +135,7 @@ def _notes(graph: Graph, tracked: TrackedArray, states: set[str], lengths: set[s
 
 
 def _origins(graph: Graph, through: Callable[[Node], Sequence[str]]) -> dict[str, set[str]]:
-    """The inputs of the graph that each input of a recurrent node comes from, along what ``through`` gives of a node."""
+    """The graph's inputs that each input of a recurrent node depends on. ``through``: the inputs of a node to follow."""
     names = [i.name for i in graph.inputs]
     bits = {name: 1 << number for number, name in enumerate(names)}
     wanted = {name for node in graph.nodes if node.kind in GATES for name in node.inputs if name}
@@ -145,7 +146,7 @@ def _origins(graph: Graph, through: Callable[[Node], Sequence[str]]) -> dict[str
 
 
 def _side_inputs(graph: Graph) -> tuple[set[str], set[str]]:
-    """Inputs of the graph that are initial states, and those that are lengths of sequences."""
+    """The inputs of the graph that are initial states, and those that are lengths of sequences."""
 
     def moved(node: Node) -> Sequence[str]:
         return node.inputs if node.kind == "Concat" else node.inputs[:1] if node.kind in PASSING else ()
@@ -156,18 +157,16 @@ def _side_inputs(graph: Graph) -> tuple[set[str], set[str]]:
 
 
 def _of_cells(graph: Graph, origins: dict[str, set[str]], places: Sequence[int]) -> set[str]:
-    """The inputs of the graph that arrive at these inputs of recurrent nodes."""
+    """The inputs of the graph that lead to these inputs of recurrent nodes."""
     cells = [node for node in graph.nodes if node.kind in GATES]
     names = {node.inputs[place] for node in cells for place in places if place < len(node.inputs) and node.inputs[place]}
     return set().union(*(origins[name] for name in names))
 
 
 def _several_inputs(path: Path, graph: Graph, data: Sequence[Input]) -> ModelError:
-    """What is wrong with inputs that are neither the sequence nor a plain initial state."""
+    """The error for inputs that are neither the sequence nor a plain initial state."""
     if data and not any(node.kind in GATES for node in graph.nodes):
-        cure = (
-            "of nn.RNN give a .pt2 or export with torch.onnx.export(..., dynamo=False), of cells save the state_dict as .pt"
-        )
+        cure = "for nn.RNN use a .pt2 or torch.onnx.export(..., dynamo=False); for cells save the state_dict as .pt"
         return ModelError(f"{path}: has no RNN, LSTM or GRU node; {cure}")
     origins = _origins(graph, lambda node: node.inputs)
     changed = _of_cells(graph, origins, (5, 6)) - _of_cells(graph, origins, (0,))
@@ -175,13 +174,13 @@ def _several_inputs(path: Path, graph: Graph, data: Sequence[Input]) -> ModelErr
         if given.name in changed:
             node = next(n for n in graph.nodes if n.kind in GATES and any(given.name in origins[o] for o in n.inputs if o))
             cure = "expected the state as the layer gave it, without a mask or a factor: train and export it that way"
-            return refuse(f"{node.kind} {node.name}", f"starts from {given.name} after other nodes have changed it", cure)
+            return refuse(f"{node.kind} {node.name}", f"starts from {given.name} after other nodes changed it", cure)
     names = ", ".join(i.name for i in data)
     return ModelError(f"{path}: takes {len(data)} inputs ({names:.60}); expected one, the sequence, and initial states")
 
 
 def _readings(path: Path, given: Input, states: bool) -> tuple[str, ...]:
-    """What the axes of the input may be. A file that takes its states may run one step, without an axis of time."""
+    """The possible meanings of the input's axes. A file with states as inputs may run one step, without an axis of time."""
     if len(given.shape) == 3:
         if given.shape[2] is None:
             raise ModelError(f"{path}: its input {given.name} has sizes {given.shape}; expected a fixed number of features")
@@ -201,7 +200,7 @@ def _start(shape: Sequence[int | None], letters: str) -> TrackedArray:
 
 
 def _answer(graph: Graph, found: dict[str, Any], handed: set[str], options: Options, path: Path) -> tuple[str, TrackedArray]:
-    """The output to import. A refused one is an error unless the user names another; states to hand back do not count."""
+    """The output to import. A refused one is an error unless the user names another. States to feed back do not count."""
     outputs = {name: found.get(name) for name in graph.outputs}
     if options.output in outputs:
         value = outputs[options.output]
@@ -212,18 +211,18 @@ def _answer(graph: Graph, found: dict[str, Any], handed: set[str], options: Opti
     others = [name for name, value in outputs.items() if isinstance(value, TrackedArray)]
     for name, value in outputs.items():
         if isinstance(value, Refused):
-            more = f"; or take another output: --output-name {' or '.join(others)}" if others else ""
+            more = f"; or choose another output: --output-name {' or '.join(others)}" if others else ""
             raise ModelError(f"{value.error}{more}" if len(graph.outputs) == 1 else f"output {name}: {value.error}{more}")
     return choose(outputs, options.output, str(path))
 
 
 def _walk(graph: Graph, values: dict[str, Any]) -> dict[str, Any]:
-    """Every node's results in terms of the input. Raises LayoutError."""
+    """The results of every node in terms of the input. Raises LayoutError."""
     for node in graph.nodes:
         given = [values.get(name) if name else None for name in node.inputs]
         missing = [name for name in node.inputs if name and name not in values]
         if missing:
-            raise refuse(node.name, f"takes {missing[0]}, which nothing makes before", "check the file with onnx.checker")
+            raise refuse(node.name, f"takes {missing[0]}, which no earlier node makes", "check the file with onnx.checker")
         refused = next((value for value in given if isinstance(value, Refused)), None)
         try:
             results = [refused] if refused else apply(node, given, graph.opset)
@@ -238,14 +237,14 @@ def _walk(graph: Graph, values: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Runner:
-    """The file's own graph in ONNX Runtime."""
+    """Runs the file's own graph in ONNX Runtime."""
 
-    model: Any  # onnx.ModelProto; gives the answer, then the states of ``links``
+    model: Any  # onnx.ModelProto, whose outputs are the answer and then the states in ``links``
     data: Input
     letters: str
     side: Sequence[Input]  # states and lengths
     lengths: set[str]
-    tracked: TrackedArray  # the answer's
+    tracked: TrackedArray  # the answer
     links: Mapping[str, str]
     one_step: bool
 
@@ -255,16 +254,16 @@ class Runner:
 
     @functools.cached_property
     def others(self) -> list[Input]:
-        """The inputs that the model has beside the data."""
+        """The inputs of the model other than the data."""
         has = {value.name for value in self.model.graph.input}
         return [given for given in self.side if given.name in has]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """x (B, T, C) from zero states."""
+        """The answer for x (B, T, C), from zero states."""
         return self._piece(x, self._zeros(len(x)))[0]
 
     def stream(self, x: np.ndarray) -> np.ndarray:
-        """x (B, T, C) piece by piece, the states handed back: every answer (B, T / piece or T, O)."""
+        """Run x (B, T, C) piece by piece and feed the states back. Returns all answers (B, T or T / piece, O)."""
         piece = dict(zip(self.letters, self.data.shape, strict=True)).get("T", 1) or 1
         states = self._zeros(len(x))
         answers = []
@@ -284,7 +283,7 @@ class Runner:
         return states
 
     def _piece(self, x: np.ndarray, states: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """(answer, states after it); a state that no output gives back stays as it is."""
+        """(answer, states after it). A state that no output returns does not change."""
         batch, time = x.shape[:2]
         order = ["BTF".index(letter) for letter in self.letters]
         missing = [i for i in range(3) if i not in order]

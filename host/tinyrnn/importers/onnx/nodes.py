@@ -1,4 +1,5 @@
-"""What each kind of ONNX node means for the data that flow through it."""
+# SPDX-License-Identifier: MIT
+"""The meaning of each kind of ONNX node for the tracked data: the step that it becomes, or a refusal."""
 
 from __future__ import annotations
 
@@ -33,17 +34,17 @@ PASSING = (
 )
 
 KNOWN = (
-    "expected RNN, LSTM, GRU, Gemm, MatMul, Gather as an embedding, LayerNormalization, BatchNormalization and what lies "
-    "between them"
+    "expected RNN, LSTM, GRU, Gemm, MatMul, Gather as an embedding, LayerNormalization, BatchNormalization, and nodes that "
+    "reshape between them"
 )
 
 CURES = {
     "Conv": "expected a network of recurrent layers without convolution",
     "Attention": "expected a network of recurrent layers without attention",
-    "DynamicQuantize": "export the float model, tinyrnn quantizes it itself",
-    "Quantize": "export the float model, tinyrnn quantizes it itself",
-    "Dequantize": "export the float model, tinyrnn quantizes it itself",
-    "Pow": "of a LayerNorm in pieces: export with opset 17 or newer; else expected a network without it",
+    "DynamicQuantize": "export the float model: tinyrnn quantizes it",
+    "Quantize": "export the float model: tinyrnn quantizes it",
+    "Dequantize": "export the float model: tinyrnn quantizes it",
+    "Pow": "if it is a part of LayerNorm, export with opset 17 or newer; otherwise expected a network without it",
     "ArrayFeatureExtractor": "name the probabilities instead of the label with --output-name",
     "ZipMap": "convert with options={'zipmap': False}",
     "Concat": "expected one path through the layers, without loops over cells",
@@ -52,7 +53,7 @@ CURES = {
 
 INSIDE = {
     "Loop": "expected RNN, LSTM and GRU nodes: give the .keras or .h5 that tf2onnx converted, or a PyTorch model as .pt2",
-    "If": "the sizes decide its branch: name the axis in squeeze(), or give a PyTorch model as .pt2",
+    "If": "its branch depends on sizes: name the axis in squeeze(), or give a PyTorch model as .pt2",
 }
 
 OTHER_FUNCTIONS = (
@@ -99,12 +100,12 @@ TAILS = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "ArgMax": "argmax"}
 
 
 def apply(node: Node, given: list[Any], opset: int) -> list[Any]:
-    """The results of one node. Raises ModelError, naming it, for one that has no place here."""
+    """The results of one node. Raises ModelError, which names the node, if it cannot be imported."""
     kind, name = node.kind, f"{node.kind} {node.name}"
     if kind in GATES:
         return recurrent(node, given)
     if any(value is None for value in node.attributes.values()):
-        raise refuse(name, "has a graph inside", INSIDE.get(kind, INSIDE["Loop"]))
+        raise refuse(name, "contains a subgraph", INSIDE.get(kind, INSIDE["Loop"]))
     if all(value is None or isinstance(value, np.ndarray) for value in given):
         return list(constants.evaluate(node, given, opset))
     if kind in PASSING and isinstance(given[0], (InitialState, Lengths, CellState)):
@@ -117,11 +118,11 @@ def apply(node: Node, given: list[Any], opset: int) -> list[Any]:
         return [_of_stack(node, given)]
     where = next((i for i, value in enumerate(given) if isinstance(value, (TrackedArray, Stack))), None)
     if where is None:
-        raise refuse(name, "takes what is no data of the sequence", "expected one path through the layers")
+        raise refuse(name, "does not take data of the sequence", "expected one path through the layers")
     tracked = given[where].as_tracked(name) if isinstance(given[where], Stack) else given[where]
     if kind == "Mul" and _is_swish(given):
         raise refuse(
-            name, "with the Sigmoid before it is SiLU", "expected relu, tanh or sigmoid: train it with one of these"
+            name, "is SiLU, with the Sigmoid before it", "expected relu, tanh or sigmoid: train it with one of these"
         )
     if sum(isinstance(value, (TrackedArray, Stack)) for value in given) > 1:
         raise refuse(name, "combines two paths", "expected one path through the layers, no residual sum, no attention")
@@ -138,14 +139,12 @@ def apply(node: Node, given: list[Any], opset: int) -> list[Any]:
         return [tracked.then(SourceStep(name, Activation("relu")))]
     cure = next((text for word, text in CURES.items() if word in kind), KNOWN)
     if kind in OTHER_FUNCTIONS:
-        cure = (
-            "expected relu, tanh or sigmoid: train it with one of these, or export it without this node where it is the last"
-        )
+        cure = "expected relu, tanh or sigmoid: train it with one of these, or export it without this node if it is the last"
     raise refuse(name, "this kind of node cannot be imported", cure)
 
 
 def _is_relu(node: Node, given: Sequence[Any]) -> bool:
-    """Clip from 0 on, without an upper end."""
+    """Whether a Clip is relu: a lower limit of 0 and no upper one."""
     low, high = (
         value if value is not None else node.attributes.get(key)
         for key, value in zip(("min", "max"), [*given[1:], None, None], strict=False)
@@ -154,7 +153,7 @@ def _is_relu(node: Node, given: Sequence[Any]) -> bool:
 
 
 def _is_swish(given: Sequence[Any]) -> bool:
-    """x * sigmoid(x)."""
+    """Whether the factors are x and sigmoid(x)."""
     if len(given) != 2 or not all(isinstance(value, TrackedArray) for value in given):
         return False
     short, long = sorted(given, key=lambda value: len(value.steps))
@@ -162,20 +161,20 @@ def _is_swish(given: Sequence[Any]) -> bool:
 
 
 def _reduced(node: Node, name: str, tracked: TrackedArray, given: Sequence[Any]) -> ModelError:
-    """What a mean, maximum or sum is over, and what helps."""
+    """The error for a mean, maximum or sum, which depends on its axes."""
     axes = constants.axes_of(node, given)
     over = "".join(atom for i in axes or range(len(tracked.axes)) for atom in tracked.axes[tracked.axis(i, name)])
     if over == "F" and node.kind == "ReduceMean":
-        return refuse(name, "is a mean over the features", "of a LayerNorm in pieces: export with opset 17 or newer")
+        return refuse(name, "is a mean over the features", "if it is a part of LayerNorm, export with opset 17 or newer")
     if "T" in over:
         return refuse(
-            name, "works on every step at once", "expected the answer of the last step, y[:, -1]: train it with that"
+            name, "works on all steps at once", "expected the answer of the last step, y[:, -1]: train it with that"
         )
     return refuse(name, "joins the features or the batch", "expected a network without it")
 
 
 def _concat(node: Node, given: list[Any]) -> Any:
-    """Last states of several layers along a new axis 0, as torch's h_n; or the probabilities of two classes."""
+    """The last states of several layers along a new axis 0, as in torch's h_n; or the probabilities of two classes."""
     name = f"{node.kind} {node.name}"
     if any(isinstance(value, CellState) for value in given):
         return CellState()
@@ -191,7 +190,7 @@ def _concat(node: Node, given: list[Any]) -> Any:
 
 
 def _pair_of_classes(name: str, arrays: Sequence[TrackedArray], axis: Any) -> TrackedArray | None:
-    """1 - s beside s = sigmoid(z), as skl2onnx writes two classes: the softmax of the logits 0 and z."""
+    """(1 - s, s) with s = sigmoid(z), as skl2onnx writes two classes: the softmax of the logits 0 and z. Otherwise None."""
     first, second = arrays
     *before, last = second.steps or (None,)
     if last is None or last.what != Activation("sigmoid") or second.features != 1 or first.axes != second.axes:
@@ -222,7 +221,7 @@ def _of_stack(node: Node, given: list[Any]) -> Any:
         taken = stack.arrays[slice(start, stop, step)]
         if axis == 0 and taken:
             return Stack(taken)
-    raise refuse(name, "takes several layers' states apart", "expected the last layer's state, h_n[-1]")
+    raise refuse(name, "separates the states of several layers", "expected the last layer's state, h_n[-1]")
 
 
 def _embedding(name: str, table: np.ndarray, tracked: TrackedArray) -> TrackedArray:
@@ -244,7 +243,7 @@ def _tail(node: Node, name: str, tracked: TrackedArray, opset: int) -> TrackedAr
 
 
 def _dense(name: str, tracked: TrackedArray, weight: np.ndarray, bias: np.ndarray) -> TrackedArray:
-    """weight (O, I) on the last axis."""
+    """A dense layer with weight (O, I) on the last axis."""
     if tracked.feature_axis(name) != len(tracked.axes) - 1:
         raise LayoutError(f"{name}: works on the last of the axes {tracked.letters}; expected the features (F) there")
     after = tracked.then(SourceStep(name, Dense(weight.astype(np.float64), bias.astype(np.float64))), len(weight))
@@ -261,7 +260,7 @@ def _gemm(node: Node, name: str, tracked: TrackedArray, given: list[Any], where:
     if c is not None and not (
         isinstance(c, np.ndarray) and c.size in (1, len(weight)) and c.shape[-1:] in ((), (1,), (len(weight),))
     ):
-        raise refuse(name, "adds no plain bias", "expected one number for each output")
+        raise refuse(name, "adds something other than a bias", "expected one number for each output")
     bias = np.zeros(len(weight)) if c is None else a.get("beta", 1.0) * np.broadcast_to(c.reshape(-1), len(weight))
     return _dense(name, tracked, weight, bias)
 
@@ -273,7 +272,7 @@ def _matmul(node: Node, name: str, tracked: TrackedArray, given: list[Any], wher
 
 
 def _affine(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
-    """The data with one constant for each feature."""
+    """Arithmetic of the data with one constant for each feature."""
     other = given[1 - where]
     axis = tracked.feature_axis(name)
     if not isinstance(other, np.ndarray) or len(given) != 2:
@@ -297,7 +296,7 @@ def _affine(node: Node, name: str, tracked: TrackedArray, given: list[Any], wher
 
 
 def _scaler(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
-    """ai.onnx.ml's Scaler, as skl2onnx writes a StandardScaler: (x - offset) * scale."""
+    """ai.onnx.ml's Scaler, which skl2onnx writes for a StandardScaler: (x - offset) * scale."""
     offset, scale = (
         np.asarray(node.attributes.get(key, default), np.float64) for key, default in (("offset", [0]), ("scale", [1]))
     )
@@ -308,9 +307,9 @@ def _scaler(node: Node, name: str, tracked: TrackedArray, given: list[Any], wher
 
 
 def _arrays(name: str, given: Sequence[Any], count: int) -> list[np.ndarray]:
-    """Constants with one number for each feature."""
+    """The given constants as float64, with one number for each feature. Raises ModelError."""
     if not all(isinstance(a, np.ndarray) and a.shape == (count,) for a in given):
-        raise refuse(name, "has no constants of one number for each feature", "export it again")
+        raise refuse(name, "has constants without one number for each feature", "export it again")
     return [a.astype(np.float64) for a in given]
 
 
@@ -327,7 +326,7 @@ def _layernorm(node: Node, name: str, tracked: TrackedArray, given: list[Any], w
 
 def _batchnorm(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
     if node.attributes.get("training_mode"):
-        raise refuse(name, "normalises by the batch at hand", "export the model after model.eval()")
+        raise refuse(name, "normalises by the statistics of the batch", "export the model after model.eval()")
     if tracked.feature_axis(name) != 1:
         raise LayoutError(f"{name}: works on axis 1 of {tracked.letters}; expected the features (F) there")
     weight, bias, mean, var = _arrays(name, given[1:5], tracked.features)

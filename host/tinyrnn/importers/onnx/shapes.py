@@ -1,4 +1,5 @@
-"""ONNX nodes that move the data without changing a number: transposes, reshapes, slices, the last step."""
+# SPDX-License-Identifier: MIT
+"""ONNX nodes that move data without changing a number: transposes, reshapes, slices, the last step."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from tinyrnn.importers.source_model import refuse
 
 def _same(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
     if node.kind == "Dropout" and len(given) > 2 and given[2] is not None and given[2].any():
-        raise refuse(name, "drops out", "export the model after model.eval()")
+        raise refuse(name, "applies dropout", "export the model after model.eval()")
     return tracked
 
 
@@ -49,11 +50,11 @@ def _shape(node: Node, name: str, tracked: TrackedArray, given: list[Any], where
 def _gather(node: Node, name: str, tracked: TrackedArray, given: list[Any], where: int) -> TrackedArray:
     index, axis = given[1], node.attributes.get("axis", 0)
     if where or not isinstance(index, np.ndarray):
-        raise refuse(name, "looks up by the data", "expected an embedding of whole numbers")
+        raise refuse(name, "uses the data as an index", "expected an embedding of whole numbers")
     if index.size == 1:
         return tracked.pick(axis, int(index.reshape(-1)[0]), name, keep=bool(index.ndim))
     if index.tolist() != list(range(tracked.shape[tracked.axis(axis, name)])):
-        raise refuse(name, f"takes {index.size} of an axis in another order", "expected the last step, y[:, -1]")
+        raise refuse(name, f"takes {index.size} indices of an axis in another order", "expected the last step, y[:, -1]")
     return tracked
 
 

@@ -1,7 +1,8 @@
-"""Which outputs of a graph are its layers' states, so that a caller may hand them back: followed number by number.
+# SPDX-License-Identifier: MIT
+"""State tracing: finds the outputs of a graph that are its layers' states, so that a caller can feed them back.
 
-Every number of a state gets an identity of its own. Nodes that only move numbers are computed on these identities, so that
-slices, joins, transposes and one tensor for several states come out by themselves.
+Every number of a state gets an identity. Nodes that only move numbers are computed on these identities. So slices, joins,
+transposes, and one tensor for several states need no special treatment.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from tinyrnn.importers.source_model import refuse
 
 MOVING = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split", "Concat", "Expand", "Tile")
 NEUTRAL = {"Mul": 1, "Div": 1, "Add": 0, "Sub": 0}  # the constant with which a node changes nothing
-UNKNOWN = -1
-TWICE = -2  # a number that starts two states at once
-MOST = 64  # states, and outputs, of a graph
+UNKNOWN = -1  # not a number of a state
+TWICE = -2  # a number that would start two states
+MOST = 64  # most states, and most outputs, of a graph
 
 
 @dataclass
@@ -33,34 +34,34 @@ class _Slot:
     """One state of one recurrent node."""
 
     node: Node
-    part: str  # "h" or "c"
-    ids: np.ndarray  # of its numbers after the step
-    fed: np.ndarray | None  # of the numbers that arrive as its initial state
+    letter: str  # "h" or "c"
+    ids: np.ndarray  # identities of its numbers after the step
+    fed: np.ndarray | None  # identities of the numbers that arrive as its initial state
 
     @property
     def name(self) -> str:
-        return f"the state {self.part} of {self.node.kind} {self.node.name}"
+        return f"the state {self.letter} of {self.node.kind} {self.node.name}"
 
     @property
     def bounded(self) -> bool:
-        """Whether its numbers lie between -1 and 1 by themselves."""
+        """Whether its numbers are always between -1 and 1."""
         relu = "relu" in [str(a).lower() for a in self.node.attributes.get("activations", ())]
-        return self.part == "h" and not relu
+        return self.letter == "h" and not relu
 
 
 @dataclass
 class States:
-    """The states of a graph that are inputs of it, and what its outputs are made of."""
+    """The states of a graph that are its inputs, and what its outputs consist of."""
 
-    inputs: dict[str, np.ndarray]  # the identities of each state input's numbers
+    inputs: dict[str, np.ndarray]  # identities of each state input's numbers
     slots: list[_Slot] = field(default_factory=list)
-    env: dict[str, np.ndarray] = field(default_factory=dict)  # the identities of every tensor whose numbers are known
-    makers: dict[str, Node] = field(default_factory=dict)
+    env: dict[str, np.ndarray] = field(default_factory=dict)  # identities of every tensor whose numbers are known
+    makers: dict[str, Node] = field(default_factory=dict)  # the node that makes each tensor
     depends: dict[str, int] = field(default_factory=dict)  # bit i: the tensor is computed from slot i
 
     @cached_property
     def _places(self) -> dict[str, tuple[list[int], np.ndarray]]:
-        """Of each state input: the slots that it starts, and the numbers that have to be handed back at its places."""
+        """For each state input: the slots that it starts, and the numbers that must be fed back to it."""
         places = {}
         for state, ids in self.inputs.items():
             own = ids.reshape(-1)
@@ -81,7 +82,7 @@ class States:
         return places
 
     def wanted(self, state: str) -> np.ndarray:
-        """The numbers to hand back at each place of a state input, UNKNOWN where any will do, TWICE where none does."""
+        """The number to feed back at each place of a state input: UNKNOWN if any will do, TWICE if none will."""
         return self._places[state][1]
 
     def fed_by(self, state: str) -> list[int]:
@@ -96,26 +97,26 @@ class States:
         return bool(((wanted == UNKNOWN) | (wanted == given.reshape(-1))).all())
 
     def made_from(self, output: str, state: str) -> bool:
-        """Whether an output is computed from what a state input starts."""
+        """Whether an output is computed from a slot that the state input starts."""
         return any(self.depends.get(output, 0) >> i & 1 for i in self.fed_by(state))
 
     def fed_by_any(self, output: str, ids: np.ndarray) -> bool:
-        """Whether the numbers of an output are those that one of the state inputs wants, at other places."""
+        """Whether the output has the numbers that one of the state inputs needs, but in other places."""
         return any(
             not self.returned(state, output) and np.array_equal(np.sort(ids.reshape(-1)), np.sort(self.wanted(state)))
             for state in self.inputs
         )
 
     def what(self, output: str) -> str:
-        """What an output is that is not the state which it should be, for messages."""
+        """What an output is, if it is not the expected state; for messages."""
         ids = self.env.get(output)
         if ids is not None:
             names = [slot.name for slot in self.slots if np.isin(ids, slot.ids).any()]
             old = [name for name, own in self.inputs.items() if np.isin(ids, own).any()]
             if self.fed_by_any(output, ids):
                 return f"{output} has the numbers of {' and '.join(names)} in another order"
-            parts = names + [f"the state of the step before, {name}" for name in old]
-            return f"{output} is {' and '.join(parts)}" if parts else f"{output} is another step's"
+            found = names + [f"the state of the previous step, {name}" for name in old]
+            return f"{output} is {' and '.join(found)}" if found else f"{output} is from another step"
         node = self.makers.get(output)
         for _ in range(len(self.makers)):
             if node is None or node.kind not in (*MOVING, "Identity", "Cast"):
@@ -125,7 +126,7 @@ class States:
 
 
 def trace(graph: Graph, states: Sequence[Input], values: Mapping[str, Any], batch: int, time: int) -> States:
-    """Follow every state. ``values``: what each tensor is, constants among them, for this batch and number of steps."""
+    """Follow every state. ``values``: every tensor, including constants, for this batch and number of steps."""
     count = 0
 
     def numbered(name: str, shape: Sequence[int]) -> np.ndarray:
@@ -154,19 +155,19 @@ def trace(graph: Graph, states: Sequence[Input], values: Mapping[str, Any], batc
 
 
 def _cell(found: States, node: Node, numbered: Any, values: Mapping[str, Any], batch: int, time: int) -> int:
-    """Number what a recurrent node makes; the bits of its slots."""
+    """Give identities to the states of a recurrent node. Returns the bits of its slots."""
     r = values.get(node.inputs[2]) if len(node.inputs) > 2 else None
     if not isinstance(r, np.ndarray) or r.ndim != 3:
         return 0
     layout, hidden = node.attributes.get("layout", 0), r.shape[2]
     shape = (batch, 1, hidden) if layout else (1, batch, hidden)
     first = len(found.slots)
-    for at, part in enumerate("hc" if node.kind == "LSTM" else "h"):
+    for at, letter in enumerate("hc" if node.kind == "LSTM" else "h"):
         fed = found.env.get(node.inputs[5 + at]) if len(node.inputs) > 5 + at else None
-        found.slots.append(_Slot(node, part, numbered(node.name, shape), fed))
+        found.slots.append(_Slot(node, letter, numbered(node.name, shape), fed))
         if len(node.outputs) > 1 + at and node.outputs[1 + at]:
             found.env[node.outputs[1 + at]] = found.slots[-1].ids
-    if batch * time * hidden > LARGEST // 64:  # the state is an output of its own as well
+    if batch * time * hidden > LARGEST // 64:  # too large to number; the state is also an output of its own
         return (1 << len(found.slots)) - (1 << first)
     y = np.full((batch, time, 1, hidden) if layout else (time, 1, batch, hidden), UNKNOWN, np.int64)
     y[(slice(None), -1) if layout else -1] = found.slots[first].ids
@@ -176,7 +177,7 @@ def _cell(found: States, node: Node, numbered: Any, values: Mapping[str, Any], b
 
 
 def _moved(found: States, node: Node, values: Mapping[str, Any], opset: int) -> list[np.ndarray]:
-    """The results of a node that changes no number; none of another."""
+    """The results of a node that changes no number; [] for any other node."""
     given: list[Any] = [found.env.get(name, values.get(name)) if name else None for name in node.inputs]
     if not all(value is None or isinstance(value, np.ndarray) for value in given):
         return []
@@ -199,7 +200,7 @@ def _moved(found: States, node: Node, values: Mapping[str, Any], opset: int) -> 
         return given[:1] if inside and wide and all(slot.bounded for slot in own) else []
     if node.kind not in MOVING:
         return []
-    # constants beside the numbers of a state are none of any state
+    # constants that are joined to the numbers of a state belong to no state
     if node.kind == "Concat":
         given = [g if name in found.env else np.full(g.shape, UNKNOWN) for name, g in zip(node.inputs, given, strict=True)]
     elif node.inputs[0] not in found.env:
@@ -211,9 +212,9 @@ def _moved(found: States, node: Node, values: Mapping[str, Any], opset: int) -> 
 
 
 def links(graph: Graph, found: States, answer: str, one_step: bool) -> dict[str, str]:
-    """State input -> the output to hand back. Raises ModelError where none is, or where names or order say another.
+    """State input -> the output to feed back to it; {} for a file for whole sequences that returns no states.
 
-    Of a file for whole sequences, which gives no state back, nothing.
+    Raises ModelError if there is no such output, or if names or order suggest a different one.
     """
     pairs = {state: [o for o in graph.outputs if found.returned(state, o)] for state in found.inputs}
     pairs = {
@@ -225,7 +226,7 @@ def links(graph: Graph, found: States, answer: str, one_step: bool) -> dict[str,
         slots = found.fed_by(state)
         if not slots and one_step:
             raise refuse(
-                state, "goes into its layer in a way that cannot be followed", "expected slices, joins and transposes"
+                state, "reaches its layer in a way that cannot be followed", "expected slices, joins and transposes"
             )
         if outputs or not slots:
             continue
@@ -237,7 +238,7 @@ def links(graph: Graph, found: States, answer: str, one_step: bool) -> dict[str,
             cure = cure if one_step else f"{cure}, or export it for whole sequences, without the input {state}"
             raise refuse(state, f"starts {name}, but {found.what(alike[0])}", cure)
         if one_step:
-            raise refuse(state, f"starts {name}, but no output gives that back after the step", cure)
+            raise refuse(state, f"starts {name}, but no output returns it after the step", cure)
     chosen = {state: outputs[0] for state, outputs in pairs.items() if outputs}
     if len(chosen) < len(pairs) and not one_step:
         return {}
@@ -246,7 +247,7 @@ def links(graph: Graph, found: States, answer: str, one_step: bool) -> dict[str,
 
 
 def changed(graph: Graph, found: States, state: str, output: str, one_step: bool) -> bool:
-    """Whether an output is made from a state and may be meant as its next value: it has the size."""
+    """Whether an output is made from a state and could be meant as its next value, because it has the same size."""
     ids = found.env.get(output)
     held = ids is not None and np.isin(ids, found.inputs[state]).any()
     made = found.made_from(output, state)
@@ -254,7 +255,7 @@ def changed(graph: Graph, found: States, state: str, output: str, one_step: bool
 
 
 def _same_size(graph: Graph, found: States, state: str, output: str) -> bool | None:
-    """Whether an output has as many numbers as a state; None where nothing says so."""
+    """Whether an output has as many numbers as a state; None if its size is not known."""
     if output in found.env:
         return bool(found.env[output].size == found.inputs[state].size)
     declared = next(o for o in graph.model.graph.output if o.name == output).type.tensor_type
@@ -266,7 +267,7 @@ def _same_size(graph: Graph, found: States, state: str, output: str) -> bool | N
 
 
 def _in_order(graph: Graph, found: States, chosen: dict[str, str]) -> None:
-    """A caller goes by the names, or by the order: refused where that exchanges states. Raises ModelError."""
+    """Raise ModelError if a caller who goes by the names, or by the order, would exchange states."""
     states, outputs = list(chosen), list(chosen.values())
     if len(set(outputs)) < 2:
         return
@@ -281,12 +282,12 @@ def _in_order(graph: Graph, found: States, chosen: dict[str, str]) -> None:
         taken = max(outputs, key=lambda o: _alike(state, o)) if against else other
         if taken != own:
             name = " and ".join(found.slots[i].name for i in found.fed_by(state))
-            way = "by its name" if against else "by its place"
-            cure = "return the states under the names and in the order in which they are taken"
-            raise refuse(state, f"starts {name}, but {found.what(taken)}, which {way} goes back there", cure)
+            way = "by its name" if against else "by its position"
+            cure = "return the states with the names and in the order of the inputs"
+            raise refuse(state, f"starts {name}, but {found.what(taken)}, which belongs there {way}", cure)
 
 
 def _alike(a: str, b: str) -> float:
-    """How much two names are alike, 0 to 1; h_in and h_out more than h_in and c_out."""
+    """The similarity of two names, 0 to 1.1; that of h_in and h_out is larger than that of h_in and c_out."""
     short = [name.lower().replace("output", "").replace("input", "").replace("out", "").replace("in", "") for name in (a, b)]
     return SequenceMatcher(None, short[0], short[1]).ratio() + 0.1 * (short[0][:1] == short[1][:1])

@@ -1,4 +1,5 @@
-"""Files of PyTorch: state_dicts here, torch.export programs in exported/.
+# SPDX-License-Identifier: MIT
+"""Importers of PyTorch files: state_dicts here, torch.export programs in exported/.
 
-Imports what the importers share, and float_model; never the trainer.
+Imports float_model and the modules that all importers share; never the trainer.
 """

@@ -1,4 +1,5 @@
-"""The modules of a state_dict by the names and shapes of their arrays."""
+# SPDX-License-Identifier: MIT
+"""Recognises the modules of a state_dict by the names and shapes of their arrays."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ CELL = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}
 
 IGNORED = {"num_batches_tracked"}
 
-ASK = "a state_dict does not say which"
+ASK = "a state_dict does not say which"  # begins the cure of an error
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Module:
 
 
 def modules_of(state: dict[str, np.ndarray]) -> list[Module]:
-    """The arrays grouped by module, in the order of the file."""
+    """The arrays of a state_dict, grouped by module, in the order of the file."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for key, value in state.items():
         module, _, name = key.rpartition(".")
@@ -79,7 +80,7 @@ def refuse_others(modules: list[Module]) -> None:
 
 
 def kinds_of(modules: list[Module]) -> list[str]:
-    """ "recurrent", "linear", "embedding", "layernorm" or "batchnorm" of each."""
+    """The kind of each module: "recurrent", "linear", "embedding", "layernorm" or "batchnorm"."""
     kinds = []
     for number, module in enumerate(modules):
         if module.recurrent:
@@ -94,7 +95,7 @@ def kinds_of(modules: list[Module]) -> list[str]:
 
 
 def _first_matrix(module: Module, rest: list[Module]) -> str:
-    """A first matrix without bias is a table (N, D) or a Linear (O, I): what follows takes D or O numbers."""
+    """The kind of a first matrix without bias: embedding (N, D) or Linear (O, I). The next module takes D or O numbers."""
     rows, columns = module.arrays["weight"].shape
     following = next((m for m in rest if m.recurrent or m.arrays["weight"].ndim == 2), None)
     takes = next((a.shape[1] for key, a in following.arrays.items() if key.startswith("weight")), 0) if following else 0
@@ -111,7 +112,7 @@ def recurrent_steps(module: Module, options: Options) -> list[SourceStep]:
     for key, value in module.arrays.items():
         match = LAYERED.fullmatch(key)
         if match is None and key not in CELL:
-            raise refuse(module.name or "the file", f"has {key} beside recurrent weights", "save the modules separately")
+            raise refuse(module.name or "the file", f"has {key} and recurrent weights", "save the modules separately")
         layers.setdefault(int(match[2]) if match else 0, {})[match[1] if match else key] = value
     if sorted(layers) != list(range(len(layers))):
         raise refuse(module.name or "the file", f"has layers {sorted(layers)}", "expected 0, 1, ... without a gap")
@@ -122,7 +123,7 @@ def recurrent_steps(module: Module, options: Options) -> list[SourceStep]:
 
 
 def cell(name: str, arrays: dict[str, np.ndarray], nonlinearity: str | None) -> GRU | LSTM | RNN:
-    """A cell from torch's arrays; rows by units tell which."""
+    """The cell with these arrays of torch. The ratio of rows to units tells its kind."""
     name = name or "the file"
     if {"weight_ih", "weight_hh"} - set(arrays) or any(arrays[k].ndim != 2 for k in ("weight_ih", "weight_hh")):
         raise refuse(name, f"has {', '.join(arrays)}", "expected matrices weight_ih and weight_hh")
@@ -138,7 +139,7 @@ def cell(name: str, arrays: dict[str, np.ndarray], nonlinearity: str | None) -> 
     if gates == 3:
         return GRU(w, u, *bias)
     if gates == 1 and nonlinearity is None:
-        raise refuse(name, "is an nn.RNN, tanh or relu", f"{ASK}: give --nonlinearity tanh or --nonlinearity relu")
+        raise refuse(name, "is an nn.RNN with tanh or relu", f"{ASK}: give --nonlinearity tanh or --nonlinearity relu")
     if gates == 1:
         return RNN(w, u, *bias, str(nonlinearity))
     raise refuse(name, f"has {gates} gates of {hidden} units", "expected 1 (RNN), 3 (GRU) or 4 (LSTM)")

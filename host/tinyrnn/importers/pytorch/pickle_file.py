@@ -1,4 +1,5 @@
-"""Reading what torch.save wrote, without running it: the pickle's names are checked before it is loaded."""
+# SPDX-License-Identifier: MIT
+"""Reads what torch.save wrote, without running code from it: the names in the pickle are checked before it is loaded."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from tinyrnn.importers import untrusted_files
 LARGEST_PICKLE = 8 << 20
 CURE = "save it with torch.save(model.state_dict(), FILE)"
 
-# The names that torch.save writes for dictionaries of tensors; everything else would be code or an object of its own
+# The names that torch.save writes for dictionaries of tensors; any other name is code or a custom object
 _STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Byte", "Char", "Bool")
 KNOWN = {
     "collections OrderedDict",
@@ -26,13 +27,13 @@ KNOWN = {
 
 
 def load(path: Path) -> Any:
-    """What the file holds. Raises ModelError for anything but plain values and tensors."""
+    """The contents of the file. Raises ModelError for anything but plain values and tensors."""
     torch = untrusted_files.need("torch", "to read PyTorch files", "train")
     size = untrusted_files.size_of(path)
     with open(path, "rb") as stream:
         start = stream.read(4)
     if start[:2] != b"PK":
-        seen = "a pickle or a file of PyTorch before 1.6" if start[:1] == b"\x80" else "no PyTorch file"
+        seen = "a pickle or a file of PyTorch before 1.6" if start[:1] == b"\x80" else "not a PyTorch file"
         raise ModelError(f"{path}: is {seen}; expected torch.save's archive: {CURE}")
     with untrusted_files.open_zip(path) as archive:
         names = archive.namelist()
@@ -51,7 +52,7 @@ def load(path: Path) -> Any:
         _check_pickle(path, untrusted_files.entry(archive, pickles[0], LARGEST_PICKLE))
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
+    except Exception as error:  # torch raises many kinds of exception for a damaged file
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{path}: cannot be read ({reason:.90}); {CURE}") from None
     _check_tensors(path, found, size)
@@ -59,7 +60,7 @@ def load(path: Path) -> Any:
 
 
 def _check_pickle(path: Path, data: bytes) -> None:
-    """Raises ModelError when the pickle names anything but KNOWN: loading it could then run code."""
+    """Raise ModelError if the pickle names anything but KNOWN, because loading it could run code."""
     try:
         for operation, argument, _ in pickletools.genops(data):
             if operation.name == "GLOBAL" and argument not in KNOWN:
@@ -73,7 +74,7 @@ def _check_pickle(path: Path, data: bytes) -> None:
 
 
 def _check_tensors(path: Path, found: Any, size: int) -> None:
-    """Raises ModelError when tensors stand for more bytes than the file has."""
+    """Raise ModelError if the tensors claim more bytes than the file has."""
     import torch
 
     total = 0
@@ -90,7 +91,7 @@ def _check_tensors(path: Path, found: Any, size: int) -> None:
         elif isinstance(value, torch.Tensor):
             bytes_here = value.numel() * value.element_size()
             if bytes_here > value.untyped_storage().nbytes() or value.untyped_storage().nbytes() > size:
-                raise ModelError(f"{path}: a tensor of shape {tuple(value.shape)} on fewer numbers; {CURE}")
+                raise ModelError(f"{path}: a tensor of shape {tuple(value.shape)} with too few numbers; {CURE}")
             total += 0 if value.data_ptr() in seen else bytes_here
             seen.add(value.data_ptr())
     if total > 4 * size:
@@ -98,7 +99,7 @@ def _check_tensors(path: Path, found: Any, size: int) -> None:
 
 
 def array(tensor: Any) -> np.ndarray:
-    """A tensor as float64."""
+    """The tensor as float64."""
     import torch
 
     found: np.ndarray = tensor.detach().to(torch.float64).contiguous().numpy()

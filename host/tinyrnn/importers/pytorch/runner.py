@@ -1,4 +1,5 @@
-"""The modules of a state_dict made by torch.nn, with the file's tensors: what an import is compared with."""
+# SPDX-License-Identifier: MIT
+"""Runs the modules of a state_dict with torch.nn and the file's tensors. An import is compared with it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from tinyrnn.importers.source_model import Options
 
 
 def runner(layers: list[tuple[str, Module]], options: Options) -> Callable[[np.ndarray], np.ndarray]:
-    """The same modules of torch.nn, in float64, with the file's own tensors loaded into them."""
+    """A function that runs the same modules of torch.nn, in float64, with the file's own tensors."""
 
     def run(x: np.ndarray) -> np.ndarray:
         import torch
@@ -50,7 +51,7 @@ def runner(layers: list[tuple[str, Module]], options: Options) -> Callable[[np.n
 
 
 def _run_recurrent(state: dict[str, Any], options: Options, x: Any) -> Any:
-    """nn.RNN, nn.LSTM, nn.GRU over x (B, T, I), or a cell called at each step."""
+    """Run nn.RNN, nn.LSTM or nn.GRU over x (B, T, I), or call a cell at each step."""
     import torch
     from torch import nn
 

@@ -1,6 +1,7 @@
-"""A PyTorch state_dict: names and shapes say which modules there are, their order in it how they follow each other.
+# SPDX-License-Identifier: MIT
+"""Reads a PyTorch state_dict: names and shapes tell the modules, and their order in the file is the order of the data.
 
-What a state_dict does not hold, activations, the nonlinearity of nn.RNN, which step counts, is asked for.
+A state_dict does not hold activations, the nonlinearity of nn.RNN, or which step counts: these are options.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from tinyrnn.importers.pytorch import pickle_file
 from tinyrnn.importers.pytorch.modules import ASK, kinds_of, modules_of, norm_of, ordered, recurrent_steps, refuse_others
 from tinyrnn.importers.pytorch.runner import runner
 from tinyrnn.importers.pytorch.weight_folding import folded
-from tinyrnn.importers.source_model import Activation, Dense, Options, Source, SourceStep, refuse
+from tinyrnn.importers.source_model import Activation, Dense, Options, SourceModel, SourceStep, refuse
 
 
-def read(path: Path, options: Options) -> Source:
-    """The network of a state_dict. Raises ModelError."""
+def read(path: Path, options: Options) -> SourceModel:
+    """Read the network of a state_dict. Raises ModelError."""
     state, folds = folded(_state(pickle_file.load(path), path, options))
     modules = ordered(modules_of(state), options)
     refuse_others(modules)
@@ -47,7 +48,7 @@ def read(path: Path, options: Options) -> Source:
     first = steps[0].what
     inputs = int(first.weight.shape[1]) if isinstance(first, Dense) else int(first.inputs)  # type: ignore[union-attr]
     order = " -> ".join(f"{module.name or 'the file'} ({kind})" for kind, module in layers)
-    return Source(
+    return SourceModel(
         framework="PyTorch",
         steps=tuple(steps),
         inputs=inputs,
@@ -56,8 +57,8 @@ def read(path: Path, options: Options) -> Source:
         run=runner(layers, options),
         notes=(
             *folds,
-            f"order of the modules, taken from the file: {order}",
-            "a state_dict does not hold forward(): functions between the modules are not seen, torch.export's .pt2 has them",
+            f"order of the modules, from the file: {order}",
+            "a state_dict does not hold forward(): functions between modules are missing; a .pt2 of torch.export has them",
         ),
     )
 
@@ -70,18 +71,18 @@ def _state(found: Any, path: Path, options: Options) -> dict[str, np.ndarray]:
         return isinstance(value, dict) and any(isinstance(item, torch.Tensor) for item in value.values())
 
     if isinstance(found, dict) and str(found.get("format", "")).startswith("tinyrnn-float"):
-        raise ModelError(f"{path}: is already a model of tinyrnn; give it to `tinyrnn quantize`")
+        raise ModelError(f"{path}: is already a model.pt of tinyrnn; expected another framework's: use `tinyrnn quantize`")
     if not isinstance(found, dict):
         raise ModelError(f"{path}: holds {type(found).__name__}; expected a state_dict: {pickle_file.CURE}")
     if options.key is not None:
         found = found.get(options.key)
         if not is_state(found):
-            raise ModelError(f"{path}: has no state_dict under {options.key!r}; leave --key out to see what there is")
+            raise ModelError(f"{path}: has no state_dict under {options.key!r}; leave out --key to see the entries")
     elif not is_state(found):
         keys = [str(key) for key, value in found.items() if is_state(value)]
         if len(keys) != 1:
             seen = f"state_dicts {', '.join(keys):.80}" if keys else f"no tensors ({', '.join(map(str, found)):.60})"
-            raise ModelError(f"{path}: holds {seen}; expected one, choose with --key")
+            raise ModelError(f"{path}: holds {seen}; expected one: choose with --key")
         found = found[keys[0]]
     state = {}
     for key, value in found.items():
@@ -93,7 +94,7 @@ def _state(found: Any, path: Path, options: Options) -> dict[str, np.ndarray]:
 
 
 def _activation(name: str, options: Options) -> list[SourceStep]:
-    """Behind a Linear that is not the last module."""
+    """The steps after a Linear that is not the last module. Raises ModelError if the user did not give --activation."""
     if options.activation is None:
         cure = f"{ASK} function follows it: give --activation none, relu, tanh or sigmoid, or use torch.export"
         raise refuse(name, "is a Linear that is not the last module", cure)
@@ -101,7 +102,7 @@ def _activation(name: str, options: Options) -> list[SourceStep]:
 
 
 def _check_chain(steps: list[SourceStep]) -> None:
-    """Raises ModelError when a module does not take what the one before gives: the order is another."""
+    """Raise ModelError if a module does not take as many numbers as the one before it gives: the order is wrong."""
     width = None
     for step in steps:
         what = step.what

@@ -1,4 +1,5 @@
-"""Weights that a state_dict keeps in parts, multiplied out: weight_norm, spectral_norm and pruning, as in eval mode."""
+# SPDX-License-Identifier: MIT
+"""Weight folding: computes weights that a state_dict stores as several arrays: weight_norm, spectral_norm and pruning."""
 
 from __future__ import annotations
 
@@ -12,23 +13,23 @@ NEW = re.compile(r"(.*?)(?:^|(?<=\.))parametrizations\.([^.]+)\.(.+)")
 
 
 def folded(state: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The state_dict with each weight whole, in its place, and a note for each. Raises ModelError for what is unknown."""
+    """The state_dict with the computed weights in place, and a note for each. Raises ModelError for unknown arrays."""
     state, new = _parametrized(state)
     old: list[str] = []
     while True:
         found = next((made for key in state if (made := _old_style(state, key))), None)
         if found is None:
             return state, (*new, *old)
-        name, weight, parts, kind = found
-        state = _replaced(state, name, weight, parts)
-        old.append(f"{name}: {kind} multiplied out, as in eval mode")
+        name, weight, keys, kind = found
+        state = _replaced(state, name, weight, keys)
+        old.append(f"{name}: {kind} folded into the weight, as in eval mode")
 
 
-def _replaced(state: dict[str, np.ndarray], name: str, weight: np.ndarray, parts: set[str]) -> dict[str, np.ndarray]:
-    """The weight at the place of the first of its parts."""
+def _replaced(state: dict[str, np.ndarray], name: str, weight: np.ndarray, keys: set[str]) -> dict[str, np.ndarray]:
+    """The state_dict with the weight in the place of the first of its arrays."""
     result: dict[str, np.ndarray] = {}
     for key, value in state.items():
-        if key in parts:
+        if key in keys:
             result.setdefault(name, weight)
         else:
             result[key] = value
@@ -36,7 +37,10 @@ def _replaced(state: dict[str, np.ndarray], name: str, weight: np.ndarray, parts
 
 
 def _old_style(state: dict[str, np.ndarray], key: str) -> tuple[str, np.ndarray, set[str], str] | None:
-    """torch.nn.utils.weight_norm, spectral_norm and prune: NAME_g and NAME_v; NAME_orig with NAME_u or NAME_mask."""
+    """A weight of torch.nn.utils.weight_norm, spectral_norm or prune: NAME_g, NAME_v, or NAME_orig, NAME_u or NAME_mask.
+
+    Returns the name, the weight, the keys of its arrays and the kind; None for any other key.
+    """
     if key.endswith("_v") and f"{key[:-2]}_g" in state:
         name = key[:-2]
         return name, weight_norm(name, state[f"{name}_g"], state[key]), {f"{name}_g", key}, "weight_norm"
@@ -55,7 +59,7 @@ def _old_style(state: dict[str, np.ndarray], key: str) -> tuple[str, np.ndarray,
 
 
 def _parametrized(state: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """torch.nn.utils.parametrizations: MODULE.parametrizations.NAME.original and what belongs to it."""
+    """Fold the weights of torch.nn.utils.parametrizations: MODULE.parametrizations.NAME.original and related arrays."""
     groups: dict[str, dict[str, np.ndarray]] = {}
     for key, value in state.items():
         match = NEW.fullmatch(key)
@@ -71,32 +75,32 @@ def _parametrized(state: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], 
             module, _, own = name.rpartition(".")
             where = f"model.{module}" if module else "model"
             cure = f'before saving: torch.nn.utils.parametrize.remove_parametrizations({where}, "{own}")'
-            seen = f"is parametrized by something else than weight_norm or spectral_norm ({', '.join(parts):.40})"
+            seen = f"has a parametrization that is neither weight_norm nor spectral_norm ({', '.join(parts):.40})"
             raise refuse(name, seen, f"remove it {cure}")
         prefix = name[: len(name) - len(name.rpartition(".")[2])]
         keys = {f"{prefix}parametrizations.{name[len(prefix) :]}.{part}" for part in parts}
         state = _replaced(state, name, weight, keys)
-        notes.append(f"{name}: {kind} multiplied out, as in eval mode")
+        notes.append(f"{name}: {kind} folded into the weight, as in eval mode")
     return state, tuple(notes)
 
 
 def weight_norm(name: str, g: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """v * g / |v|, the length over the axes along which g has one number."""
+    """v * g / |v|, with the length over the axes along which g has one number."""
     if g.ndim not in (0, v.ndim) or any(n not in (1, m) for n, m in zip(g.shape, v.shape, strict=False)):
         raise refuse(name, f"has a magnitude of shape {g.shape} for a direction of {v.shape}", "save it again")
     axes = tuple(range(v.ndim)) if g.ndim == 0 else tuple(axis for axis, n in enumerate(g.shape) if n == 1)
     length = np.sqrt((v * v).sum(axis=axes, keepdims=True))
     if not length.all():
-        raise refuse(name, "has a weight_norm direction of length zero", "train it further, or set the row")
+        raise refuse(name, "has a weight_norm direction of length zero", "train it further, or change that row")
     return np.asarray(v * (g / length))
 
 
 def spectral_norm(name: str, weight: np.ndarray, u: np.ndarray, v: np.ndarray | None) -> np.ndarray:
-    """weight / (u . W v), W the weight as a matrix whose rows are those of its axis that u belongs to."""
+    """weight / (u . W v), where W is the weight as a matrix whose rows run along the axis of u."""
     axis = next((i for i, n in enumerate(weight.shape) if u.shape == (n,)), None)
     matrix = None if axis is None else np.moveaxis(weight, axis, 0).reshape(len(u), -1)
     if matrix is None or v is None or v.shape != (matrix.shape[1],):
-        seen = f"has no vectors of its spectral norm that fit {weight.shape}"
+        seen = f"has no spectral norm vectors that match its shape {weight.shape}"
         raise refuse(name, seen, "save it with PyTorch 1.2 or later")
     sigma = float(u @ matrix @ v)
     if not sigma:

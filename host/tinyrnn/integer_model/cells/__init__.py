@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The integer layers, one module each, with the names of the device's modules. New modules are found automatically
 (docs/adding-a-cell.md)."""
 

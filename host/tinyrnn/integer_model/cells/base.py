@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The base class of the integer layers: what packer, proof and reports need to know about each."""
 
 from __future__ import annotations

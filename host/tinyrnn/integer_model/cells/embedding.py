@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The table of symbols at the input of a network: device/urnn/embedding.py; docs/numerics.md, equation 33."""
 
 from __future__ import annotations

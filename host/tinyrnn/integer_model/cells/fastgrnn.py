@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """FastGRNN in integers: device/urnn/fastgrnn.py; docs/numerics.md, equations 18, 19, 25 to 27."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """FastRNN in integers: device/urnn/fastrnn.py; docs/numerics.md, equations 19 and 24."""
 
 from __future__ import annotations

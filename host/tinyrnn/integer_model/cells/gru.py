@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """PyTorch's GRU in integers: device/urnn/gru.py; docs/numerics.md, equations 9 to 12."""
 
 from __future__ import annotations

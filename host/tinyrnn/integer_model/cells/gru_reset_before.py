@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """GRU, reset before the recurrent product: device/urnn/gru_reset_before.py; docs/numerics.md, equations 18 to 21."""
 
 from __future__ import annotations

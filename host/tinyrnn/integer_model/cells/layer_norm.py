@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Layer normalisation between cells: device/urnn/layer_norm.py; docs/numerics.md, equations 28 to 32."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """LSTM in integers: device/urnn/lstm.py; docs/numerics.md, equations 18 to 23."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The simple recurrent network in integers: device/urnn/rnn.py; docs/numerics.md, equations 19 and 20."""
 
 from __future__ import annotations

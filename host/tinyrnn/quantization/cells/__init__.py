@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Quantization of the layers, one module each, with the name of its integer cell. New modules are found automatically.
 
 A module has ``takes(layer)`` and ``quantize(layer, context)``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The context of a layer in the network, from which its module makes integer products."""
 
 from __future__ import annotations

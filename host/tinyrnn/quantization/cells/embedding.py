@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Quantization of an embedding."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Quantization of FastGRNN."""
 
 from __future__ import annotations

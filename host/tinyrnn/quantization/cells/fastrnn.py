@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Quantization of FastRNN."""
 
 from __future__ import annotations

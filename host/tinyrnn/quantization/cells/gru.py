@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Quantization of the GRU, as in PyTorch."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Quantization of the GRU that resets before the recurrent product."""
 
 from __future__ import annotations

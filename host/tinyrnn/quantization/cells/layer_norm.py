@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Quantization of layer normalisation between cells."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Quantization of the LSTM: the rows i, f, g, o become i, f, o, g."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Quantization of the simple recurrent network."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Time whole steps on a board: bench_cycles.py KERNELS MODEL...
 
 For each model a line: model, microseconds of the steps, how many, bytes of heap that a step takes, and a sum over all

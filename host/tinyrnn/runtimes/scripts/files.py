@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run on a board for tinyrnn deploy: main(verb, ...) lists, copies, renames and removes files. It answers in lines."""
 
 import os

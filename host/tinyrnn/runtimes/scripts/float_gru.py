@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The same GRU in plain-Python floats, as one writes it by hand: what the integer step is held against."""
 
 import math

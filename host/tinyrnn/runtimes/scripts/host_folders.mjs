@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The host's folders as a file system type of MicroPython's webassembly port.
 import fs from "node:fs";
 import path from "node:path";

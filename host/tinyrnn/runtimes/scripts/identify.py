@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run on a board: what it is, what room it has, what is installed. One `key value` a line; lists are Python's.
 
 Written for the language of MicroPython 1.17, so that firmware which is too old can be told so.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run on a board: the names of urnn's kernel sets there, best first."""
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run on a board, call by call: a net loaded, the times of some steps, then what a step allocates."""
 
 import gc

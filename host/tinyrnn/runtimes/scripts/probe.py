@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # What tinyrnn.runtimes asks of a runtime: one "key value" a line. Runs on MicroPython and on CPython.
 import sys
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run on any runtime: replay.py KERNELS [MODEL CASES]...: every step of every sequence must give the expected integers.
 
 CASES (little-endian): u32 sequences; then for each u32 steps; for each step i32 sample[C], i32 output[O], i16 state[S]

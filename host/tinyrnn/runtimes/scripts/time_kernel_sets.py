@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Time of a step with each kernel set, and in floats: compare.py MILLISECONDS BATCHES NAME...
 
 NAME.urnn is a model file. NAME.txt: samples as a matrix, and, where there is the network in floats, then the float

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Sent by tinyrnn.board.link before anything else: it runs what follows only when it arrived whole.
 
 An answer goes back as `=CRC-32 LENGTH KIND` and the text on the lines below; KIND is A for an answer, E for a traceback.

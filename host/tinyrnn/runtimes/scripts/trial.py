@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run on a board in a fresh interpreter: import a package, load a model, replay the vectors inside it."""
 
 import gc

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Runs a script on MicroPython's webassembly port under Node as the unix port's command line would:
 //
 //     [MICROPYPATH=FOLDER:FOLDER] node wasm_run.mjs MODULE.mjs [-X heapsize=N[k|m]] SCRIPT [ARG...]

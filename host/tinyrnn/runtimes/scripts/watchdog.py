@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Sent to an RP2 board before anything else, and together with Ctrl-C to one that did not answer the first.
 
 It stops the watchdog of the program that was interrupted: nobody feeds it any more, and it would reset the board in the

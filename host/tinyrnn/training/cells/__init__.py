@@ -1,8 +1,9 @@
-"""Recurrent layers in torch, for training: torch's own where it has them, else one loop over the steps.
+# SPDX-License-Identifier: MIT
+"""Recurrent layers in torch, for training: torch's own modules where possible, otherwise a loop over the steps.
 
-``build(layer)`` makes a module with the weights of a float layer, ``export(module)`` gives them back. There is a module
-for each class of float_model.cells. It has CELL, that class; STEPPED, its step in torch; and native(layer) where torch
-has a module of its own for it. A new one is found by itself.
+``build(layer)`` makes a torch module with the weights of a float layer, and ``export(module)`` gives the layer back. Each
+class of float_model.cells has a Python module here. It has CELL, that class; STEPPED, its step in torch; and
+``native(layer)`` if torch has a module for it. New modules are found automatically.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from tinyrnn.training.cells.base import Stepped, to_numpy
 
 @cache
 def known() -> dict[type[FloatCell], ModuleType]:
-    """The modules by the class of their cell."""
+    """The Python modules by the class of their cell."""
     names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
     return {module.CELL: module for module in (importlib.import_module(f"{__name__}.{name}") for name in names)}
 
 
 def build(layer: Layer) -> nn.Module:
-    """A module of float32 parameters. Raises ModelError for a layer that cannot be trained here."""
+    """A torch module with the layer's weights as float32 parameters. Raises ModelError if the layer cannot be trained."""
     if isinstance(layer, LayerNorm):
         norm = nn.LayerNorm(layer.units, eps=layer.eps)
         _fill(norm, {"weight": layer.weight, "bias": layer.bias})
@@ -52,7 +53,7 @@ def build(layer: Layer) -> nn.Module:
 
 
 def export(module: nn.Module) -> Layer:
-    """The layer of a module that build() made, float64."""
+    """The float layer, in float64, of a module that build() made."""
     if isinstance(module, nn.LayerNorm):
         return LayerNorm(to_numpy(module.weight), to_numpy(module.bias), module.eps)
     if isinstance(module, Stepped):

@@ -1,4 +1,5 @@
-"""A cell in torch, step by step: what the trainer uses where torch has no module of its own for it."""
+# SPDX-License-Identifier: MIT
+"""A cell in torch, step by step, for cells and options that torch has no module for."""
 
 from __future__ import annotations
 
@@ -14,29 +15,29 @@ from tinyrnn.float_model.layers import CellNorm, Factors, Weight
 
 
 class TorchMatrix(nn.Module):
-    """x -> W x for the rows of x (..., C); W is a parameter (R, C), or two factors."""
+    """x (..., C) -> W x (..., R). W is a parameter (R, C), or two low-rank factors."""
 
     def __init__(self, weight: Weight) -> None:
         super().__init__()
-        parts = {"a": weight.a, "b": weight.b} if isinstance(weight, Factors) else {"w": weight}
-        for name, value in parts.items():
+        arrays = {"a": weight.a, "b": weight.b} if isinstance(weight, Factors) else {"w": weight}
+        for name, value in arrays.items():
             self.register_parameter(name, parameter(value))
         self.low_rank = isinstance(weight, Factors)
 
-    def forward(self, x: Tensor, part: slice = slice(None)) -> Tensor:
-        """part: the rows of W to use."""
+    def forward(self, x: Tensor, span: slice = slice(None)) -> Tensor:
+        """span: the rows of W to use."""
         if self.low_rank:
-            return functional.linear(functional.linear(x, self.b), self.a[part])
-        return functional.linear(x, self.w[part])
+            return functional.linear(functional.linear(x, self.b), self.a[span])
+        return functional.linear(x, self.w[span])
 
     def export(self) -> Weight:
         return Factors(to_numpy(self.a), to_numpy(self.b)) if self.low_rank else to_numpy(self.w)
 
 
 class Stepped(nn.Module):
-    """A cell of float_model with all its options. Fields become modules and parameters of the same name.
+    """A cell of float_model with all its options. Its fields become modules and parameters of the same names.
 
-    Numbers between 0 and 1 (alpha, zeta, ...) are trained as the logits of what they are, under the same name.
+    Numbers between 0 and 1 (alpha, zeta, ...) are trained as logits, under the same names.
     """
 
     def __init__(self, cell: FloatCell) -> None:
@@ -77,34 +78,34 @@ class Stepped(nn.Module):
         return cell
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, T, I) -> (B, T, units), from the zero state. W x is done for all steps at once."""
+        """x (B, T, I) -> (B, T, units), from the zero state. W x is computed for all steps at once."""
         a = self.weight_ih(x)
         if self.eps is not None:
             a = functional.layer_norm(a, a.shape[-1:], self.gain_ih, eps=self.eps)
         state = x.new_zeros(len(x), self.state_size)
         outputs = []
-        for part in a.unbind(dim=1):
-            state = self.step(part, state)
+        for a_t in a.unbind(dim=1):
+            state = self.step(a_t, state)
             outputs.append(state[:, : self.units])
         return torch.stack(outputs, dim=1)
 
     def step(self, a: Tensor, state: Tensor) -> Tensor:
-        """a (B, R) is W x, normalised where the cell has a norm; state (B, S) -> state'."""
+        """state (B, S) -> state'. a (B, R) is W x, normalised if the cell has layer normalisation."""
         raise NotImplementedError
 
-    def hh(self, h: Tensor, part: slice = slice(None)) -> Tensor:
-        """Some rows of U h, normalised over them where the cell has a norm."""
-        b: Tensor = self.weight_hh(h, part)
+    def hh(self, h: Tensor, span: slice = slice(None)) -> Tensor:
+        """U h or some of its rows, normalised over these rows if the cell has layer normalisation."""
+        b: Tensor = self.weight_hh(h, span)
         if self.eps is None:
             return b
-        return functional.layer_norm(b, b.shape[-1:], self.gain_hh[part], eps=self.eps)
+        return functional.layer_norm(b, b.shape[-1:], self.gain_hh[span], eps=self.eps)
 
 
 def parameter(value: np.ndarray | float) -> nn.Parameter:
-    """A parameter of float32."""
+    """The value as a float32 parameter."""
     return nn.Parameter(torch.tensor(np.asarray(value), dtype=torch.float32))
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:
-    """The values as float64."""
+    """The tensor's values as float64."""
     return tensor.detach().numpy().astype(np.float64)

@@ -1,4 +1,5 @@
-"""FastGRNN, in torch."""
+# SPDX-License-Identifier: MIT
+"""FastGRNN in torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""FastRNN, in torch."""
+# SPDX-License-Identifier: MIT
+"""FastRNN in torch."""
 
 from __future__ import annotations
 

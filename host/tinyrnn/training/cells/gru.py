@@ -1,4 +1,5 @@
-"""The GRU, in both forms, in torch."""
+# SPDX-License-Identifier: MIT
+"""The GRU in torch, with the reset after or before the recurrent product."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ class SteppedGRU(Stepped):
 
 
 def native(layer: GRU) -> nn.RNNBase | None:
-    """torch's own module, or None where it has none."""
+    """torch's own module, or None if it has none."""
     return nn.GRU(layer.inputs, layer.hidden, batch_first=True) if layer.reset_after else None
 
 

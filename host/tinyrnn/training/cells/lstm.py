@@ -1,4 +1,5 @@
-"""The LSTM, in torch."""
+# SPDX-License-Identifier: MIT
+"""The LSTM in torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The simple recurrent network, in torch."""
+# SPDX-License-Identifier: MIT
+"""The simple recurrent network in torch."""
 
 from __future__ import annotations
 
