@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make demo       train, quantize and run a network under real MicroPython"
 	@echo "make test       all tests, on every runtime that this machine can have"
-	@echo "make test-fast  the tests that start no MicroPython and take no seconds"
+	@echo "make test-fast  the quick tests that need no MicroPython port: under two minutes"
 	@echo "make check      lint, format, types, spelling, imports, generated files"
 	@echo "make format     write all code in the project's format"
 	@echo "make runtimes   real MicroPython ports into the cache folder (docs/runtimes.md)"
@@ -48,9 +48,9 @@ test: $(READY)
 	@$(BIN)/python tools/runtimes.py || echo "The tests on the runtimes that FAILED will be skipped, or fail where they are required." >&2
 	@$(BIN)/python -m pytest -n 2
 
-# Under two minutes on two cores
+# Marks: pyproject.toml; tests/conftest.py gives `runtime` to most tests that have it
 test-fast: $(READY)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m "not runtime and not slow"
+	@$(BIN)/python -m pytest -n 2 -m "not runtime and not slow"
 
 check: lint format-check types spelling imports generated
 

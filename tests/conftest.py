@@ -4,6 +4,11 @@
 from __future__ import annotations
 
 import os
+
+# A run has a process for each core, and numpy and torch would start as many threads in each one: so they would in the
+# commands that tests start. Both read this when they are imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import signal
 import sys
 from collections.abc import Callable, Iterator

@@ -17,7 +17,6 @@ from tinyrnn.importers import float_conversion, framework_check
 from tinyrnn.importers.source_model import Options
 from torch import nn
 
-torch.set_num_threads(1)
 KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "gru": (nn.GRU, {}),
     "lstm": (nn.LSTM, {}),

@@ -33,7 +33,6 @@ BY_CHANCE = "h0 = torch.randn(...)"  # no file of it answers twice alike
 def files(name: str, folder: Path) -> tuple[Net, Any, dict[str, Path]]:
     """The idiom's network, an input and its two files."""
     torch.manual_seed(1)
-    torch.set_num_threads(1)
     net, x = Net(IDIOMS[name]).eval(), torch.randn(2, 5, 3)
     paths = {suffix: folder / f"m.{suffix}" for suffix in ("pt2", "onnx")}
     logging.disable(logging.CRITICAL)

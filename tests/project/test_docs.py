@@ -237,7 +237,7 @@ def with_the_cell_of_the_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _in_the_copy(copy: Path, *command: str, cwd: Path | None = None) -> str:
     path = os.pathsep.join(str(copy / name) for name in ("host", "device", "tests", "tools"))
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run([sys.executable, *command], cwd=cwd or copy, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout

@@ -171,7 +171,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def play(name: str, port: Port, target: Path) -> list[Step]:
     """Type a session; each step with what it really answered."""
-    environment = {**os.environ, "PYTHONPATH": str(target), "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(target), "COLUMNS": "120"}
     environment["PATH"] = os.pathsep.join([str(target / "bin"), str(Path(sys.executable).parent), environment["PATH"]])
     seen: list[Step] = []
     repl: Repl | None = None

@@ -449,7 +449,7 @@ def test_command_killed_and_given_again_gives_the_same_weights(recording_file: P
         "trainer.fit = slow\n"
         "raise SystemExit(cli.main(['train', *sys.argv[1:]]))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     started = subprocess.Popen(
         [sys.executable, "-c", script, "0.02", *arguments],
         env=environment,
@@ -574,7 +574,7 @@ def test_two_identical_trainings_at_once(recording_file: Path, tmp_path: Path) -
         "raise SystemExit(cli.main(['train', *sys.argv[1:]]))\n"
     )
     command = [sys.executable, "-c", script, str(recording_file), "-o", str(output), "--units", "4", "--epochs", "60"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     running = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for process in running:
         _, errors = process.communicate(timeout=600)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""torch.export programs, .pt2: the graph is read as JSON and run node by node from a short list of operators.
+"""Importer of torch.export programs, .pt2: the graph is read as JSON and followed node by node.
 
-Imports what the importers share, and float_model.
+Imports float_model, the modules that all importers share, and ``cell`` of pytorch.modules.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Arithmetic of a torch.export program on a TrackedArray.
 
-With constants, between two paths that part without a function, and functions made of straight pieces.
+It covers constants, the sum of two paths that differ only by matrices, and piecewise linear functions.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 from tinyrnn.importers.axis_tracking import LayoutError, TrackedArray
 from tinyrnn.importers.source_model import Activation, Affine, Dense, SourceStep, refuse
 
-LARGEST = 1 << 22  # numbers of a matrix that joined paths may need
+LARGEST = 1 << 22  # most numbers of the matrix of joined paths
 
 
 def vector_of(tracked: TrackedArray, value: object, name: str) -> np.ndarray:
-    """A constant that is combined with the data, as one number for each feature. Raises ModelError."""
+    """A constant that is combined with the data, as one number for each feature. Raises ModelError if it is not."""
     array = np.asarray(value, np.float64)
     axis = tracked.feature_axis(name) if array.size > 1 else len(tracked.axes) - 1
     try:
@@ -33,7 +33,7 @@ def vector_of(tracked: TrackedArray, value: object, name: str) -> np.ndarray:
     if (rows != rows[0]).any():
         raise refuse(
             name,
-            f"combines the data with other numbers at each step, shape {array.shape}",
+            f"combines the data with different numbers at each step, shape {array.shape}",
             "expected one number for each feature",
         )
     return rows[0].copy()
@@ -45,18 +45,18 @@ def affine(tracked: TrackedArray, scale: np.ndarray, shift: np.ndarray, name: st
         and tracked.feature_axis(name) != len(tracked.axes) - 1
         and not any(axis == ("F",) for axis in tracked.axes)
     ):
-        raise LayoutError(f"{name}: works on axes {tracked.letters}; expected one of features (F)")
+        raise LayoutError(f"{name}: works on axes {tracked.letters}; expected an axis of features (F)")
     return tracked.then(SourceStep(name, Affine(scale, shift)))
 
 
 def raised(tracked: TrackedArray, rank: int, name: str) -> TrackedArray:
-    """With axes of length 1 in front until there are this many, as broadcasting adds them."""
+    """The array with axes of length 1 in front, up to this rank, as broadcasting adds them."""
     missing = max(rank - len(tracked.axes), 0)
     return tracked.unsqueeze(list(range(missing)), name) if missing else tracked
 
 
 def combined(name: str, operator: str, a: object, b: object, alpha: float) -> TrackedArray:
-    """a + alpha b, a - alpha b, a * b or a / b of a TrackedArray and a constant, or of two arrays that meet."""
+    """a + alpha b, a - alpha b, a * b or a / b of a TrackedArray and a constant, or of two TrackedArrays."""
     if isinstance(a, TrackedArray) and isinstance(b, TrackedArray):
         if operator not in ("add", "sub"):
             raise refuse(name, f"combines two paths ({operator})", "expected one path through the layers")
@@ -76,14 +76,14 @@ def combined(name: str, operator: str, a: object, b: object, alpha: float) -> Tr
     if operator == "mul":
         return affine(tracked, value, zeros, name)
     if not left:
-        raise refuse(name, "divides by what depends on the input", "expected a constant below")
+        raise refuse(name, "divides by a value that depends on the input", "expected a constant divisor")
     if not value.all():
         raise refuse(name, "divides by zero", "export it again")
     return affine(tracked, 1 / value, zeros, name)
 
 
 def _suffix(tracked: TrackedArray, start: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """The steps from start on as one matrix and shift, if they are one."""
+    """The steps from start on as one matrix and shift; None if they have other functions."""
     matrix: np.ndarray | None = None
     shift = np.zeros(0)
     for step in tracked.steps[start:]:
@@ -100,9 +100,9 @@ def _suffix(tracked: TrackedArray, start: int) -> tuple[np.ndarray, np.ndarray] 
 
 
 def joined(name: str, parts: Sequence[TrackedArray], factors: Sequence[float] | None = None) -> TrackedArray:
-    """The sum of paths with these factors, or without factors one beside the other along the features.
+    """The sum of paths with these factors, or without factors their concatenation along the features.
 
-    The paths may differ behind a common layer by matrices and shifts only, which become one matrix. Raises ModelError.
+    After a common layer the paths may differ only by matrices and shifts, which become one matrix. Raises ModelError.
     """
     rank = max(len(part.axes) for part in parts)
     parts = [raised(part, rank, name) for part in parts]
@@ -124,7 +124,7 @@ def joined(name: str, parts: Sequence[TrackedArray], factors: Sequence[float] | 
     else:
         width = max(len(b) for _, b in maps)
         if any(len(b) not in (1, width) for _, b in maps):
-            raise refuse(name, "adds paths of other widths", "export it again")
+            raise refuse(name, "adds paths of different widths", "export it again")
         matrix = sum(
             (f * np.broadcast_to(m, (width, m.shape[1])) for f, (m, _) in zip(factors, maps, strict=True)),
             np.zeros((width, maps[0][0].shape[1])),
@@ -136,13 +136,13 @@ def joined(name: str, parts: Sequence[TrackedArray], factors: Sequence[float] | 
 
 
 def _without_features(tracked: TrackedArray) -> tuple[object, ...]:
-    """What two paths have in common that may be joined: axes, where one of length 1 may be that of one feature."""
+    """What must be equal in two paths to join them. An axis of length 1 may be that of a single feature."""
     axes = [() if axis == ("F",) else axis for axis in tracked.axes]
     return tuple(axes), tracked.batch, tracked.time, tracked.last
 
 
 def bent(tracked: TrackedArray, name: str, low: float, high: float, slope: float = 0.0) -> TrackedArray:
-    """clamp(x, low, high), or with a slope below 0 a leaky relu, as relus of shifted copies beside each other.
+    """clamp(x, low, high), or a leaky relu with this slope below 0, as relus of shifted copies.
 
     min(max(x, low), high) = low + relu(x - low) - relu(x - high);  relu(x) - slope * relu(-x).
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The archive of a torch.export program: raw tensors and the graph's JSON as checked values."""
+"""Reads the archive of a torch.export program: raw tensors, and the graph's JSON as checked values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DTYPES = {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 6: "<f2", 7: "<f4", 8:
 
 FLOATS = (6, 7, 8, 13)
 
-# arithmetic of sizes, as the program writes it for numbers that are not fixed
+# arithmetic of sizes that are not fixed
 SYMBOLIC: dict[str, Callable[..., Any]] = {
     f"_operator.{name}": getattr(operator, name)
     for name in (
@@ -47,19 +47,19 @@ PREFIX = "torch.ops.aten."
 
 MOST_NODES = 50_000
 
-# calls that only watch over the program, or time it
+# calls that only check or time the program
 WATCHING = re.compile(r"torch\.ops\.(aten\.(_assert|sym_constrain)|profiler\.)")
 
-# contexts such as torch.no_grad(), whose body is a graph inside the graph
+# contexts such as torch.no_grad(), whose body is a subgraph
 CONTEXTS = ("torch.ops.higher_order.wrap_with_set_grad_enabled", "torch.ops.higher_order.wrap_with_autocast")
 
 
 @dataclass(frozen=True)
 class Node:
-    """One call: the operator without its prefix, arguments by name, names of its results.
+    """A call: the operator without its prefix, its arguments by name, and the names of its results.
 
-    ``name`` is the module's path where the model's author called a module, else the operator's; ``where`` is the line of
-    the author's source, both from the file, for messages.
+    For messages, ``name`` is the path of the module that the model's author called, or else the operator, and ``where``
+    is the line of the author's source. Both come from the file.
     """
 
     name: str
@@ -70,12 +70,12 @@ class Node:
 
     @property
     def operator(self) -> str:
-        """The operator without overload: "add" of "add.Tensor"."""
+        """The operator without its overload: "add" for "add.Tensor"."""
         return self.target.partition(".")[0]
 
     @property
     def mutates(self) -> bool:
-        """Changes its argument in place."""
+        """Whether it changes its argument in place."""
         return self.operator.endswith("_")
 
 
@@ -87,13 +87,13 @@ class Name:
 
 
 def arrays_of(path: Path, archive: Any, config: str) -> dict[str, np.ndarray]:
-    """The raw tensors of one folder by name; their sizes are compared with the entries before they are read."""
+    """The raw tensors of one folder, by name. Their sizes are compared with those of the entries before they are read."""
     found = {}
     entries = untrusted_files.parse_json(untrusted_files.entry(archive, config), f"{path}: {config}").get("config", {})
     for name, said in entries.items():
         meta = said.get("tensor_meta") or {}
         if said.get("use_pickle") or meta.get("dtype") not in DTYPES:
-            raise ModelError(f"{path}: {name} is pickled or of an unusual type; expected plain float tensors")
+            raise ModelError(f"{path}: {name} is pickled or of an unsupported type; expected plain float tensors")
         sizes = [int(n["as_int"]) for n in meta["sizes"]]
         strides = [int(n["as_int"]) for n in meta["strides"]]
         data = untrusted_files.entry(archive, config[: config.rindex("/") + 1] + str(said["path_name"]))
@@ -111,13 +111,13 @@ def arrays_of(path: Path, archive: Any, config: str) -> dict[str, np.ndarray]:
 
 
 def names_in(argument: Any) -> list[str]:
-    """The values of the graph that an argument names."""
+    """The names of the graph's values in an argument."""
     many = argument if isinstance(argument, list) else [argument]
     return [item.name for item in many if isinstance(item, Name)]
 
 
 def argument_of(raw: dict[str, Any]) -> tuple[str, Any]:
-    """(kind, value) of an argument; tensors and symbolic numbers as Name."""
+    """(kind, value) of an argument. Tensors and symbolic numbers become Name."""
     ((kind, value),) = raw.items()
     if kind in ("as_tensor", "as_optional_tensor"):
         return kind, None if not isinstance(value, dict) or "name" not in value else Name(value["name"])
@@ -130,19 +130,19 @@ def argument_of(raw: dict[str, Any]) -> tuple[str, Any]:
         items = [Name(item["as_name"]) if "as_name" in item else next(iter(item.values())) for item in many]
         return kind, items if isinstance(value, list) else items[0]
     if kind == "as_float":
-        return kind, float(value)  # infinity stands there as a string
+        return kind, float(value)  # infinity is a string in the file
     return kind, None if kind == "as_none" else value
 
 
 def nodes_of(path: Path, graph: dict[str, Any]) -> list[Node]:
-    """Every call in order, those inside of contexts in their place. Raises ModelError for operators that are not torch's."""
+    """Every call in order, including those inside contexts. Raises ModelError for operators that are not torch's."""
     nodes: list[Node] = []
     _collect(path, graph, "", nodes)
     return nodes
 
 
 def _collect(path: Path, graph: dict[str, Any], scope: str, nodes: list[Node]) -> None:
-    """scope: what is put in front of the names of an inner graph, which may repeat those outside."""
+    """Append the calls of a graph. scope: a prefix for the names of a subgraph, which may repeat those outside."""
     for raw in graph["nodes"]:
         target = str(raw["target"])
         if WATCHING.match(target):
@@ -182,7 +182,7 @@ def _scoped(argument: tuple[str, Any], scope: str) -> tuple[str, Any]:
 
 
 def _inline(path: Path, raw: dict[str, Any], outputs: tuple[str, ...], scope: str, nodes: list[Node]) -> None:
-    """The body of a context in place of its call."""
+    """Append the body of a context in place of its call."""
     given = [argument_of(item["arg"]) for item in raw["inputs"]]
     (place,) = (i for i, (kind, _) in enumerate(given) if kind == "as_graph")
     body = given[place][1]["graph"]
@@ -202,7 +202,7 @@ def _module(meta: dict[str, Any]) -> str:
 
 
 def _line(meta: dict[str, Any]) -> str:
-    """The last line of the trace that is not torch's own: " (train.py, line 12: y = torch.erf(x))"."""
+    """The last line of the trace that is not in torch itself, such as " (train.py, line 12: y = torch.erf(x))"."""
     frames = re.findall(r'File "([^"\n]*)", line (\d+), in [^\n]*\n([^\n]*)', str(meta.get("stack_trace") or ""))
     own = [frame for frame in frames if "site-packages" not in frame[0] and "/torch/" not in frame[0]]
     if not own:
@@ -213,5 +213,5 @@ def _line(meta: dict[str, Any]) -> str:
 
 
 def printable(text: str) -> str:
-    """Foreign text without what would move a terminal's cursor."""
+    """Text from the file, with characters that are not printable replaced by question marks."""
     return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""GRU, LSTM and RNN found in the terms of a loop, and the terms as steps of a sequence."""
+"""Cell patterns: recognises GRU, LSTM and RNN in the terms of a loop, and turns the terms into steps of a sequence."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tinyrnn.importers.source_model import Activation, Dense, SourceStep, refuse
 
 
 class _Reading:
-    """Weights read off the terms of one step; the leaf and the state are the same in all of them."""
+    """Reads weights from the terms of one step. The leaf and the state must be the same in all of them."""
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.leaf: Leaf | None = None
         self.state: Value | None = None
-        self.memory: Term | None = None  # an LSTM's c, and that of the step before
-        self.memory_before: Term | None = None
+        self.memory: Term | None = None  # an LSTM's c
+        self.memory_before: Term | None = None  # its c at the previous step
 
     def affine(self, term: Term) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray] | None:
-        """(W, U, b) of W x + U h + b, None for a matrix that is not there; None where it is no such term."""
+        """(W, U, b) of W x + U h + b, with None for a missing matrix; None if the term has another form."""
         w = u = None
         b = term.shift
         for atom, matrix in term.parts.values():
@@ -65,7 +65,7 @@ class _Reading:
 
 
 def _added(old: np.ndarray | None, new: np.ndarray | None, factor: np.ndarray) -> np.ndarray | None:
-    """old + factor @ new, where each may not be there."""
+    """old + factor @ new, where either may be None."""
     if new is None:
         return old
     return factor @ new if old is None else old + factor @ new
@@ -76,7 +76,7 @@ def _ones(matrix: np.ndarray, sign: float = 1.0) -> bool:
 
 
 def _pair(atom: Atom, kind: str) -> tuple[Function, Atom] | None:
-    """A product of a function of this kind and something else."""
+    """The factors of a product of a function of this kind and another atom; None for any other atom."""
     if isinstance(atom, Product):
         for one, other in ((atom.a, atom.b), (atom.b, atom.a)):
             if isinstance(one, Function) and one.kind == kind:
@@ -135,7 +135,7 @@ def _lstm(term: Term) -> tuple[FloatCell, _Reading] | None:
 
 
 def _gru(term: Term) -> tuple[FloatCell, _Reading] | None:
-    """h' = n - z n + z h, or the other way round h + z n - z h; n = tanh(W x + b + r (U h + c)) or with U (r h)."""
+    """h' = n - z n + z h, or h + z n - z h with the opposite z; n = tanh(W x + b + r (U h + c)), or with U (r h)."""
     singles = [(a, m) for a, m in term.parts.values() if not isinstance(a, Product)]
     products = [(a, m) for a, m in term.parts.values() if isinstance(a, Product)]
     if len(singles) != 1 or len(products) != 2 or term.shift.any() or not _ones(singles[0][1]):
@@ -177,12 +177,12 @@ def _gru(term: Term) -> tuple[FloatCell, _Reading] | None:
 
 
 def _product_of_now(atom: Atom, index: int) -> bool:
-    """A value of this step that is no layer's output: the state behind its reset gate."""
+    """Whether an atom is a value of this step that is not a layer's output, as the state after its reset gate."""
     return isinstance(atom, Value) and atom.term.index == index and not atom.term.simple and resolved(atom.term) is None
 
 
 def _candidate(reading: _Reading, term: Term) -> tuple[Any, Any, np.ndarray, bool] | None:
-    """The new value's gates: (reset gate, (W, U, b), c, whether the reset comes after the matrix)."""
+    """The candidate of a GRU: (reset gate, (W, U, b), c, whether the reset comes after the matrix), or None."""
     gated = [(a, m) for a, m in term.parts.values() if isinstance(a, Product) or _product_of_now(a, reading.index)]
     if len(gated) != 1:
         return None
@@ -216,12 +216,12 @@ def _candidate(reading: _Reading, term: Term) -> tuple[Any, Any, np.ndarray, boo
 
 
 def root_of(term: Term) -> Term:
-    """The term itself, of which this one is a copy with other axes."""
+    """The original term, if this one is a copy with other axes."""
     return term if term.value is None else term.value.term
 
 
 def resolved(term: Term) -> StepOf | None:
-    """The step of a recurrent layer that the term is, or None."""
+    """The step of a recurrent layer that the term computes, or None."""
     root = root_of(term)
     chain: list[Term] = []
     memories: list[tuple[Term, Term]] = []
@@ -276,7 +276,7 @@ def resolved(term: Term) -> StepOf | None:
 
 
 def settled(term: Term, name: str) -> StepOf:
-    """The term as a step of a sequence: of a recurrent layer, and of what stands behind it. Raises ModelError."""
+    """The term as a step of a sequence: of a recurrent layer and the functions after it. Raises ModelError."""
     found = resolved(term)
     if found is not None:
         return found
@@ -293,12 +293,12 @@ def settled(term: Term, name: str) -> StepOf:
                 tracked = tracked.then(SourceStep(name, Activation(atom.kind)))
             tracked = tracked.then(SourceStep(name, Dense(matrix_of(matrix), term.shift)), len(term.shift))
             return replace(inner, tracked=replace(tracked, axes=term.form.axes))
-    cure = "expected nn.GRU, nn.LSTM, nn.RNN or their cells; a sequence of two or more steps where they are decomposed"
-    raise refuse(name, "calculates with a state as no GRU, LSTM or RNN does", cure)
+    cure = "expected nn.GRU, nn.LSTM, nn.RNN or their cells; if they are decomposed, a sequence of at least two steps"
+    raise refuse(name, "uses a state in a way that no GRU, LSTM or RNN does", cure)
 
 
 def all_steps(parts: list[StepOf | Term], name: str) -> list[StepOf]:
-    """Every step of a loop, the first compared with the layer that the others are."""
+    """Every step of a loop. The first one is compared with the layer that the others are."""
     if not any(isinstance(part, Term) for part in parts[1:]):
         return [settled(part, name) if isinstance(part, Term) else part for part in parts]
     rest = [settled(part, name) if isinstance(part, Term) else part for part in parts[1:]]
@@ -312,7 +312,7 @@ def all_steps(parts: list[StepOf | Term], name: str) -> list[StepOf]:
 
 
 def _starts(term: Term, after: StepOf) -> bool:
-    """The first step computes what the layers do from states of zero."""
+    """Whether the first step computes what the layers compute from zero states. Compares numbers of a random input."""
     leaves: dict[tuple[Any, ...], Leaf] = {}
     stack: list[Term] = [term]
     seen: set[int] = set()
@@ -347,7 +347,7 @@ def _starts(term: Term, after: StepOf) -> bool:
 
 
 def _computed(term: Term, leaves: dict[tuple[Any, ...], np.ndarray], done: dict[int, np.ndarray]) -> np.ndarray:
-    """The term's numbers for these of its leaves; done: terms by id whose numbers are known."""
+    """The value of the term for these values of its leaves. done: the values of terms that are known, by id()."""
     if id(term) in done:
         return done[id(term)]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Recurrent operators of a torch.export program: nn.GRU and its kin, and loops over cells that the export unrolled."""
+"""Recurrent operators of a torch.export program: nn.GRU, nn.LSTM, nn.RNN, and loops over cells that the export unrolled."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tinyrnn.importers.pytorch.exported.archive import Name, Node
 from tinyrnn.importers.pytorch.modules import cell
 from tinyrnn.importers.source_model import SourceStep, refuse
 
-ZERO = "expected the zero state, as a stream starts"
+ZERO = "expected the zero state, from which a stream starts"
 
 
 @dataclass(frozen=True)
 class StepOf:
-    """One step of a sequence, as a loop over a cell takes and makes it; ``memory``: an LSTM cell's c.
+    """One step of a sequence, as used in a loop over a cell. ``memory``: it is an LSTM cell's c.
 
-    ``tracked`` is the whole sequence without its axis of time; ``base`` counts its layers before the loop took steps of it.
+    ``tracked`` is the whole sequence without its time axis. ``base`` is the number of layers before the loop.
     """
 
     tracked: TrackedArray
@@ -31,7 +31,7 @@ class StepOf:
 
     @property
     def as_sequence(self) -> TrackedArray:
-        """The whole sequence, time in front."""
+        """The whole sequence, with time as first axis."""
         return replace(self.tracked, axes=(("T",), *self.tracked.axes))
 
     @property
@@ -41,21 +41,21 @@ class StepOf:
 
 @dataclass(frozen=True)
 class Layers:
-    """Last states of several layers, torch's h_n (layers, B, H).
+    """The last states of several layers, torch's h_n (layers, B, H).
 
-    ``form`` has their axes: its atom "T" stands for the layers here.
+    ``form`` has their axes. Its atom "T" means the layers here.
     """
 
-    arrays: tuple[TrackedArray, ...]  # each without the axis of layers, last
+    arrays: tuple[TrackedArray, ...]  # each without the axis of layers
     form: TrackedArray
     tag: object
 
     def take(self, indices: list[int], axis: int, keep: bool, name: str) -> Layers | TrackedArray:
-        """Some indices of an axis: of the layers, or of another one for each."""
+        """Some indices of the axis of layers, or of another axis if there is only one layer."""
         axis = self.form.axis(axis, name)
         count = self.form.shape[axis]
         if self.form.axes[axis] != ("T",) and not (count == 1 == len(self.arrays) and axis == 0):
-            raise refuse(name, "takes a part of several layers' states", "expected the last layer's state, h_n[-1]")
+            raise refuse(name, "takes a part of the states of several layers", "expected the last layer's state, h_n[-1]")
         if any(not -count <= i < count for i in indices):
             raise refuse(name, f"takes layer {indices} of {count}", "export the model again")
         rest = (*self.form.axes[:axis], *((),) * keep, *self.form.axes[axis + 1 :])
@@ -65,7 +65,7 @@ class Layers:
         return Layers(arrays, replace(self.form, time=len(arrays)), self.tag if indices == list(range(count)) else None)
 
     def as_tracked(self, name: str) -> TrackedArray:
-        """Of one layer: its last state, the axis of layers of length 1."""
+        """The last state of the only layer, with an axis of layers of length 1. Raises ModelError if there are several."""
         if len(self.arrays) != 1:
             cure = "expected the last layer's state, h_n[-1]"
             raise refuse(name, f"works on the states of {len(self.arrays)} layers at once", cure)
@@ -74,13 +74,13 @@ class Layers:
 
 @dataclass(frozen=True)
 class CellState:
-    """An LSTM's c, which no layer may use."""
+    """The state c of an LSTM, which no other layer may use."""
 
     tag: object
 
 
 def tracked_of(value: Any, name: str) -> TrackedArray:
-    """A value as data on its way. Raises ModelError."""
+    """The value as a TrackedArray. Raises ModelError if it is not data of the sequence."""
     if isinstance(value, TrackedArray):
         return value
     if isinstance(value, Layers):
@@ -92,27 +92,27 @@ def tracked_of(value: Any, name: str) -> TrackedArray:
     if isinstance(value, InitialState):
         raise refuse(
             name,
-            f"takes the initial state {value.name} for something else than a layer's start",
-            "expected it at the layer alone",
+            f"takes the initial state {value.name}, which is not its own",
+            "expected it only as a recurrent layer's initial state",
         )
     seen = "a constant" if isinstance(value, (np.ndarray, int, float)) else type(value).__name__
-    raise refuse(name, f"takes {seen}", "expected what depends on the input")
+    raise refuse(name, f"takes {seen}", "expected data that depend on the input")
 
 
 def is_zero(state: Any) -> bool:
-    """A state that a stream starts with."""
+    """Whether a state is zero, like that at the start of a stream."""
     return isinstance(state, InitialState) or state is None or (isinstance(state, np.ndarray) and not state.any())
 
 
 def recurrent_layers(name: str, kind: str, given: dict[str, Any], starts: dict[str, object]) -> list[Any]:
-    """aten.gru, lstm, rnn_tanh, rnn_relu: results y, h_n and for an LSTM c_n.
+    """The results of aten.gru, lstm, rnn_tanh or rnn_relu: y, h_n and, for an LSTM, c_n.
 
-    starts: gets for each initial state that is an input the tag of the last state that belongs to it.
+    starts: receives, for each initial state that is an input, the tag of the last state that belongs to it.
     """
     if given["bidirectional"]:
         raise refuse(name, "is bidirectional", "a stream has no future: train it with bidirectional=False")
     if given.get("train") and given.get("dropout"):
-        raise refuse(name, "drops out, the program was exported for training", "export it after model.eval()")
+        raise refuse(name, "applies dropout: the program was exported for training", "export it after model.eval()")
     hx = given["hx"] if isinstance(given["hx"], list) else [given["hx"]]
     if not all(is_zero(state) for state in hx):
         raise refuse(name, "starts from an initial state that is not zero", ZERO)
@@ -139,16 +139,16 @@ def recurrent_layers(name: str, kind: str, given: dict[str, Any], starts: dict[s
 
 
 def cell_step(node: Node, kind: str, given: dict[str, Any], starts: dict[str, object]) -> list[Any]:
-    """One turn of a loop over a cell: step i of what runs over the sequence, provided that i-1 was its state."""
+    """The result of a cell in a loop: step i of a layer that runs over the sequence. Its state must come from step i-1."""
     name = node.name
     x = given["input"]
     if isinstance(x, TrackedArray) and x.time == 1 and not x.last:  # a program of one step
         x = StepOf(replace(x, axes=tuple(axis for axis in x.axes if axis != ("T",))), 0, len(x.steps))
     if isinstance(x, TrackedArray):
         cure = "expected the cell in a loop over the sequence, or save a state_dict"
-        raise LayoutError(f"{name}: is called on a single step; {cure}")
+        raise LayoutError(f"{name}: is called on the whole sequence; {cure}")
     if not isinstance(x, StepOf) or x.memory:
-        raise refuse(name, "is called on something else than a step of a sequence", "export it again")
+        raise refuse(name, "is not called on a step of the sequence", "export it again")
     keys = {"w_ih": "weight_ih", "w_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh"}
     arrays = {
         long: given[short].astype(np.float64) for short, long in keys.items() if isinstance(given.get(short), np.ndarray)
@@ -157,7 +157,7 @@ def cell_step(node: Node, kind: str, given: dict[str, Any], starts: dict[str, ob
     which = ", ".join(item[1].name for key, item in node.inputs.items() if key in keys and isinstance(item[1], Name))
     plain = (("B",), ("F",)) if len(x.tracked.axes) == 2 else (("F",),)
     if x.tracked.axes != plain and not (x.tracked.batch == 1 or x.tracked.features == 1):
-        raise LayoutError(f"{name}: is given axes of {x.tracked.letters}; expected (B, F) at each step")
+        raise LayoutError(f"{name}: gets axes {x.tracked.letters}; expected (B, F) at each step")
     after = replace(x.tracked.then(SourceStep(f"cell of {which}", made), made.units), axes=plain)
     hx = given["hx"] if isinstance(given["hx"], list) else [given["hx"]]
     for number, state in enumerate(hx):
@@ -168,7 +168,7 @@ def cell_step(node: Node, kind: str, given: dict[str, Any], starts: dict[str, ob
             fits = fits and same_path(state.tracked, after)
             after = state.tracked if fits else after
         if not fits:
-            raise refuse(name, "does not go on from its own state of the step before", "expected a plain loop from zero")
+            raise refuse(name, "does not continue from its own previous state", "expected a plain loop from the zero state")
     result = StepOf(after, x.index, x.base)
     if x.index == 0:
         starts.update({s.name: (id(after.steps[-1]), n == 1) for n, s in enumerate(hx) if isinstance(s, InitialState)})
@@ -176,7 +176,7 @@ def cell_step(node: Node, kind: str, given: dict[str, Any], starts: dict[str, ob
 
 
 def same_path(a: TrackedArray, b: TrackedArray) -> bool:
-    """Two flows through the same layers with the same numbers."""
+    """Whether two arrays have the same axes and passed through the same layers with the same numbers."""
     return (
         a.axes == b.axes
         and len(a.steps) == len(b.steps)
@@ -193,16 +193,14 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def stacked(name: str, parts: list[Any], axis: int) -> TrackedArray:
-    """Every step that a loop made, in order, along a new axis: the sequence again."""
+    """The sequence, from all steps of a loop in order, along a new axis. Raises ModelError."""
     steps = [part for part in parts if isinstance(part, StepOf) and not part.memory]
     first = steps[0].tracked if steps else None
     if first is None or [s.index for s in steps] != list(range(first.time)) or len(steps) != len(parts):
-        raise refuse(
-            name, "stacks something else than all steps of a sequence in order", "expected torch.stack(steps, dim=1)"
-        )
+        raise refuse(name, "does not stack all steps of a sequence in order", "expected torch.stack(steps, dim=1)")
     for step in steps:
         if not same_path(step.tracked, first):
-            raise refuse(name, "stacks steps that went through other layers", "expected a plain loop")
+            raise refuse(name, "stacks steps that passed through different layers", "expected a plain loop")
     axes = list(first.axes)
     axes.insert(axis % (len(axes) + 1), ("T",))
     return replace(first, axes=tuple(axes))

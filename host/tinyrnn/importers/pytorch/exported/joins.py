@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Values of a torch.export program that meet: sums and products, stack() and cat()."""
+"""Operators of a torch.export program that join values: sums and products, stack() and cat()."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_constant(value: Any) -> bool:
 
 
 def joined_of(name: str, operator: str, given: dict[str, Any]) -> Any:
-    """stack() and cat(): all steps of a loop, or paths beside each other."""
+    """The result of stack() or cat(): all steps of a loop, or paths that are concatenated."""
     parts = given["tensors"]
     rank = len(form_of(parts[0], name).axes)
     dim = given.get("dim", 0) if operator in ("stack", "cat", "concat", "concatenate") else min(rank - 1, 1)
@@ -35,14 +35,14 @@ def joined_of(name: str, operator: str, given: dict[str, Any]) -> Any:
     if loop and form_of(parts[0], name).shape[dim] == 1:
         steps = all_steps(parts, name)
         if any(step.tracked.shape[dim] != 1 for step in steps):
-            raise refuse(name, "joins pieces of other lengths", "expected torch.stack(steps, dim=1)")
+            raise refuse(name, "joins pieces of different lengths", "expected torch.stack(steps, dim=1)")
         return stacked(name, [replace(s, tracked=s.tracked.squeeze([dim], name)) for s in steps], dim)
     if loop and dim == rank - 1 and [p.index for p in parts] == list(range(form_of(parts[0], name).time)):
         try:  # torch.stack(steps, dim=1), as run_decompositions() writes it
             whole = stacked(name, all_steps(parts, name), rank - 1)
             return replace(whole, axes=(*whole.axes[:-2], ("T", "F")))
         except ModelError:
-            pass  # not one step after the other
+            pass  # not consecutive steps
     if (
         operator != "stack"
         and any(isinstance(p, (StepOf, Term)) for p in parts)
@@ -77,7 +77,7 @@ def joined_of(name: str, operator: str, given: dict[str, Any]) -> Any:
 
 
 def _last_states(steps: list[Any], operator: str, dim: int, name: str) -> Layers | None:
-    """Several layers' last states one upon the other, as h_n has them; None for anything else."""
+    """The last states of several layers, stacked as in h_n; None for anything else."""
     arrays = [s for s in steps if isinstance(s, TrackedArray) and s.last]
     arrays = [tracked_of(s, name) for s in steps if isinstance(s, StepOf) and s.index == s.tracked.time - 1] or arrays
     if len(arrays) != len(steps) or dim or len({f.axes for f in arrays}) > 1 or len({len(f.steps) for f in arrays}) == 1:
@@ -90,14 +90,14 @@ def _last_states(steps: list[Any], operator: str, dim: int, name: str) -> Layers
 
 
 def form_of(value: Any, name: str) -> TrackedArray:
-    """A value's axes and sizes."""
+    """The axes and sizes of a value."""
     if isinstance(value, (Term, Layers)):
         return value.form
     return value.tracked if isinstance(value, StepOf) else tracked_of(value, name)
 
 
 def arithmetic(name: str, operator: str, given: dict[str, Any]) -> Any:
-    """+ - * / of the data with constants, and within a loop with each other."""
+    """The result of + - * / of data and constants, or of two values within a loop."""
     a: Any = given.get("self", given.get("input"))
     b: Any = given.get("other", 0.0)
     alpha = float(given.get("alpha", 1))
@@ -110,7 +110,7 @@ def arithmetic(name: str, operator: str, given: dict[str, Any]) -> Any:
         operator, b = "mul", -1.0
     for value in (a, b):
         if isinstance(value, InitialState):
-            raise refuse(name, f"changes the initial state {value.name}", "expected the state as it is given back")
+            raise refuse(name, f"changes the initial state {value.name}", "expected the state as it is returned")
     inside = [isinstance(value, (StepOf, Term)) for value in (a, b)]
     if not any(inside):
         a, b = (tracked_of(v, name) if isinstance(v, Layers) else v for v in (a, b))
@@ -136,12 +136,12 @@ def arithmetic(name: str, operator: str, given: dict[str, Any]) -> Any:
 
 
 def _terms(name: str, operator: str, a: Any, b: Any, alpha: float) -> Any:
-    """Two values of a loop with each other."""
+    """The sum, difference or product of two values of a loop."""
     if operator in ("add", "sub") and all(isinstance(v, StepOf) for v in (a, b)) and a.index == b.index:
         try:
             return replace(a, tracked=combined(name, operator, a.tracked, b.tracked, alpha))
         except ModelError:
-            pass  # not two matrices of the same thing: a term of the loop
+            pass  # not two matrices of the same value: a term of the loop
     left, right = (lifted(v, name) if isinstance(v, StepOf) else v for v in (a, b))
     if operator in ("add", "sub"):
         return plus(name, left, right, alpha if operator == "add" else -alpha)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Layers and functions of a torch.export program on a TrackedArray: Linear, Embedding, norms, activations, tails."""
+"""Layers and functions of a torch.export program on a TrackedArray: Linear, Embedding, normalisation, activations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CURES = {
     "attention": "expected a network of recurrent layers without attention",
     "mean": "expected the last step, y[:, -1], instead of an average over time",
     "cat": "expected one path through the layers",
-    "add": "expected one path through the layers, no residual sum of two",
+    "add": "expected one path through the layers, no residual sum",
     "gelu": "expected relu, tanh or sigmoid",
     "silu": "expected relu, tanh or sigmoid",
     "elu": "expected relu, tanh or sigmoid",
@@ -36,12 +36,13 @@ CURES = {
 
 @dataclass(frozen=True)
 class Unusable:
-    """A result that is refused once something is done with it."""
+    """A result that cannot be imported. Using it is an error."""
 
     error: ModelError
 
 
-def flow_results(node: Node, operator: str, tracked: TrackedArray, given: dict[str, Any]) -> list[Any]:
+def layer_results(node: Node, operator: str, tracked: TrackedArray, given: dict[str, Any]) -> list[Any]:
+    """The results of an operator on a TrackedArray. Raises ModelError for an operator that cannot be imported."""
     name = node.name
     if operator in SHAPES:
         others = {k: v.tracked if isinstance(v, StepOf) else v.form if isinstance(v, Term) else v for k, v in given.items()}
@@ -60,7 +61,7 @@ def flow_results(node: Node, operator: str, tracked: TrackedArray, given: dict[s
     if operator == "exp" and tracked.tail[-1:] == ("log_softmax",):
         return [replace(tracked, tail=(*tracked.tail[:-1], "softmax"))]
     fits = (text for word, text in CURES.items() if word == operator or (len(word) > 2 and word in operator))
-    known = "expected RNN, LSTM, GRU, their cells, Linear, Embedding, LayerNorm, BatchNorm1d and what lies between them"
+    known = "expected RNN, LSTM, GRU, their cells, Linear, Embedding, LayerNorm, BatchNorm1d, and reshaping between them"
     cure = next(fits, known)
     raise refuse(name, f"is torch's {operator}, which cannot be imported", cure)
 
@@ -80,7 +81,7 @@ def _ended(name: str, operator: str, tracked: TrackedArray, given: dict[str, Any
 def _array(name: str, given: dict[str, Any], key: str) -> np.ndarray | None:
     value = given.get(key)
     if value is not None and not isinstance(value, np.ndarray):
-        raise refuse(name, "takes weights that depend on the input", "expected parameters")
+        raise refuse(name, "takes weights that depend on the input", "expected constant parameters")
     return None if value is None else value.astype(np.float64)
 
 
@@ -102,7 +103,7 @@ def _linear(name: str, tracked: TrackedArray, weight: np.ndarray, bias: np.ndarr
 
 
 def _product(name: str, tracked: TrackedArray, given: dict[str, Any]) -> TrackedArray:
-    """mm, matmul, bmm, addmm: x @ matrix, + self for addmm."""
+    """mm, matmul, bmm and addmm: x @ matrix, plus self for addmm."""
     key = "mat2" if "mat2" in given else "other"
     weight = _array(name, given, key)
     if weight is not None and weight.ndim == 3 and (weight == weight[:1]).all():
@@ -125,7 +126,7 @@ def _product(name: str, tracked: TrackedArray, given: dict[str, Any]) -> Tracked
 
 def _embedding(name: str, tracked: TrackedArray, given: dict[str, Any]) -> TrackedArray:
     if ("F",) in tracked.axes:
-        raise LayoutError(f"{name}: looks up symbols of axes {tracked.letters}; expected batch and time alone")
+        raise LayoutError(f"{name}: looks up symbols of axes {tracked.letters}; expected only batch and time")
     made = Embedding(_matrix(name, _array(name, given, "weight")))
     return replace(tracked.then(SourceStep(name, made), made.units), axes=(*tracked.axes, ("F",)))
 
@@ -142,7 +143,7 @@ def _layer_norm(name: str, tracked: TrackedArray, given: dict[str, Any]) -> Trac
 def _batch_norm(name: str, tracked: TrackedArray, given: dict[str, Any]) -> TrackedArray:
     weight, bias, mean, var = (_array(name, given, key) for key in ("weight", "bias", "running_mean", "running_var"))
     if given.get("training") or mean is None or var is None:
-        raise refuse(name, "normalises by the batch at hand", "export it after model.eval(), with running statistics")
+        raise refuse(name, "normalises by the statistics of the batch", "export it after model.eval()")
     if tracked.feature_axis(name) != 1:
         raise LayoutError(f"{name}: works on axis 1 of {tracked.letters}; expected the features (F) there")
     ones, zeros = np.ones(tracked.features), np.zeros(tracked.features)
@@ -170,7 +171,7 @@ def _bound(name: str, value: Any, otherwise: float) -> float:
     if isinstance(value, np.ndarray) and value.size == 1:
         value = float(value.reshape(()))
     if value is not None and not isinstance(value, (int, float)):
-        raise refuse(name, "clamps by what depends on the input", "expected constant bounds")
+        raise refuse(name, "clamps by a value that depends on the input", "expected constant bounds")
     return otherwise if value is None else float(value)
 
 

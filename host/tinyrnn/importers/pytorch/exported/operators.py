@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What each operator of a torch.export program means for the data that flow through it."""
+"""The meaning of each operator of a torch.export program for the tracked data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinyrnn.importers.pytorch.exported.archive import Name, Node, names_in
 from tinyrnn.importers.pytorch.exported.cell_patterns import settled
 from tinyrnn.importers.pytorch.exported.cells import Layers, StepOf, cell_step, recurrent_layers, tracked_of
 from tinyrnn.importers.pytorch.exported.joins import arithmetic, form_of, is_constant, joined_of
-from tinyrnn.importers.pytorch.exported.layers import BENT, WEIGHTED, Unusable, flow_results
+from tinyrnn.importers.pytorch.exported.layers import BENT, WEIGHTED, Unusable, layer_results
 from tinyrnn.importers.pytorch.exported.shapes import SHAPES, pieces, span_of, take
 from tinyrnn.importers.pytorch.exported.terms import Term, function, reshaped, through
 from tinyrnn.importers.pytorch.exported.torch_calls import FROM_SHAPE, RANDOM, Folder, tensor_of, value_of
@@ -30,7 +30,7 @@ CELLS = {
     "rnn_relu_cell.default": "relu",
 }
 
-# what leaves the data as they are: copies, conversions of the type, dropout
+# operators that do not change the data: copies, conversions of the type, dropout
 SAME = {
     "clone",
     "contiguous",
@@ -67,10 +67,11 @@ PLAINLY = {
 def walk(
     nodes: Sequence[Node], values: dict[str, Any], needed: Collection[str], starts: dict[str, object]
 ) -> tuple[dict[str, Any], set[str]]:
-    """Every node's results in terms of the input, and the names of those that torch may only compute within bounds.
+    """The results of every node in terms of the input, and the names of those that torch may only compute within bounds.
 
-    These are constants, and what cannot be imported. needed: the values that must be found; others that cannot be imported
-    are Unusable. starts: gets for each initial state that is an input the tag of the last state that belongs to it.
+    The latter are constants and values that cannot be imported. needed: the values that must be found; any other value that
+    cannot be imported becomes Unusable. starts: receives, for each initial state that is an input, the tag of the last
+    state that belongs to it.
     """
     values = dict(values)
     bounded: set[str] = set()
@@ -82,7 +83,7 @@ def walk(
             if all(is_constant(values[name]) for name in names):
                 results = _folded(node, values, names, fold)
                 bounded |= set(node.outputs)
-                if node.mutates:  # who names it by its old name sees the change
+                if node.mutates:  # the change is also visible under the old name
                     values.update((name, results[0]) for name in names_in(node.inputs["self"][1]))
             elif node.mutates and not used.intersection(node.outputs):
                 cure = "expected a new tensor, torch.cat or torch.stack of the parts"
@@ -110,7 +111,7 @@ def _folded(node: Node, values: dict[str, Any], names: set[str], fold: Folder) -
 
 
 def _apply(node: Node, given: dict[str, Any], fold: Folder, starts: dict[str, object]) -> list[Any]:
-    """The results of one node. Raises ModelError, naming it, for an operator that has no place here."""
+    """The results of one node. Raises ModelError, which names the node, if it cannot be imported."""
     name, target = node.name, node.target
     for value in given.values():
         for item in value if isinstance(value, list) else [value]:
@@ -124,7 +125,7 @@ def _apply(node: Node, given: dict[str, Any], fold: Folder, starts: dict[str, ob
     operator = node.operator.rstrip("_") if node.mutates else node.operator
     operator = PLAINLY.get(operator, operator)
     if operator in RANDOM:
-        raise refuse(name, f"makes numbers by chance (torch's {node.operator})", "expected what depends on the input")
+        raise refuse(name, f"makes random numbers (torch's {node.operator})", "expected data that depend on the input")
     key = (
         "indices"
         if operator == "embedding"
@@ -141,11 +142,11 @@ def _apply(node: Node, given: dict[str, Any], fold: Folder, starts: dict[str, ob
     if operator in ("stack", "cat", "concat", "concatenate", "hstack", "column_stack"):
         if operator == "stack" and len(given["tensors"]) == 1:
             alone = replace(node, target="unsqueeze.default")
-            return _on_flow(alone, "unsqueeze", "self", given["tensors"][0], {"dim": given.get("dim", 0)})
+            return _on_data(alone, "unsqueeze", "self", given["tensors"][0], {"dim": given.get("dim", 0)})
         return [joined_of(name, operator, given)]
     if operator in SAME:
         if operator.endswith("dropout") and given.get("train"):
-            raise refuse(name, "drops out, the program was exported for training", "export it after model.eval()")
+            raise refuse(name, "applies dropout: the program was exported for training", "export it after model.eval()")
         return [x] * len(node.outputs)
     if operator in ("select", "unbind", *SPLITS):
         return _cut(node, operator, x, given)
@@ -163,15 +164,15 @@ def _apply(node: Node, given: dict[str, Any], fold: Folder, starts: dict[str, ob
         return [arithmetic(name, operator, given)]
     if operator == "slice" and isinstance(x, TrackedArray) and x.axes[x.axis(given.get("dim", 0), name)] == ("T",):
         return [_time_slice(x, given, name)]
-    return _on_flow(node, operator, key, x, given)
+    return _on_data(node, operator, key, x, given)
 
 
 def _whole(value: Any, name: str) -> Any:
     return settled(value, name) if isinstance(value, Term) else value
 
 
-def _on_flow(node: Node, operator: str, key: str, x: Any, given: dict[str, Any]) -> list[Any]:
-    """An operator on the data themselves: of the sequence, of one step of it, of a term of a loop."""
+def _on_data(node: Node, operator: str, key: str, x: Any, given: dict[str, Any]) -> list[Any]:
+    """The results of an operator on the sequence, on one of its steps, or on a term of a loop."""
     name = node.name
     if isinstance(x, Layers) and operator in SHAPES:
         return [_of_layers(x, operator, given, name)]
@@ -181,15 +182,15 @@ def _on_flow(node: Node, operator: str, key: str, x: Any, given: dict[str, Any])
             return [changed]
         x = settled(x, name)
     if isinstance(x, StepOf) and not x.memory:
-        results = flow_results(node, operator, x.tracked, given | {key: x.tracked})
+        results = layer_results(node, operator, x.tracked, given | {key: x.tracked})
         return [replace(x, tracked=r) if isinstance(r, TrackedArray) else r for r in results]
     if isinstance(x, list):
         x = next((item for item in x if isinstance(item, (TrackedArray, StepOf, Layers))), None)
-    return flow_results(node, operator, tracked_of(x, name), given)
+    return layer_results(node, operator, tracked_of(x, name), given)
 
 
 def _sizes(node: Node, operator: str, x: Any, given: dict[str, Any], fold: Folder) -> list[Any]:
-    """Sizes of the data, and constants of their shape."""
+    """The results of an operator that uses only the sizes of the data: the sizes, or constants of that shape."""
     import torch
 
     tracked = form_of(x, node.name)
@@ -200,23 +201,23 @@ def _sizes(node: Node, operator: str, x: Any, given: dict[str, Any], fold: Folde
     shape = torch.zeros(()).expand(tracked.shape)
     names = dict.fromkeys(names_in(node.inputs["self"][1]), shape)
     rest = {n: given[key] for key, item in node.inputs.items() if key != "self" for n in names_in(item[1])}
-    if "size" in given:  # sizes that are themselves symbolic
+    if "size" in given:  # symbolic sizes
         many = node.inputs["size"][1]
         rest |= {i.name: v for i, v in zip(many, given["size"], strict=True) if isinstance(i, Name)}
     return [r.numpy() for r in fold(node, names | rest)]
 
 
 def _of_state(node: Node, operator: str, state: InitialState) -> list[Any]:
-    """An initial state on its way to its layer: moved and cut only."""
+    """The results of an operator on an initial state, which may only be moved and cut before its layer."""
     if operator in SHAPES or operator in SAME or operator in SPLITS or operator in ("select", "unbind"):
         return [state] * len(node.outputs)
     raise refuse(
-        node.name, f"changes the initial state {state.name} (torch's {operator})", "expected the state as it is given back"
+        node.name, f"changes the initial state {state.name} (torch's {operator})", "expected the state as it is returned"
     )
 
 
 def _of_layers(x: Layers, operator: str, given: dict[str, Any], name: str) -> Any:
-    """Axes of several layers' last states."""
+    """The result of an operator on the axes of several layers' last states."""
     if operator in ("slice", "narrow", "index_select", "index", "gather", "flip"):
         axis = given.get("dim", 0)
         if operator == "slice":
@@ -229,7 +230,7 @@ def _of_layers(x: Layers, operator: str, given: dict[str, Any], name: str) -> An
 
 
 def _of_term(name: str, operator: str, x: Term, given: dict[str, Any]) -> Term | None:
-    """What a term of a loop becomes; None where only a layer's output has a meaning."""
+    """The result of an operator on a term of a loop; None if only a layer's output can take it."""
     if operator in ("relu", "tanh", "sigmoid"):
         return function(x, operator)
     if operator in SHAPES and operator not in ("index", "gather"):
@@ -251,7 +252,7 @@ def _of_term(name: str, operator: str, x: Term, given: dict[str, Any]) -> Term |
 
 
 def _time_slice(tracked: TrackedArray, given: dict[str, Any], name: str) -> Any:
-    """x[:, i:i+1] is a step of a loop; x[:, :] is all."""
+    """The result of a slice of the time axis: x[:, i:i+1] is a step of a loop, x[:, :] is the whole sequence."""
     axis = tracked.axis(given.get("dim", 0), name)
     span = span_of(tracked, given, name)
     if len(span) == 1 and tracked.time > 1 and not tracked.last:
@@ -262,7 +263,7 @@ def _time_slice(tracked: TrackedArray, given: dict[str, Any], name: str) -> Any:
 
 
 def _cut(node: Node, operator: str, x: Any, given: dict[str, Any]) -> list[Any]:
-    """select(), unbind(), split(), chunk(): one index of an axis, or pieces of it."""
+    """The results of select(), unbind(), split() or chunk(): one index of an axis, or pieces of it."""
     name, dim = node.name, given.get("dim", 0)
     keep = operator in SPLITS
     form = form_of(x, name)

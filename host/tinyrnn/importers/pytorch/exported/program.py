@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A torch.export program, .pt2: its graph is read as the JSON it is, and run node by node from a short list of operators.
+"""Reads a torch.export program, .pt2: its graph is read as JSON and followed node by node, with a short list of operators.
 
 torch.export.load() is not used: in PyTorch 2.13 it unpickles some entries with weights_only=False and evaluates the
-file's symbolic expressions, so that a stranger's file could run code.
+symbolic expressions of the file, so an untrusted file could run code.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from tinyrnn.importers.source_model import Options, SourceModel
 
 
 def read(path: Path, options: Options) -> SourceModel:
-    """The network of a program. Raises ModelError."""
+    """Read the network of a program. Raises ModelError."""
     with untrusted_files.open_zip(path) as archive:
         names = archive.namelist()
         models = [n for n in names if "/models/" in f"/{n}" and n.endswith(".json")]
         if not models and any(n.endswith("data.pkl") for n in names):
             raise ModelError(
-                f"{path}: is an archive of torch.save or torch.jit.save, no torch.export program; "
+                f"{path}: is an archive of torch.save or torch.jit.save, not a torch.export program; "
                 "expected a name that ends in .pt"
             )
         if len(models) != 1:
-            cure = "expected torch.export.save() of a recent PyTorch (2.13 is tested), one program"
+            cure = "expected one program, from torch.export.save() of a recent PyTorch (2.13 is tested)"
             raise ModelError(f"{path}: has {len(models)} entries models/*.json; {cure}")
         program = untrusted_files.parse_json(untrusted_files.entry(archive, models[0]), f"{path}: {models[0]}")
         root = models[0][: models[0].rindex("models/")]
@@ -106,7 +106,7 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
         named = {name: found[name] for name in outputs}
         for value in named.values():
             if isinstance(value, Term):
-                resolved(value)  # finds which state it is
+                resolved(value)  # finds out which state it is
         feeds = _feeds(path, sizes, starts, named, wanted, meta)
         answer, tracked = choose(_answers(named, wanted, feeds), options.output, str(path))
         return _Reading(start, answer, tracked, feeds, frozenset(bounded))
@@ -135,7 +135,7 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
         every=every,
         piece=time or (4 if every else 1),
     )
-    zero = [f"the initial state {name} starts as zero, as a stream does" for name in sorted(states)]
+    zero = [f"the initial state {name} starts as zero, like that of a stream" for name in sorted(states)]
     return SourceModel(
         framework="PyTorch",
         steps=tracked.steps,
@@ -152,7 +152,7 @@ def _source(path: Path, program: dict[str, Any], arrays: dict[str, np.ndarray], 
 
 @dataclass(frozen=True)
 class _Reading:
-    """What a program means where its input's axes are read in one way."""
+    """The meaning of a program under one reading of its input's axes."""
 
     start: TrackedArray
     answer: str
@@ -166,7 +166,7 @@ def _float(array: np.ndarray) -> np.ndarray:
 
 
 def _answers(outputs: dict[str, Any], wanted: Sequence[str], feeds: dict[str, str]) -> dict[str, object]:
-    """The outputs as data on their way; last states only where there is nothing else. Raises what makes one unusable."""
+    """The outputs as TrackedArrays; last states only if there are no others. Raises the error of one that is unusable."""
     rest = {name: value for name, value in outputs.items() if name in wanted and name not in feeds.values()}
     outputs = rest or outputs
     found: dict[str, object] = {}
@@ -188,7 +188,7 @@ def _answers(outputs: dict[str, Any], wanted: Sequence[str], feeds: dict[str, st
 
 
 def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> set[str]:
-    """Every value that these outputs depend on."""
+    """The names of all values that these outputs depend on."""
     needed = set(outputs)
     for node in reversed(nodes):
         if node.mutates or needed.intersection(node.outputs):
@@ -201,7 +201,7 @@ def _recurrent(node: Node) -> bool:
 
 
 def _states(nodes: Sequence[Node], users: Sequence[str]) -> set[str]:
-    """The inputs that lead to the initial states of recurrent layers, and not to what these layers run over."""
+    """The inputs that lead to initial states of recurrent layers, but not to the data that these layers run over."""
     makers = {output: node for node in nodes for output in node.outputs}
 
     def sources(arguments: list[str]) -> set[str]:
@@ -222,7 +222,7 @@ def _states(nodes: Sequence[Node], users: Sequence[str]) -> set[str]:
 
 
 def _apart(nodes: list[Node], users: Sequence[str], meta: dict[str, Any]) -> tuple[list[Node], list[str]]:
-    """An LSTM whose h and c are one input, since they were one tensor when it was exported: with two inputs again."""
+    """Give an LSTM two state inputs again, if h and c became one input because they were one tensor in the export."""
     used = {name for node in nodes for _, item in node.inputs.values() for name in names_in(item)}
     notes = []
     for number, node in enumerate(nodes):
@@ -237,7 +237,7 @@ def _apart(nodes: list[Node], users: Sequence[str], meta: dict[str, Any]) -> tup
         pair = sorted([spare[0], names[0]], key=list(users).index)
         inputs = node.inputs | {"hx": ("as_tensors", [Name(name) for name in pair])}
         nodes = [*nodes[:number], replace(node, inputs=inputs), *nodes[number + 1 :]]
-        notes.append(f"h and c were one tensor when {node.name} was exported: {pair[0]} is taken as h, {pair[1]} as c")
+        notes.append(f"h and c were one tensor when {node.name} was exported: {pair[0]} is used as h, {pair[1]} as c")
     return nodes, notes
 
 
@@ -253,9 +253,9 @@ def _feeds(
     wanted: Sequence[str],
     meta: dict[str, Any],
 ) -> dict[str, str]:
-    """The output that goes back into each state: the layer's own last state, else the next one of its shape.
+    """The output to feed back into each state: the layer's own last state, otherwise the next output of that shape.
 
-    Whether it is right is found by running the program as a stream.
+    A run of the program as a stream shows whether that is right.
     """
     tags = {name: getattr(value, "tag", None) for name, value in outputs.items()}
     feeds: dict[str, str] = {}
@@ -264,30 +264,30 @@ def _feeds(
         own += [name for name, value in outputs.items() if isinstance(value, Term) and root_of(value).feeds == state]
         feeds |= {state: own[-1]} if own else {}
     left = [name for name in outputs if name not in feeds.values() and name in meta]
-    left.sort(key=lambda name: name in wanted)  # what cannot be the answer comes first
+    left.sort(key=lambda name: name in wanted)  # outputs that cannot be the answer come first
     for state, sizes in states.items():
         if state in feeds:
             continue
         fits = [name for name in left if _fits(_sizes(meta[name]), sizes)]
         if not fits:
             cure = "expected each layer's last state among the outputs: return y, h_n"
-            raise ModelError(f"{path}: takes the state {state} and gives back none of its shape; {cure}")
+            raise ModelError(f"{path}: takes the state {state} but returns none of its shape; {cure}")
         feeds[state] = fits[0]
         left.remove(fits[0])
     return feeds
 
 
 def _fits(a: list[int | None], b: list[int | None]) -> bool:
-    """Two shapes that may be one, None for any size."""
+    """Whether two shapes can be equal; None means any size."""
     return len(a) == len(b) and all(m is None or n is None or m == n for m, n in zip(a, b, strict=True))
 
 
 def _input_shape(path: Path, graph: dict[str, Any], name: str) -> tuple[list[int | None], bool]:
-    """Sizes of the input, None where any will do, and whether it holds whole numbers."""
+    """The sizes of the input, with None for any size, and whether it holds whole numbers."""
     meta = graph["tensor_values"][name]
     sizes: list[int | None] = [int(n["as_int"]) if "as_int" in n else None for n in meta["sizes"]]
     if any(n is not None and not 1 <= n <= 100_000 for n in sizes) or sizes[-1:] == [None]:
-        raise ModelError(f"{path}: its input {name} has sizes {sizes}; expected a fixed number of features, dynamic others")
+        raise ModelError(f"{path}: its input {name} has sizes {sizes}; expected a fixed number of features")
     return sizes, meta["dtype"] not in FLOATS
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A torch.export program run node by node in torch: what an import is compared with, in one go or as a stream."""
+"""Runs a torch.export program node by node in torch, on whole sequences or as a stream. An import is compared with it."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from tinyrnn.importers.pytorch.exported.archive import Node, names_in
 from tinyrnn.importers.pytorch.exported.torch_calls import LARGEST, Folder, call, tensor_of
 from tinyrnn.importers.source_model import refuse
 
-MOST_CALLS = 2_000_000  # operators called for one stream
+MOST_CALLS = 2_000_000  # most calls of operators for one stream
 
 
 @dataclass(frozen=True)
 class Runner:
-    """The program itself, float64. Called: x (B, T, C) -> (B, T, O), or (B, O) where only the last step is answered."""
+    """The program itself, in float64. Call it with x (B, T, C): it returns (B, T, O), or (B, O) for the last step only."""
 
     nodes: Sequence[Node]
     weights: dict[str, np.ndarray]
     data: str  # the input that is the sequence
     answer: str  # the output that counts
-    start: TrackedArray  # the input's axes
-    tracked: TrackedArray  # the answer's axes
+    start: TrackedArray  # axes of the input
+    tracked: TrackedArray  # axes of the answer
     states: dict[str, list[int | None]]  # initial states that are inputs: their sizes, None for the batch
-    feeds: dict[str, str]  # the output that goes back into each of them
-    whole: bool  # the input holds whole numbers
-    bounded: frozenset[str]  # values that are computed within bounds: constants, and what cannot be imported
-    every: bool  # the answer is one for each step
+    feeds: dict[str, str]  # the output to feed back into each of them
+    whole: bool  # whether the input holds whole numbers
+    bounded: frozenset[str]  # values that are computed within bounds: constants, and those that cannot be imported
+    every: bool  # whether there is an answer for each step
     piece: int  # steps of one run within a stream
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return self._answer(x, self._zeros(len(x)))[0]
 
     def stream(self, x: np.ndarray) -> np.ndarray:
-        """Piece by piece, each from the states that the one before gave; answers as of the pieces, one after the other."""
+        """Run x (B, T, C) piece by piece, each from the states of the one before. Returns the answers, concatenated."""
         states = self._zeros(len(x))
         if len(self.nodes) * -(-x.shape[1] // self.piece) > MOST_CALLS:
-            seen = f"goes through {len(self.nodes)} calls at each of many steps"
+            seen = f"passes through {len(self.nodes)} calls at each of many steps"
             raise refuse(self.data, seen, "expected a network for a board")
         answers = []
         for start in range(0, x.shape[1], self.piece):
@@ -52,8 +52,8 @@ class Runner:
                 if output not in values:
                     raise refuse(
                         name,
-                        f"is handed back as {output}, which cannot be computed here",
-                        "expected each layer's last state as it is: return y, h_n",
+                        f"is returned as {output}, which cannot be computed here",
+                        "expected each layer's last state, unchanged: return y, h_n",
                     )
                 states[name] = values[output].reshape(states[name].shape)
         return np.concatenate(answers, axis=1)
@@ -83,7 +83,7 @@ class Runner:
                     continue
                 try:
                     results = fold(node, {name: values[name] for name in names})
-                except TinyrnnError:  # an operator that is not run here, or too much: nothing that the answer needs
+                except TinyrnnError:  # an unsupported operator, or too much work; the answer does not need it
                     continue
                 if node.mutates:
                     values.update((name, results[0]) for name in names_in(node.inputs["self"][1]))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Operators of a torch.export program that move, cut and name axes, on a TrackedArray.
+"""Operators of a torch.export program that move or cut axes, on a TrackedArray.
 
-An index or a slice of the features is a matrix of zeros and ones; of the time axis it is one step of a loop, or the last.
+An index or slice of the features becomes a matrix of zeros and ones. On the time axis it is a step of a loop, or the last.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LayerContext = dict[str, Any]
 
 
 def take(tracked: TrackedArray, axis: int, indices: Sequence[int], keep: bool, name: str) -> TrackedArray:
-    """These indices of an axis; keep: the axis stays even where there is one index only."""
+    """These indices of an axis. keep: keep the axis even if there is only one index."""
     axis = tracked.axis(axis, name)
     length = tracked.shape[axis]
     if any(not -length <= i < length for i in indices):
@@ -63,7 +63,7 @@ def _moved(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArra
 
 
 def span_of(tracked: TrackedArray, given: LayerContext, name: str) -> range:
-    """The indices that slice() takes of its axis."""
+    """The indices that slice() takes from its axis."""
     length = tracked.shape[tracked.axis(given.get("dim", 0), name)]
     stop = given.get("end")
     return range(*slice(given.get("start") or 0, length if stop is None else stop, given.get("step", 1)).indices(length))
@@ -104,7 +104,7 @@ def _squeezed(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedA
 
 
 def _same_shape(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
-    """expand() and repeat() that leave the shape as it is."""
+    """expand() and repeat() that do not change the shape. Raises ModelError if they do."""
     sizes: Any = given.get("size", given.get("repeats", given.get("other")))
     shape = list(getattr(sizes, "shape", sizes))
     full = [1] * (len(shape) - len(tracked.axes)) + list(tracked.shape)
@@ -125,7 +125,7 @@ def _index_selected(tracked: TrackedArray, given: LayerContext, name: str) -> Tr
 
 
 def _gathered(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
-    """gather() with one index everywhere, for all features."""
+    """gather() with the same index everywhere, for all features."""
     index = _constant(given, "index", name)
     axis = tracked.axis(given["dim"], name)
     rest = [i for i in range(index.ndim) if i != axis]
@@ -140,7 +140,7 @@ def _gathered(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedA
 
 
 def _indexed(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedArray:
-    """x[i, j], where each index takes an axis as it is, or one place of it."""
+    """x[i, j], where each index takes the whole axis or a single place."""
     indices = given["indices"]
     if any(i is not None and not isinstance(i, np.ndarray) for i in indices):
         raise refuse(name, "takes an index that depends on the input", "expected a constant index, y[:, -1]")
@@ -160,7 +160,7 @@ def _indexed(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedAr
     axes = sorted(axis for axis in places if axis not in whole)
     apart = list(chosen) != list(range(min(chosen), max(chosen) + 1))
     if len(whole) != 1 or apart or any(axis not in fixed for axis in axes):
-        raise refuse(name, "takes places by several indices", "expected the last step, y[:, -1]")
+        raise refuse(name, "takes single numbers by several indices", "expected the last step, y[:, -1]")
     for axis in reversed(axes):
         tracked = take(tracked, axis, [fixed[axis]], False, name)
     return tracked
@@ -202,15 +202,13 @@ def _flipped(tracked: TrackedArray, given: LayerContext, name: str) -> TrackedAr
     for dim in given["dims"]:
         axis = tracked.axis(dim, name)
         if tracked.axes[axis] != ("F",):
-            raise refuse(
-                name, f"flips axis {dim} of {tracked.letters}", "a stream has no future: expected time in its order"
-            )
+            raise refuse(name, f"flips axis {dim} of {tracked.letters}", "a stream has no future: expected time in order")
         tracked = take(tracked, axis, range(tracked.shape[axis])[::-1], True, name)
     return tracked
 
 
 def pieces(tracked: TrackedArray, axis: int, operator: str, given: LayerContext, name: str) -> list[range]:
-    """The spans that split(), chunk() and their kin make of an axis."""
+    """The spans into which split(), chunk() and similar operators divide an axis."""
     length = tracked.shape[tracked.axis(axis, name)]
     sizes: Any = given.get("split_sizes", given.get("split_size", given.get("sections")))
     if operator in ("chunk", "unsafe_chunk"):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Recurrent cells that a program writes as arithmetic: run_decompositions() makes it, and cells written by hand are it.
+"""Terms: recurrent cells that a program computes with arithmetic, from run_decompositions() or written by hand.
 
-A Term is what one step of a loop computes, a sum of matrices times atoms: what comes in at this step, values of the step
-before, functions and products of terms. A cell is found where a term has its form; the weights are read off its matrices.
-The first step, from zero, has lost its recurrent matrix: it is compared with the cell by its numbers.
+A Term is what one step of a loop computes: a sum of matrices times atoms, which are the input of this step, values of the
+previous step, and functions and products of terms. If a term has the form of a cell, its matrices are the weights. In the
+first step, from the zero state, the recurrent matrix is missing, so its numbers are compared with those of the cell.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from tinyrnn.importers.pytorch.exported.affine import vector_of
 from tinyrnn.importers.pytorch.exported.cells import StepOf
 from tinyrnn.importers.source_model import Activation, Affine, Dense, refuse
 
-MOST_STEPS = 100  # functions and matrices on the way of one step of a loop, to where it meets another
-MOST_ATOMS = 64  # of one term; a GRU has 3
+MOST_STEPS = 100  # most functions and matrices that one step of a loop passes before it is joined with another
+MOST_ATOMS = 64  # most atoms of one term; a GRU has 3
 
 _numbers = itertools.count()
 
 
 @dataclass(frozen=True, eq=False)
 class Leaf:
-    """What a sequence brings at this step."""
+    """The input from a sequence at this step."""
 
     source: StepOf
     key: tuple[Any, ...]
@@ -36,7 +36,7 @@ class Leaf:
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A whole term under one name: the state of the step before, or what goes through a matrix."""
+    """A whole term as one atom: the state of the previous step, or the argument of a matrix."""
 
     term: Term
     key: tuple[Any, ...]
@@ -61,15 +61,15 @@ Atom = Leaf | Value | Function | Product
 
 @dataclass(eq=False)
 class Term:
-    """sum of matrix @ atom, + shift; a matrix of one axis is the diagonal of one."""
+    """The sum of matrix @ atom, plus shift. A matrix with one axis is a diagonal."""
 
-    form: TrackedArray  # axes and sizes; it has no steps
-    index: int  # the step
-    parts: dict[tuple[Any, ...], tuple[Atom, np.ndarray]]
+    form: TrackedArray  # axes and sizes, without steps
+    index: int  # number of the step
+    parts: dict[tuple[Any, ...], tuple[Atom, np.ndarray]]  # the atoms and their matrices
     shift: np.ndarray  # (features,)
-    found: StepOf | None = None  # the layer's output that the term is
-    strange: bool = False  # it has been looked at and is none
-    feeds: str | None = None  # the state, an input of the program, whose later value the term is
+    found: StepOf | None = None  # the output of a layer, if the term is one
+    strange: bool = False  # whether it was examined and is not the output of a layer
+    feeds: str | None = None  # the input of the program for which the term is the next value, if it is a state
     state: str | None = None  # the input of the program that is this state before the first step
     value: Value | None = field(default=None, repr=False)
 
@@ -80,11 +80,11 @@ class Term:
 
     @property
     def simple(self) -> bool:
-        """A sum of what comes in and of whole values: no function and no product."""
+        """Whether it is a sum of inputs and whole values, without a function or product."""
         return self.state is None and all(isinstance(atom, (Leaf, Value)) for atom, _ in self.parts.values())
 
     def frozen(self) -> Term:
-        """The same under one name."""
+        """The term as a single atom, unless it is simple."""
         if self.simple:
             return self
         return term_of(self.form, self.index, self.as_value(), np.ones(self.form.features))
@@ -99,7 +99,7 @@ def matrix_of(matrix: np.ndarray) -> np.ndarray:
 
 
 def given_state(name: str, sizes: Sequence[int | None], start: TrackedArray) -> Term:
-    """An input that is a state before the first step, of shape (H,), (B, H) or (1, B, H). Raises ModelError."""
+    """The term for an input that is the initial state, of shape (H,), (B, H) or (1, B, H). Raises ModelError."""
     units = sizes[-1] if sizes else None
     if units is None or len(sizes) > 3 or (len(sizes) == 3 and sizes[0] != 1):
         raise refuse(name, f"is a second input of shape {list(sizes)}", "expected one, the sequence")
@@ -110,15 +110,15 @@ def given_state(name: str, sizes: Sequence[int | None], start: TrackedArray) -> 
 
 
 def lifted(step: StepOf, name: str) -> Term:
-    """A step of a sequence as a term: the layers behind its base once more, as arithmetic."""
+    """A step of a sequence as a term: the layers after its base, as arithmetic."""
     if len(step.tracked.steps) - step.base > MOST_STEPS:
         raise refuse(
             name,
-            f"stands behind {len(step.tracked.steps) - step.base} functions of one step",
+            f"comes after {len(step.tracked.steps) - step.base} functions of one step",
             f"expected at most {MOST_STEPS}",
         )
     if step.memory:
-        raise refuse(name, "calculates with an LSTM's cell state c", "expected its output h")
+        raise refuse(name, "uses an LSTM's cell state c", "expected its output h")
     layers = [i + 1 for i, s in enumerate(step.tracked.steps) if not isinstance(s.what, (Dense, Affine, Activation))]
     step = replace(step, base=max([step.base, *layers]))
     width = next(
@@ -140,7 +140,7 @@ def lifted(step: StepOf, name: str) -> Term:
 
 
 def through(term: Term, weight: np.ndarray, bias: np.ndarray) -> Term:
-    """weight @ term + bias. A choice of rows leaves functions and products what they are."""
+    """weight @ term + bias. A weight that only selects rows keeps functions and products visible."""
     chooses = ((weight == 0) | (weight == 1)).all() and (weight.sum(axis=1) == 1).all()
     term = term if chooses else term.frozen()
     rows = weight.argmax(axis=1) if chooses else None
@@ -166,7 +166,7 @@ def function(term: Term, kind: str) -> Term:
 
 
 def _meet(a: Term, b: Term) -> tuple[Term, Term, TrackedArray]:
-    """Both with the older one under one name, and the axes of the result."""
+    """Both terms, the older one as a single atom, and the axes of their sum or product."""
     if a.index != b.index:
         a, b = (t.frozen() if t.index < max(a.index, b.index) else t for t in (a, b))
     form = a.form if len(a.form.axes) >= len(b.form.axes) else b.form
@@ -177,7 +177,7 @@ def plus(name: str, a: Term, b: Term, factor: float) -> Term:
     """a + factor * b."""
     a, b, form = _meet(a, b)
     if len(a.shift) != len(b.shift):
-        raise refuse(name, "adds terms of other widths", "expected a plain loop over a cell")
+        raise refuse(name, "adds terms of different widths", "expected a plain loop over a cell")
     parts = dict(a.parts)
     for key, (atom, matrix) in b.parts.items():
         more = factor * matrix
@@ -192,10 +192,10 @@ def plus(name: str, a: Term, b: Term, factor: float) -> Term:
 
 
 def times(name: str, a: Term, b: Term) -> Term:
-    """a * b, number by number: multiplied out where no matrix mixes the numbers."""
+    """a * b, element by element, expanded if no matrix mixes the elements."""
     a, b, form = _meet(a, b)
     if len(a.shift) != len(b.shift):
-        raise refuse(name, "multiplies terms of other widths", "expected a plain loop over a cell")
+        raise refuse(name, "multiplies terms of different widths", "expected a plain loop over a cell")
     one = np.ones(len(a.shift))
     a, b = (
         t
@@ -217,11 +217,11 @@ def times(name: str, a: Term, b: Term) -> Term:
 
 
 def beside(name: str, parts: list[Any], axis: int) -> Term:
-    """Terms and constants one beside the other, along the features."""
+    """The concatenation of terms and constants along the features."""
     terms = [part.frozen() for part in parts if isinstance(part, Term)]
     form = terms[0].form
     if axis != len(form.axes) - 1 or any(np.ndim(p) not in (0, len(form.axes)) for p in parts if not isinstance(p, Term)):
-        raise refuse(name, "joins steps along another axis than the features", "expected torch.cat((x, h), dim=-1)")
+        raise refuse(name, "joins steps along an axis that is not the features", "expected torch.cat((x, h), dim=-1)")
     widths = [len(p.shift) if isinstance(p, Term) else p.shape[-1] for p in parts]
     total = sum(widths)
     atoms: dict[tuple[Any, ...], tuple[Atom, np.ndarray]] = {}
@@ -244,6 +244,6 @@ def beside(name: str, parts: list[Any], axis: int) -> Term:
 
 
 def reshaped(term: Term, form: TrackedArray) -> Term:
-    """The same numbers with other axes, under the same name."""
+    """The term with other axes. It remains the same atom."""
     term.as_value()
     return replace(term, form=replace(form, steps=()))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Operators of a torch.export program called in torch, in float64, and what of them is computed before any input is there.
+"""Calls operators of a torch.export program in torch, in float64, also those that depend only on constants.
 
-A value that depends on constants only is computed by torch itself. Sizes are found on the "meta" device, which allocates
-nothing, and compared with bounds first.
+Torch itself computes a value that depends only on constants. Its size is found first, on the "meta" device, which
+allocates nothing, and checked.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from tinyrnn.importers.pytorch.exported.archive import FLOATS, SYMBOLIC, Name, Node
 from tinyrnn.importers.source_model import refuse
 
-LARGEST = 1 << 22  # numbers of a constant that the program makes
-TOTAL = 1 << 24  # numbers of all such constants
-WORK = 1 << 33  # multiplications of all
+LARGEST = 1 << 22  # most numbers of a constant that the program computes
+TOTAL = 1 << 24  # most numbers of all such constants
+WORK = 1 << 33  # most multiplications for all of them
 
 FACTORIES = {"zeros", "ones", "full", "arange", "eye", "scalar_tensor", "linspace"}
 FROM_SHAPE = {"new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like"}
@@ -57,7 +57,7 @@ VIEWS = {
     "lift_fresh",
 }
 PRODUCTS = {"mm", "bmm", "addmm", "matmul", "linear", "mv", "addmv", "outer", "baddbmm"}
-# computed by torch without any effect besides: no file, no random number, no device
+# operators without side effects: no file, no random number, no device
 FOLDABLE = (
     FACTORIES
     | FROM_SHAPE
@@ -167,7 +167,7 @@ CONVERSIONS = ("to", "_to_copy", "type_as")
 
 
 def value_of(values: dict[str, Any], argument: Any) -> Any:
-    """An argument with the names of the graph's values replaced by these."""
+    """An argument with each Name replaced by its value."""
     if isinstance(argument, Name):
         return values[argument.name]
     if isinstance(argument, list):
@@ -176,7 +176,7 @@ def value_of(values: dict[str, Any], argument: Any) -> Any:
 
 
 def call(node: Node, values: dict[str, Any], device: str = "cpu") -> list[Any]:
-    """The results of one node in torch, every float as float64. values: tensors and numbers by name."""
+    """The results of one node in torch, with all floats as float64. values: tensors and numbers by name."""
     import torch
 
     given: dict[str, Any] = {}
@@ -216,22 +216,22 @@ def call(node: Node, values: dict[str, Any], device: str = "cpu") -> list[Any]:
 
 
 class Folder:
-    """Calls of constants, one after the other, within bounds on what they allocate and compute."""
+    """Calls operators on constants, with limits on the memory and the work of all calls together."""
 
     def __init__(self) -> None:
         self.total = 0
         self.work = 0
 
     def __call__(self, node: Node, values: dict[str, Any]) -> list[Any]:
-        """values: of the arguments, tensors and numbers by name. Raises ModelError."""
+        """The results of a node. values: the arguments, tensors and numbers by name. Raises ModelError."""
         operator = node.operator.rstrip("_") if node.mutates else node.operator
         said = f"torch's {node.operator}"
         if operator in RANDOM:
-            cure = "expected constants, for an initial state torch.zeros(...)"
-            raise refuse(node.name, f"makes numbers by chance ({said}), others at every run", cure)
+            cure = "expected constants, such as torch.zeros(...) for an initial state"
+            raise refuse(node.name, f"makes random numbers ({said})", cure)
         symbolic = node.target in SYMBOLIC or operator in ("sym_size", "sym_numel", "item", "_local_scalar_dense")
         if not symbolic and operator not in FOLDABLE:
-            raise refuse(node.name, f"computes constants by {said}", "expected it before the export, as a buffer")
+            raise refuse(node.name, f"computes constants with {said}", "compute it before the export, as a buffer")
         if not symbolic:
             self._count(node, operator, values)
         if node.mutates:
@@ -250,18 +250,18 @@ class Folder:
             raise refuse(
                 node.name,
                 f"makes zeros of shape {shape}" if operator == "zeros" else f"makes a constant of shape {shape}",
-                f"expected at most {LARGEST} numbers, as an initial state or weights have",
+                f"expected at most {LARGEST} numbers for an initial state or weights",
             )
         self.total += 0 if operator in VIEWS else sum(r.numel() for r in made)
         inner = max((max(v.shape, default=1) for v in inputs), default=1) if operator in PRODUCTS else 1
         self.work += max([largest, *(v.numel() for v in inputs)]) * inner
         if self.total > TOTAL or self.work > WORK:
-            seen = "computes more constants than a network for a board has"
+            seen = "computes more constants than a network for a board needs"
             raise refuse(node.name, seen, f"expected at most {TOTAL} numbers in all")
 
 
 def tensor_of(array: np.ndarray) -> Any:
-    """A constant as torch computes with it: float64, or whole numbers as they are."""
+    """A constant as a torch tensor: float64, or whole numbers unchanged."""
     import torch
 
     found = torch.from_numpy(array if array.flags.writeable else array.copy())
