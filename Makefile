@@ -50,7 +50,7 @@ test: $(READY)
 
 # Marks: pyproject.toml; tests/conftest.py gives `runtime` to most tests that have it
 test-fast: $(READY)
-	@$(BIN)/python -m pytest -n 2 -m "not runtime and not slow"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not runtime and not slow"
 
 check: lint format-check types spelling imports generated
 

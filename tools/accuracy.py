@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Accuracy of the float and of the integer model on the complete test sets: make accuracy.
+"""Measure the accuracy of the float model and of the integer model on the complete test sets: make accuracy.
 
-accuracy.py [--cells NAME,...] [--seeds N] [--units H] [--again]. For each cell, its recordings and each seed 0..N-1:
-train, quantize, run both models over the official test split. Prints a table and writes build/accuracy.json, one
-record for each seed: dataset, cell, hidden, seed, float_accuracy_pct, int_accuracy_pct, and agreement_pct, the
-percentage of test sequences for which both models decide for the same class, right or wrong.
+Usage: accuracy.py [--cells NAME,...] [--seeds N] [--units H] [--again]
 
-The file is written after each model, and what stands in it is not measured again: an interrupted run goes on, and
---cells measures some of them (all: about 12 minutes on one core).
-Exit status 1 when a limit is broken: see broken_limits().
+For each cell, each of its data sets and each seed 0..N-1, the tool trains a model, quantizes it and runs both models
+over the official test split. It prints a table and writes build/accuracy.json, one record for each seed: dataset, cell,
+hidden, seed, float_accuracy_pct, int_accuracy_pct and agreement_pct. agreement_pct is the percentage of test sequences
+for which both models choose the same class, right or wrong.
+
+The file is written after each model, and a later run skips the models that it already has. An interrupted run can
+therefore be continued. All cells take about 12 minutes on one core; --cells measures only some. The exit status is 1
+when a limit is broken: see broken_limits().
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ UNITS, SEEDS = 32, 5  # the limits hold for models of this size, and for means o
 
 
 def measure(dataset: str, cell: str, seed: int, units: int) -> records.Record:
-    """Train, quantize and judge one model; the integers are the simulator's, the device's equal."""
+    """Train, quantize and evaluate one model. The integers are the simulator's, which are equal to the device's."""
     import numpy as np
     from tinyrnn import data
     from tinyrnn.integer_model.simulator import Simulator
@@ -56,14 +58,14 @@ def measure(dataset: str, cell: str, seed: int, units: int) -> records.Record:
 
 
 def percent(equal: object) -> float:
-    """The part of a boolean array that is true, in percent, to four digits behind the point."""
+    """The percentage of true elements in a boolean array, rounded to four decimals."""
     import numpy as np
 
     return round(100 * float(np.mean(np.asarray(equal))), 4)
 
 
 def summary(rows: list[records.Record]) -> list[str]:
-    """Two lines for each data set and cell: means with deviation, and the worst over the seeds."""
+    """Two lines for each data set and cell: the means with their deviation, and the worst values of all seeds."""
     lines = []
     for key in dict.fromkeys((str(row["dataset"]), str(row["cell"])) for row in rows):
         title = ", ".join(key)
@@ -87,10 +89,11 @@ def summary(rows: list[records.Record]) -> list[str]:
 
 
 def broken_limits(rows: list[records.Record]) -> list[str]:
-    """A line for each limit that the records break. Records of other sizes, and means of fewer seeds, have no limit.
+    """A line for each limit that the records break. The limits apply to models of UNITS units, measured with SEEDS seeds.
 
-    The GRU decides right for 97 % of the sequences. On the first recording the integer models are half a point from the
-    float models at most, and decide as they do for 98 % of the sequences. The GRU and the LSTM have closer limits.
+    The float GRU reaches a mean accuracy of 97 %. On the first data set, the mean accuracy of the integer models is within
+    half a point of the float models, and both choose the same class for 98 % of the sequences. GRU and LSTM have tighter
+    limits.
     """
     lines = []
     for dataset, cell in dict.fromkeys((str(row["dataset"]), str(row["cell"])) for row in rows):
@@ -122,30 +125,34 @@ def broken_limits(rows: list[records.Record]) -> list[str]:
 
 
 def wanted(cells: list[str], seeds: int, units: int) -> list[tuple[str, str, int, int]]:
-    """(dataset, cell, hidden, seed) of each record: the GRU on all recordings, the others on the first."""
+    """(dataset, cell, hidden, seed) of each record: the GRU on all data sets, the other cells on the first."""
     found = [(dataset, "gru", units, seed) for dataset in DATASETS for seed in range(seeds) if "gru" in cells]
     return found + [(DATASETS[0], cell, units, seed) for cell in cells if cell != "gru" for seed in range(seeds)]
 
 
 def place(key: tuple[Any, ...]) -> tuple[int, ...]:
-    """The order of the records: by cell, recording, units and seed."""
+    """The sort key of a record: cell, data set, units, seed."""
     dataset, cell, units, seed = key
     return list(ARCHITECTURES).index(cell), DATASETS.index(dataset), units, seed
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Float and integer accuracy on the bundled test sets.")
-    parser.add_argument("--cells", default=",".join(ARCHITECTURES), help=f"some of {','.join(ARCHITECTURES)} (default all)")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many: 0, 1, ... (default {SEEDS})")
-    parser.add_argument("--units", type=int, default=UNITS, help=f"units of a layer (default {UNITS})")
-    parser.add_argument("--again", action="store_true", help="measure what build/accuracy.json has as well")
+    parser = argparse.ArgumentParser(
+        description="Measure the accuracy of the float and the integer model on the bundled test sets."
+    )
+    parser.add_argument(
+        "--cells", default=",".join(ARCHITECTURES), help=f"cells to measure, of {','.join(ARCHITECTURES)} (default: all)"
+    )
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"number of seeds: 0, 1, ... (default: {SEEDS})")
+    parser.add_argument("--units", type=int, default=UNITS, help=f"units of each layer (default: {UNITS})")
+    parser.add_argument("--again", action="store_true", help="measure models again that build/accuracy.json already has")
     args = parser.parse_args()
     cells = args.cells.split(",")
     if args.seeds < 1:
         parser.error(f"--seeds is {args.seeds}; expected 1 or more")
     for cell in cells:
         if cell not in ARCHITECTURES:
-            parser.error(f"--cells has {cell!r}; expected some of {', '.join(ARCHITECTURES)}")
+            parser.error(f"--cells has {cell!r}; expected names of {', '.join(ARCHITECTURES)}")
 
     from rich.console import Console
     from rich.progress import Progress
@@ -164,7 +171,7 @@ def main() -> int:
     rows = [have[key] for key in wanted(cells, args.seeds, args.units)]
     records.show(f"Accuracy in percent of test sequences, {args.units} units", rows)
     print("\n".join(summary(rows)))
-    print(f"in {(BUILD / 'accuracy.json').relative_to(ROOT)}")
+    print(f"written: {(BUILD / 'accuracy.json').relative_to(ROOT)}")
     broken = broken_limits(rows)
     if broken:
         raise TinyrnnError("\n".join(broken))

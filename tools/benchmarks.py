@@ -1,21 +1,23 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A step on each runtime: make bench.
+"""Time a step on each runtime: make bench.
 
-bench.py [--runtime NAME]... [--uf2 PATH]. On every runtime that is present, for each size of GRU: the integer step with
-each kernel set, and the same GRU written in plain-Python floats ("float"), all in one process, so that the ratios are of
-one run. The same on an emulated RP2040, in cycles, where MicroPython's firmware for it is at hand (--uf2, or TINYRNN_UF2,
-or in the cache folder). There and on unix-i386 every other cell too. Each checks its own answer before its time counts.
-Prints a table and writes build/bench.json, one record for each step.
+Usage: benchmarks.py [--runtime NAME]... [--uf2 PATH]
 
-us_step               microseconds, the median of several batches, garbage collection included
-ratio_to_plain        time of the plain kernels divided by this time: 15 is fifteen times as fast, 0.5 half as fast
-cycles_step           whole steps on the RP2040's clock; null where cycles cannot be counted
+The tool times the integer step of several sizes of GRU with each kernel set, on every runtime that is present. It also
+times the same GRU in plain-Python floats ("float"). One process times all of them, so that the ratios come from one run.
+With MicroPython's firmware for the RP2040 (--uf2, TINYRNN_UF2 or the cache folder) the tool also counts the cycles on an
+emulated RP2040. The other cells are timed there and on unix-i386. A time counts only after the answer has been checked.
+The tool prints a table and writes build/bench.json, one record for each step.
+
+us_step               microseconds, the median of several batches, with garbage collection
+ratio_to_plain        the plain kernels' time divided by this time: 15 is fifteen times as fast, 0.5 half as fast
+cycles_step           cycles of a whole step on the RP2040's clock; null where cycles cannot be counted
 cycles_per_mac        cycles_step / multiply-accumulates of a step
 cycles_fixed          cycles of a step of the same cell with 1 input, 1 unit and 1 output; null for a cell with options
-bytes_allocated_step  of heap; null where the runtime cannot say, or a step takes more than is free
+bytes_allocated_step  bytes of heap; null where the runtime cannot tell, or a step needs more than is free
 
-Exit status 1 when a ratio on unix-i386 at 32 units is not as required: viper 15 at least, floats below 1.
+The exit status is 1 when a ratio on unix-i386 with 32 units misses its limit: viper at least 15, floats below 1.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ JUDGE, JUDGED_HIDDEN, VIPER_FACTOR = "unix-i386", 32, 15.0
 
 
 def cases(runtime: str) -> Iterator[Case]:
-    """What is measured on a runtime."""
+    """The networks that are timed on a runtime."""
     from tinyrnn.runtimes.kernel_timing import random_case
 
     yield from (random_case(*size) for size in SIZES)
@@ -55,19 +57,19 @@ def cases(runtime: str) -> Iterator[Case]:
 
 
 def measure(runtime: Runtime, case: Case) -> list[Record]:
-    """The records of one runtime and one network, all from one process."""
+    """Time one network on one runtime, in one process. Returns its records."""
     from tinyrnn.runtimes.kernel_timing import on_runtime
 
     return in_records(on_runtime(runtime, case), case)
 
 
 def measure_chip(uf2: Path, case: Case) -> list[Record]:
-    """Those of the emulated RP2040."""
+    """Time one network on the emulated RP2040. Returns its records."""
     from tinyrnn.emulation.rp2040_timing import whole_steps
     from tinyrnn.float_model import cells as float_cells
     from tinyrnn.runtimes.kernel_timing import random_case
 
-    # With options there is no smallest network: 1 unit has no projection, no factors
+    # A cell with options has no smallest network: 1 unit cannot have a projection or factors
     small = random_case(1, 1, 1, case.cell) if case.cell in float_cells.names() else None
     return in_records(whole_steps(uf2, case, small), case)
 
@@ -104,7 +106,7 @@ def _whole(value: float | None) -> int | None:
 
 
 def broken_limits(rows: list[Record]) -> list[str]:
-    """A line for each ratio on the judge that is not as required: viper and plain, plain and floats."""
+    """A line for each ratio on unix-i386 that misses its limit: viper to plain, floats to plain."""
     lines = []
     for row in rows:
         if (row["runtime"], row["cell"], row["hidden"]) != (JUDGE, "gru", JUDGED_HIDDEN):
@@ -119,18 +121,22 @@ def broken_limits(rows: list[Record]) -> list[str]:
 
 
 def firmware(given: Path | None) -> Path:
-    """The UF2 file; raises RuntimeMissing with the cure."""
+    """The firmware's UF2 file. Raises RuntimeMissing, which names the cure."""
     from tinyrnn.emulation.rp2040_timing import find_uf2
     from tinyrnn.errors import RuntimeMissing
 
     if given and not given.is_file():
-        raise RuntimeMissing(f"{given} is not there: expected MicroPython's RPI_PICO firmware, a .uf2 file")
+        raise RuntimeMissing(f"{given} does not exist: expected MicroPython's RPI_PICO firmware, a .uf2 file")
     return given or find_uf2()
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="A step on each runtime, in microseconds and, where it can be, in cycles.")
-    parser.add_argument("--runtime", action="append", help="this one only, may be repeated (default: all that are present)")
+    parser = argparse.ArgumentParser(
+        description="Time a step on each runtime, in microseconds and, where possible, in cycles."
+    )
+    parser.add_argument(
+        "--runtime", action="append", help="a runtime to measure; may be repeated (default: all that are present)"
+    )
     parser.add_argument("--uf2", type=Path, metavar="PATH", help="firmware for the emulated RP2040 (default: TINYRNN_UF2)")
     args = parser.parse_args()
 
@@ -164,7 +170,7 @@ def main() -> int:
             progress.update(task, description=f"{CHIP} {case.title}")
             rows += measure_chip(uf2, case)
             progress.advance(task)
-    records.show("A step; ratio_to_plain: times as fast as the plain kernels", rows)
+    records.show("Time of a step; ratio_to_plain: times as fast as the plain kernels", rows)
     print("\n".join(map(str, present)))
     print("\n".join(f"not measured: {reason}" for reason in missing))
     print(f"written: {records.write('bench', rows).relative_to(ROOT)}")

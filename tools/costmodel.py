@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Fit what a step takes on the RP2040, and say how far off it is: costmodel.py [--uf2 PATH] [--write].
+"""Fit a model of the cycles of a step on the RP2040, and check its predictions.
 
-costmodel.py [--kernels NAME]... [--cell NAME]... [--uf2 PATH] [--write]
-Whole steps are timed on the emulated RP2040 with MicroPython's firmware (tools/firmware.py, every answer checked). Over
-some of the networks the coefficients of host/tinyrnn/cost.py are fitted, least squares of the relative error; the others
-are predicted with them and the errors printed. --write puts the coefficients into boards/rpi-pico.toml, where
-`tinyrnn info MODEL --board rpi-pico` finds them.
+Usage: costmodel.py [--kernels NAME]... [--cell NAME]... [--uf2 PATH] [--write]
 
-Exit status 1 when a prediction is off by more than 10 %.
+The tool times whole steps on the emulated RP2040 with MicroPython's firmware and checks every answer
+(tinyrnn.emulation.rp2040_firmware). It fits the coefficients of tinyrnn.board.step_time.CycleModel to some of the
+networks, by least squares of the relative error. It then predicts the other networks and prints the errors. --write puts
+the coefficients into boards/rpi-pico.toml, where `tinyrnn info MODEL --board rpi-pico` finds them.
+
+The exit status is 1 when a prediction is off by more than 10 %.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ BOARD = BOARDS / "rpi-pico.toml"
 MARK = "\n# What a step takes: written by tools/costmodel.py\n"
 LIMIT_PCT = 10.0
 Shape: TypeAlias = "tuple[int, tuple[int, ...], int]"  # inputs, units of each layer, outputs
-# Neither multiples of four and eight nor others only: both occur.
+# Kernels treat multiples of four and eight in a special way, so both these and other sizes occur.
 FITTED: tuple[Shape, ...] = (
     *((1, (4,), 2), (2, (8,), 2), (3, (12,), 5), (6, (16,), 4), (9, (20,), 10), (12, (24,), 3), (16, (16,), 12)),
     *((6, (32,), 4), (13, (30,), 6), (12, (48,), 9), (6, (64,), 5), (3, (80,), 2), (6, (128,), 9)),
@@ -45,21 +46,21 @@ UNSEEN: tuple[Shape, ...] = (
     *((1, (8,), 1), (3, (6,), 4), (4, (13,), 8), (2, (18,), 2), (8, (24,), 6), (12, (32,), 9), (20, (20,), 5)),
     *((6, (12, 12), 4), (10, (40,), 7), (9, (56,), 12)),
 )
-# Kernel set -> the most units, of those fitted and of those unseen. Emulation takes minutes without machine code, and
-# matrices for more units than that stay with the plain kernels.
+# Kernel set -> the most units of the fitted networks and of the unseen ones. Without machine code the emulation takes
+# minutes, and larger matrices stay with the plain kernels.
 LARGEST = {"plain": (64, 32), "unrolled": (64, 64), "bytecode": (64, 64)}
-MOST_MACS = 60_000  # larger files do not fit into the board's RAM
+MOST_MACS = 60_000  # larger model files do not fit into the board's RAM
 SMALL_UNSEEN: tuple[Shape, ...] = (
     (5, (10,), 3),
     (7, (22,), 2),
     (11, (15,), 9),
     (2, (25,), 4),
-)  # in the place of those left out
+)  # in place of the unseen networks that are too large
 
 
 @dataclass(frozen=True)
 class Point:
-    """A network and what a step of it took."""
+    """A network and the measured cycles of one step."""
 
     case: Case
     cycles: float
@@ -72,7 +73,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A cycle model, the MACs of the largest network that it was fitted to, and its largest error on the others."""
+    """A cycle model, the MACs of the largest network that it was fitted to, and its largest error on unseen networks."""
 
     model: CycleModel
     largest_macs: int
@@ -80,7 +81,7 @@ class Fitted:
 
 
 def networks(cell: str, kernels: str) -> tuple[list[Case], list[Case]]:
-    """Those to fit to, and those to predict."""
+    """(the networks to fit to, the networks to predict)."""
     from tinyrnn.runtimes.kernel_timing import random_case
 
     most = LARGEST.get(kernels, (128, 128))
@@ -92,7 +93,7 @@ def networks(cell: str, kernels: str) -> tuple[list[Case], list[Case]]:
 
 
 def measure(uf2: Path, kernels: str, cases: list[Case]) -> list[Point]:
-    """Whole steps on the emulated board. Raises TinyrnnError when an answer is not the host's."""
+    """Time whole steps on the emulated board. Raises TinyrnnError when an answer differs from the host's."""
     from tinyrnn.emulation.rp2040_firmware import host_digest, time_steps
 
     files = {f"{number}.urnn": case for number, case in enumerate(cases)}
@@ -105,7 +106,7 @@ def measure(uf2: Path, kernels: str, cases: list[Case]) -> list[Point]:
 
 
 def fit(points: list[Point]) -> CycleModel:
-    """Least squares of the relative error."""
+    """Fit a cycle model by least squares of the relative error."""
     import numpy as np
 
     cycles = np.array([point.cycles for point in points])
@@ -118,7 +119,7 @@ def error_pct(model: CycleModel, point: Point) -> float:
 
 
 def toml(models: dict[str, dict[str, dict[str, float | int | str]]]) -> str:
-    """The [cost] tables: kernel set -> cell -> what was fitted."""
+    """The text of the [cost] tables. models: kernel set -> cell -> coefficients and facts."""
     lines = [MARK.strip("\n")]
     for kernels, cells in models.items():
         for cell, table in cells.items():
@@ -127,9 +128,9 @@ def toml(models: dict[str, dict[str, dict[str, float | int | str]]]) -> str:
 
 
 def write(models: dict[str, dict[str, Fitted]], source: str, path: Path = BOARD) -> None:
-    """Put models into a board's file, beside those of other kernel sets and cells that are there from an earlier run.
+    """Write models into a board's file. Models of other kernel sets and cells from an earlier run stay.
 
-    They are the end of the file, or stand in front of [[measured]].
+    The models go before [[measured]], or to the end of the file when it has no such table.
     """
     from tinyrnn.board import catalogue
 
@@ -149,11 +150,17 @@ def write(models: dict[str, dict[str, Fitted]], source: str, path: Path = BOARD)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Fit what a step takes on the RP2040, and say how far off it is.")
-    parser.add_argument("--kernels", metavar="NAME", action="append", help="default: all that the firmware has")
-    parser.add_argument("--cell", metavar="NAME", action="append", choices=float_cells.names(), help="default: gru")
+    parser = argparse.ArgumentParser(
+        description="Fit a model of the cycles of a step on the RP2040, and check its predictions."
+    )
+    parser.add_argument(
+        "--kernels", metavar="NAME", action="append", help="a kernel set; may be repeated (default: all of the RP2040)"
+    )
+    parser.add_argument(
+        "--cell", metavar="NAME", action="append", choices=float_cells.names(), help="a cell; may be repeated (default: gru)"
+    )
     parser.add_argument("--uf2", type=Path, metavar="PATH", help="firmware for the emulated RP2040 (default: TINYRNN_UF2)")
-    parser.add_argument("--write", action="store_true", help="into boards/rpi-pico.toml")
+    parser.add_argument("--write", action="store_true", help="write the coefficients into boards/rpi-pico.toml")
     args = parser.parse_args()
 
     from benchmarks import firmware
@@ -184,11 +191,11 @@ def main() -> int:
             mean = sum(abs(error_pct(model, point)) for point in points[len(fitted) :]) / len(unseen)
             said = " + ".join(f"{getattr(model, name):.2f} {name}" for name in COEFFICIENTS)
             records.show(f"{kernels}, {cell}: {said}", lines)
-            print(f"unseen: {len(unseen)} networks, error {mean:.1f} % on the mean, {worst:.1f} % at most\n", flush=True)
+            print(f"unseen: {len(unseen)} networks, mean error {mean:.1f} %, largest {worst:.1f} %\n", flush=True)
             largest = max(case.macs for case in fitted)
             models.setdefault(kernels, {})[cell] = Fitted(model, largest, worst)
             if worst > LIMIT_PCT:
-                off.append(f"{kernels}, {cell}: off by {worst:.1f} %, expected {LIMIT_PCT:g} at most")
+                off.append(f"{kernels}, {cell}: a prediction is off by {worst:.1f} %; expected at most {LIMIT_PCT:g} %")
     if off:
         raise records.TinyrnnError("\n".join(off))
     if args.write:
@@ -200,7 +207,7 @@ def main() -> int:
 
 
 def version(uf2: Path) -> str:
-    """ "MicroPython 1.28.0", as the firmware's file has it."""
+    """The version inside the firmware's file, such as "MicroPython 1.28.0"."""
     found = re.search(rb"MicroPython v(\d+\.\d+\.\d+)", uf2.read_bytes())
     return f"MicroPython {found[1].decode()}" if found else f"firmware {uf2.name}"
 

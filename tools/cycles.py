@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Cycles a step of each kernel set on a Cortex-M0+ (RP2040), without a board: docs/measuring.md.
+"""Count the cycles of a step with each kernel set on a Cortex-M0+ (RP2040), without a board: docs/measuring.md.
 
-cycles.py [--kernels NAME]... [--inputs I] [--hidden H] [--outputs O] [--c] [--uf2 PATH [--source]]
-cycles.py --model FILE [--kernels NAME]...
+Usage: cycles.py [--kernels NAME]... [--inputs I] [--hidden H] [--outputs O] [--c] [--uf2 PATH [--source]]
+       cycles.py --model FILE [--kernels NAME]...
 
-The machine code of the viper and assembler kernels, as mpy-cross makes it, runs on the core of an emulated RP2040;
-every step is compared with the plain kernels. Prints the cycles of a step and of each function, and a fit over several
-sizes of GRU, step = fixed + mac * MACs + unit * H.
---model FILE  of that model file only, whatever its cells
---c           also the same step in C, compiled for the same core by arm-none-eabi-gcc -O2
---uf2 PATH    also whole steps on the emulated RP2040 with that MicroPython firmware, the interpreter's part included
+mpy-cross compiles the viper and assembler kernels, and the core of an emulated RP2040 runs their machine code. The tool
+compares every step with the plain kernels. It prints the cycles of a step and of each function, and a fit over several
+sizes of GRU: step = fixed + mac * MACs + unit * H.
+--model FILE  count the steps of this model file only, whatever its cells
+--c           also count the same step in C, compiled for the same core by arm-none-eabi-gcc -O2
+--uf2 PATH    also time whole steps on the emulated RP2040 with this MicroPython firmware, the interpreter included
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from tinyrnn.emulation.step_cycles import (
 )
 from tinyrnn.errors import TinyrnnError
 
-SLOW_HIDDEN = (16, 32, 48, 64)  # sizes of the fit for sets without machine code: emulation takes minutes
+SLOW_HIDDEN = (16, 32, 48, 64)  # sizes of the fit for kernel sets without machine code, whose emulation takes minutes
 CLOCK_MHZ = 125
-EXPLAINED = f"""per_mac: cycles_step / MACs. slope: cycles a MAC between the last two of these sizes.
+EXPLAINED = f"""per_mac: cycles_step / MACs. slope: cycles per MAC between the two largest sizes of the fit.
 mac, unit, fixed: cycles_step = mac * MACs + unit * H + fixed, by least squares, H = {", ".join(map(str, HIDDEN))};
 without machine code H = {", ".join(map(str, SLOW_HIDDEN))}.
-core: machine code only. C: the whole step. firmware: the whole net.step(), the interpreter's part included."""
+core: machine code only. C: the whole step. firmware: the whole net.step(), with the interpreter."""
 
 
 def row(where: str, kernels: str, size: Size, sizes: Sequence[Size], step: Callable[[Size], float]) -> Record:
-    """A line of the table; step(size): cycles."""
+    """One row of the table. step(size) gives the cycles of a step."""
     model = fit(sizes, step)
     cycles = step(size)
     return {
@@ -64,7 +64,7 @@ def row(where: str, kernels: str, size: Size, sizes: Sequence[Size], step: Calla
 
 
 def parts(kernels: str, counted: Counted) -> list[Record]:
-    """Lines for the functions of a step, and for what they ask of the runtime."""
+    """One row for each function of a step, and one for each runtime function that they call."""
     found: list[Record] = []
     for name, (cycles, calls) in counted.parts.items():
         found.append({"kernels": kernels, "function": name, "cycles": round(cycles), "calls": calls})
@@ -81,7 +81,7 @@ def of_model(file: Path, chosen: list[str]) -> None:
         data = file.read_bytes()
         inputs = urnn.load(bytearray(data), kernels="plain").inputs
     except (OSError, ValueError) as error:
-        raise TinyrnnError(f"{file}: {error}: expected a model file") from None
+        raise TinyrnnError(f"{file}: {error}: expected a .urnn model file") from None
     found: list[Record] = []
     lines: list[Record] = []
     for kernels in chosen:
@@ -93,22 +93,28 @@ def of_model(file: Path, chosen: list[str]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Cycles a step of each kernel set on a Cortex-M0+ (RP2040).")
+    parser = argparse.ArgumentParser(description="Count the cycles of a step with each kernel set on a Cortex-M0+ (RP2040).")
     add = parser.add_argument
-    add("--kernels", "--kernel", metavar="NAME", action="append", help="default: all but the plain loop")
+    add(
+        "--kernels",
+        "--kernel",
+        metavar="NAME",
+        action="append",
+        help="a kernel set; may be repeated (default: all but plain)",
+    )
     add("--inputs", type=int, default=6, metavar="I")
     add("--hidden", type=int, default=32, metavar="H")
     add("--outputs", type=int, default=4, metavar="O")
-    add("--model", type=Path, metavar="FILE", help="of this model file instead")
-    add("--c", action="store_true", help="the same step in C too, compiled with -O2 by arm-none-eabi-gcc")
-    add("--uf2", type=Path, metavar="PATH", help="MicroPython for the RP2040: whole steps on the emulated board too")
-    add("--source", action="store_true", help="with --uf2: the firmware compiles the package, not mpy-cross")
+    add("--model", type=Path, metavar="FILE", help="count the steps of this model file instead of a GRU")
+    add("--c", action="store_true", help="also count the same step in C, compiled by arm-none-eabi-gcc -O2")
+    add("--uf2", type=Path, metavar="PATH", help="also time whole steps with this RP2040 firmware of MicroPython")
+    add("--source", action="store_true", help="with --uf2: let the firmware compile the package instead of mpy-cross")
     args = parser.parse_args()
     machine, other = kernel_sets()
     chosen = args.kernels or machine + other[:-1]
     for name in chosen:
         if name not in machine + other:
-            raise TinyrnnError(f"no kernels {name!r}: expected {', '.join(machine + other)}")
+            raise TinyrnnError(f"no kernel set is called {name!r}: expected one of {', '.join(machine + other)}")
     fast, slow = ([name for name in chosen if name in some] for some in (machine, other))
     if args.model:
         of_model(args.model, fast)
@@ -148,13 +154,13 @@ def main() -> int:
                 }
             )
     if not table:
-        raise TinyrnnError(f"no machine code in {', '.join(chosen)}: expected {', '.join(machine)}, or --uf2 PATH")
+        raise TinyrnnError(f"no machine code in {', '.join(chosen)}: expected one of {', '.join(machine)}, or --uf2 PATH")
     records.show(f"GRU {size.inputs}-{size.hidden}-{size.outputs}, {size.macs} MACs a step, {CLOCK_MHZ} MHz", table)
     print(EXPLAINED)
     if lines:
         records.show("By function", lines)
     if shares:
-        records.show("Agreement: the difference is the part of the interpreter and the runtime", shares)
+        records.show("Core and firmware: the difference is the time of the interpreter and the runtime", shares)
     return 0
 
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Damaged model files against the loader, on the 32-bit runtimes with viper: python3 tools/fuzz.py [--help]
+"""Load damaged model files on the 32-bit runtimes with viper: python3 tools/fuzz.py [--help]
 
-Every byte of a small file set to every other value, without and with the CRC mended, then 100,000 files made
-of two by mutation. tests/device/scripts/fuzz_load.py says what each case must do. A failure prints the file and ends
-with exit status 1; the same seed and case make the same file again, on any runtime.
+The tool sets every byte of a small file to every other value, first with the old CRC and then with a correct one. It
+then makes 100,000 files by mutating, cutting and recombining small models. tests/device/scripts/fuzz_load.py says what the
+loader must do with each file. On a failure the tool prints the file and ends with exit status 1. The same seed and case
+make the same file again on every runtime.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from tinyrnn.runtimes import Runtime
 SCRIPT = DEVICE_SCRIPTS / "fuzz_load.py"
 RUNTIMES = ("unix-i386", "unix-armhf")
 CASES = 100_000
-CHUNK = 20_000  # cases a process, so that progress is seen and the timeout means a hang
+CHUNK = 20_000  # cases per process: few enough that a timeout means a hang
 TIMEOUT_S = 1200.0
 
 
 @dataclass
 class Count:
-    """What fuzz_load.py prints, and the wall time."""
+    """The counts that fuzz_load.py prints, and the wall time."""
 
     cases: int = 0
     loaded: int = 0
@@ -48,7 +49,7 @@ class Count:
 
 
 def seed_models(folder: Path) -> list[str]:
-    """Write the models to be damaged; their names, smallest first: 272 and 452 bytes."""
+    """Write the models to damage. Returns their names, the smallest first: 272 and 452 bytes."""
     rng = np.random.default_rng(0)
     names: list[str] = []
     for inputs, units in ((1, (1,)), (2, (2, 1))):
@@ -59,7 +60,7 @@ def seed_models(folder: Path) -> list[str]:
 
 
 def cell_models(folder: Path) -> list[str]:
-    """Write small models of every section there is: cells, low rank, norms, an embedding, heads; their names."""
+    """Write small models that together have every section: cells, low rank, norms, embedding, heads. Returns their names."""
     rng = np.random.default_rng(0)
     models = (
         random_float_model(rng, 2, (2,), 2, "lstm", symbols=3, projection=1),
@@ -75,12 +76,12 @@ def cell_models(folder: Path) -> list[str]:
 
 
 def kernel_sets(runtime: Runtime) -> str:
-    """The sets to compare, as fuzz_load.py takes them."""
+    """The kernel sets to compare, as an argument of fuzz_load.py."""
     return "viper,plain" if runtime.has_viper else "plain"
 
 
 def fuzz(runtime: Runtime, folder: Path, mode: str, *args: str) -> Count:
-    """Run fuzz_load.py on models in `folder`. Raises TinyrnnError with the file at fault, or for a hang."""
+    """Run fuzz_load.py on models in folder. Raises TinyrnnError with the faulty file, or when the run hangs."""
     began = time.monotonic()
     out = runtime.run(
         SCRIPT,
@@ -93,7 +94,7 @@ def fuzz(runtime: Runtime, folder: Path, mode: str, *args: str) -> Count:
     )
     found = re.fullmatch(r"FUZZ cases (\d+) loaded (\d+) refused (\d+) overflowing (\d+)\n", out)
     if not found:
-        raise TinyrnnError(f"{runtime.name}: {SCRIPT.name} printed {out[-200:]!r}, expected its summary")
+        raise TinyrnnError(f"{runtime.name}: {SCRIPT.name} printed {out[-200:]!r}; expected its summary")
     cases, loaded, refused, overflowing = map(int, found.groups())
     return Count(cases, loaded, refused, overflowing, time.monotonic() - began)
 
@@ -107,10 +108,10 @@ def row(name: str, what: str, count: Count) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Damaged model files against the loader.")
-    parser.add_argument("--runtime", action="append", help=f"default: {' and '.join(RUNTIMES)}")
-    parser.add_argument("--cases", type=int, default=CASES, help="mutated files a runtime (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the mutations (%(default)s)")
+    parser = argparse.ArgumentParser(description="Load damaged model files on the 32-bit runtimes.")
+    parser.add_argument("--runtime", action="append", help=f"a runtime; may be repeated (default: {' and '.join(RUNTIMES)})")
+    parser.add_argument("--cases", type=int, default=CASES, help="mutated files per runtime (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the mutations (default: %(default)s)")
     options = parser.parse_args()
     counts = f"{'files':>8} {'loaded':>8} {'refused':>8} {'overflowing':>8}"
     print(f"{'runtime':<12} {'damage':<22} {counts} {'s':>7} {'files/s':>8}", flush=True)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Write package.json, by which `mpremote mip install` copies urnn to a board: manifest.py [--check].
+"""Write package.json, which `mpremote mip install` reads to copy urnn to a board: manifest.py [--check].
 
-Every module of device/urnn is in it, under its path relative to package.json, so that it installs from a checkout,
-from any web server that has the checkout's files, and from a repository's address alike.
---check    change nothing; exit status 1 when package.json is not what the folder says
+It lists every module of device/urnn by its path relative to package.json. The same file therefore serves a checkout, a
+web server with the checkout's files, and a repository's address.
+--check    change nothing; exit status 1 when package.json does not match the folder
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MANIFEST = ROOT / "package.json"
 
 
 def manifest(package: Path = PACKAGE) -> str:
-    """What package.json holds. Raises TinyrnnError when the package has no version."""
+    """The text of package.json. Raises TinyrnnError when the package has no version."""
     found = re.search(r'^__version__ = "([^"]+)"$', (package / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
     if not found:
         raise TinyrnnError(f'{package}/__init__.py has no version; expected a line __version__ = "1.2.3"')
@@ -34,7 +34,7 @@ def manifest(package: Path = PACKAGE) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write package.json for mpremote mip install.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when package.json is stale")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with status 1 when package.json is stale")
     args = parser.parse_args()
     new = manifest()
     old = MANIFEST.read_text(encoding="utf-8") if MANIFEST.exists() else ""

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""How near the integers are to the float model, for every cell: the table in docs/numerics.md: nearness.py [--file FILE].
+"""Measure the error of the integer model for every cell, for the table in docs/numerics.md: nearness.py [--file FILE].
 
-Untrained networks of 6 inputs, 32 units and 4 targets, with five seeds each, on the probing sequences of the host.
+The networks are untrained and have 6 inputs, 32 units and 4 targets, with five seeds for each cell. The sequences are
+those of tinyrnn.float_model.probing.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 PAGE = DOCS / "numerics.md"
 BEGIN, END = "<!-- nearness -->", "<!-- /nearness -->"
 SEEDS = 5
-KINDS = {"held": "held", "ramps": "ramp", "noise": "noise"}  # heading -> how the sequences' names begin
+KINDS = {"held": "held", "ramps": "ramp", "noise": "noise"}  # heading -> start of the sequences' names
 
 
 def model(cell: str, seed: int) -> FloatModel:
-    """An untrained network for a regression of 4 targets."""
+    """An untrained network for regression with 4 targets."""
     import numpy as np
     from tinyrnn.float_model.random_models import random_float_model
 
@@ -43,7 +44,7 @@ def model(cell: str, seed: int) -> FloatModel:
 
 
 def shares(cell: str, seed: int) -> dict[str, tuple[float, float]]:
-    """For each kind of sequences the largest and the mean difference, as a share of the target's range."""
+    """For each kind of sequence: the largest and the mean difference, as a share of the target's range."""
     from tinyrnn.float_model import probing
     from tinyrnn.quantization.integer_error import Evidence, Judge
     from tinyrnn.quantization.precision_search import measured
@@ -77,12 +78,12 @@ def table() -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Fill the table of docs/numerics.md: how near the integers are.")
-    parser.add_argument("--file", type=Path, default=PAGE, help="the page (default docs/numerics.md)")
+    parser = argparse.ArgumentParser(description="Fill the table of integer errors in docs/numerics.md.")
+    parser.add_argument("--file", type=Path, default=PAGE, help="the page to fill (default: docs/numerics.md)")
     args = parser.parse_args()
     text = args.file.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise TinyrnnError(f"{args.file}: expected {BEGIN} and {END}, once each")
+        raise TinyrnnError(f"{args.file}: expected {BEGIN} and {END} once each")
     head, rest = text.split(BEGIN)
     records.write_text(args.file, f"{head}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}")
     return 0

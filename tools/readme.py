@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: MIT
 """Fill the tables of README.md and docs/benchmarks.md from the committed figures: readme.py [--take | --check | --session].
 
-A table is between <!-- NAME --> and <!-- /NAME -->, NAME being one of figure_tables.TABLES. Its figures are in
+A table stands between <!-- NAME --> and <!-- /NAME -->, where NAME is one of figure_tables.TABLES. Its figures are in
 docs/figures; docs/figures/taken.json says when and with which versions each was measured.
---take     first copy the figures that are in build/*.json to docs/figures, with their date and the versions;
-           refused when they break a limit
---check    change nothing; exit status 1 when a page differs from what the figures say
---session  instead type the pages' sessions on the emulated RP2040 and write down what it answers; needs TINYRNN_UF2
+--take     first copy the figures in build/*.json to docs/figures, with their date and the versions;
+           figures that break a limit are refused
+--check    change nothing; exit status 1 when a page does not match the figures
+--session  instead type the pages' sessions on the emulated RP2040 and record its answers; needs TINYRNN_UF2
 """
 
 from __future__ import annotations
@@ -44,8 +44,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fill the tables of README.md and docs/benchmarks.md from docs/figures.")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--take", action="store_true", help="first copy build/*.json to docs/figures")
-    what.add_argument("--check", action="store_true", help="change nothing; exit 1 when a table is stale")
-    what.add_argument("--session", action="store_true", help="type the sessions on the emulated RP2040 and renew them")
+    what.add_argument("--check", action="store_true", help="change nothing; exit with status 1 when a table is stale")
+    what.add_argument(
+        "--session", action="store_true", help="type the sessions on the emulated RP2040 and record its answers"
+    )
     args = parser.parse_args()
     if args.session:
         return session()
@@ -57,7 +59,7 @@ def main() -> int:
         old = path.read_text(encoding="utf-8")
         new = fill(old, names, page)
         if new != old and args.check:
-            print(f"{page}: its tables are not those of docs/figures; run tools/readme.py", file=sys.stderr)
+            print(f"{page}: its tables do not match docs/figures; run tools/readme.py", file=sys.stderr)
             stale = 1
         elif new != old:
             records.write_text(path, new)
@@ -65,11 +67,11 @@ def main() -> int:
 
 
 def take() -> None:
-    """Copy what was measured to docs/figures, with the date of each measurement and the versions."""
+    """Copy the measured figures to docs/figures, with the date and the versions of each measurement."""
     taken = read_taken() if TAKEN.exists() else {}
     names = [name for name in records.FIELDS if (BUILD / f"{name}.json").exists()]
     if not names:
-        raise TinyrnnError(f"{BUILD} has no figures: make accuracy, make sizes, make bench")
+        raise TinyrnnError(f"{BUILD} has no figures; run make accuracy, make sizes or make bench")
     for name in names:
         rows = [{key: rounded(value) for key, value in row.items()} for row in records.read(name, BUILD)]
         broken = BROKEN_LIMITS[name](rows) if name in BROKEN_LIMITS else []
@@ -87,12 +89,12 @@ def read_taken() -> dict[str, Any]:
 
 
 def rounded(value: records.Value) -> records.Value:
-    """`tinyrnn bench --compare --json` gives all digits."""
+    """The value with four decimals: `tinyrnn bench --compare --json` gives all digits."""
     return round(value, 4) if isinstance(value, float) else value
 
 
 def versions(name: str, rows: list[Record]) -> dict[str, str]:
-    """What the figures were measured with: the runtime or program, and the words for a caption."""
+    """The runtimes and programs that the figures were measured with, and the text for the caption."""
     from tinyrnn import runtimes
 
     if name == "accuracy":
@@ -123,12 +125,12 @@ def firmware_version() -> str:
     image = b"".join(uf2[at + 32 : at + 288] for at in range(0, len(uf2), 512))  # blocks of 512 bytes carry 256
     banner = re.search(rb"MicroPython v(\d+\.\d+\.\d+(?:-preview)?)[\w.-]* on ", image)
     if banner is None:
-        raise TinyrnnError(f"{find_uf2()} has no banner of MicroPython; expected firmware for the Raspberry Pi Pico")
+        raise TinyrnnError(f"{find_uf2()} has no MicroPython banner; expected firmware for the Raspberry Pi Pico")
     return banner[1].decode()
 
 
 def fill(text: str, names: tuple[str, ...], page: str) -> str:
-    """The text with the named tables renewed. Raises TinyrnnError unless each pair of marks is there once."""
+    """The text with new contents of the named tables. Raises TinyrnnError unless each pair of marks occurs once."""
     taken = read_taken()
     for name in names:
         table = TABLES[name]
@@ -142,7 +144,7 @@ def fill(text: str, names: tuple[str, ...], page: str) -> str:
 
 
 def caption(table: Table, taken: dict[str, Any]) -> str:
-    """When the figures were measured, how and with what; nothing for a table that takes none from docs/figures."""
+    """The command, date and versions of the measurement; empty for a table without figures from docs/figures."""
     parts = []
     for source in table.sources:
         used = [
@@ -153,7 +155,7 @@ def caption(table: Table, taken: dict[str, Any]) -> str:
 
 
 def session() -> int:
-    """The exit status of the test that types the sessions and writes what it saw."""
+    """Run the test that types the sessions, and let it record the answers. Returns its exit status."""
     test = ROOT / "tests" / "project" / "test_readme_session.py"
     command = [sys.executable, "-m", "pytest", "-q", "-rs", str(test), "-k", "rp2040"]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "RECORD": "1"}, check=False).returncode

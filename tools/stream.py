@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Stream samples through a board for a minute: rate, lost and reordered answers, and what a request costs.
+"""Stream samples through a board and measure the rate, lost and reordered answers, and the time of a request.
 
     python tools/stream.py MODEL.urnn --port PORT [--seconds 60]
 
-The model must be deployed. Feeds `tinyrnn run` as fast as it takes samples. Every answer is compared with the host's, and
-each depends on all samples before it: one lost, doubled or out of its order cannot go unseen.
-Exit status 1 when any is wrong, or the rate is below --rate.
+The model must be deployed. The tool feeds `tinyrnn run` as fast as it takes samples and compares every answer with the
+host's. Each answer depends on all samples before it, so a lost, doubled or reordered sample shows.
+The exit status is 1 when an answer is wrong or the rate is below --rate.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from tinyrnn.integer_model.simulator import Simulator
 
 SCRIPT = TOOLS / "scripts" / "serve_cost.py"
 BLOCK = 500  # samples of a sequence
-AHEAD = 600  # samples written that are not answered yet
+AHEAD = 600  # samples that may be written before their answers come
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("--port", required=True)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--rate", type=float, default=0.0, help="samples a second that must be reached")
+    parser.add_argument("model", help="the deployed .urnn file")
+    parser.add_argument("--port", required=True, help="the board's serial port")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to stream (default: 60)")
+    parser.add_argument("--rate", type=float, default=0.0, help="samples per second that must be reached (default: 0)")
     args = parser.parse_args()
     with Link(args.port) as link:
         print(f"{link.identity.board}, {link.identity.firmware}", flush=True)
@@ -45,7 +45,7 @@ def main() -> int:
     counts = ", ".join(f"{count} {kind}" for kind, count in wrong.items())
     print(f"tinyrnn run: {sent} samples in {seconds:.1f} s, {sent / seconds:.0f} a second; {counts}", flush=True)
     cost = board_cost(args.port)
-    print(f"a request without a step, on the board's clock: {cost['empty']:.0f} us, and {cost['byte']:.1f} us a byte read")
+    print(f"a request without a step, on the board's clock: {cost['empty']:.0f} us, and {cost['byte']:.1f} us per byte read")
     with Link(args.port) as link:
         client = Client(link)
         print(
@@ -56,7 +56,10 @@ def main() -> int:
 
 
 def stream(model: str, port: str, seconds: float) -> tuple[int, dict[str, int], float]:
-    """Feed `tinyrnn run` as fast as it takes: (samples answered, counts of wrong answers by kind, seconds)."""
+    """Feed `tinyrnn run` as fast as it takes samples.
+
+    Returns (number of answers, kind of error -> number of wrong answers, seconds).
+    """
     network = urnn_file.load(model).network
     simulator = Simulator(network)
     rng = np.random.default_rng(0)
@@ -82,7 +85,7 @@ def stream(model: str, port: str, seconds: float) -> tuple[int, dict[str, int], 
         process.stdin.close()
         expected.put(None)
 
-    first: float | None = None  # when the first answer came: what is before it is the start of the program
+    first: float | None = None  # when the first answer came; the time before it is the start of the program
     last = 0.0
     stop = threading.Event()
     feeder = threading.Thread(target=feed, daemon=True)
@@ -109,7 +112,7 @@ def stream(model: str, port: str, seconds: float) -> tuple[int, dict[str, int], 
 
 
 def board_cost(port: str) -> dict[str, float]:
-    """Microseconds on the board's clock: "empty", a request that does nothing; "byte", reading one."""
+    """Microseconds on the board's clock: "empty" for a request that does nothing, "byte" for reading one byte."""
     with Link(port) as link:
         link.start(SCRIPT.read_text())
         sizes = [50, 200]
@@ -117,7 +120,7 @@ def board_cost(port: str) -> dict[str, float]:
         while "byte" not in said:
             words = link.serial.read_until(b"\n").decode().split()
             if not words:
-                sys.exit(f"{port}: no answer; expected serve_cost.py's: was the model deployed?")
+                sys.exit(f"{port}: no answer; expected the output of serve_cost.py: deploy the model first")
             if words == ["send"]:
                 link.serial.write(b"!" + b"x" * sizes.pop(0) + b"\n\x03\n")
             elif len(words) == 2:
@@ -126,7 +129,7 @@ def board_cost(port: str) -> dict[str, float]:
 
 
 def round_trip(client: Client, count: int = 100) -> float:
-    """Median seconds of a request that does nothing, from the host and back to it."""
+    """Median seconds from sending a request that does nothing to its answer."""
     times = []
     for _ in range(count):
         began = time.monotonic()
@@ -136,7 +139,7 @@ def round_trip(client: Client, count: int = 100) -> float:
 
 
 def pipelined(client: Client, count: int = 500) -> float:
-    """Seconds a request that does nothing, with the window full."""
+    """Seconds per request that does nothing, while the protocol's window is full."""
     began = time.monotonic()
     for _ in range(count):
         client.send("none")
@@ -149,7 +152,7 @@ def pipelined(client: Client, count: int = 500) -> float:
 
 
 def nothing(client: Client) -> None:
-    """A command that the board does not know: answered, and nothing is done."""
+    """Send a command that the board does not know. The board answers it and does nothing."""
     try:
         client.ask("none")
     except Refused:

@@ -20,7 +20,7 @@ def tanh_table() -> list[int]:
 
 
 def bends(table: list[int]) -> bytes:
-    """The third differences of a table, plus 8, two to a byte, the lower half first: a quarter of the table."""
+    """The third differences of a table, plus 8, two per byte, the lower half first. They take a quarter of its bytes."""
     differences = table
     for _ in range(3):
         differences = [b - a for a, b in pairwise(differences)]
@@ -31,7 +31,7 @@ def bends(table: list[int]) -> bytes:
 
 
 def literal(data: bytes) -> str:
-    """The bytes as `ruff format` writes them: repr() prefers the other quotes."""
+    """The bytes as a literal in the style of `ruff format`: repr() prefers single quotes."""
     return 'b"' + "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02x}" for byte in data) + '"'
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Errors that the user can mend. Each message is one line: what was seen, what was expected, and a cure."""
+"""Errors that the user can fix. Each message is one line: what was seen, what was expected, and a cure."""
 
 
 class TinyrnnError(Exception):
@@ -39,6 +39,6 @@ class LinkError(TinyrnnError):
 
 
 class BoardError(TinyrnnError):
-    """A board that answers but cannot do it: no room, firmware too old, an exception on the board."""
+    """A board that answers but cannot do what was asked: no room, old firmware, an exception on the board."""
 
     exit_code = 8

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Files on this computer: reads only ordinary files, writes a file completely or not at all, never replaces a foreign file.
+"""Read and write files on this computer.
 
-Every command reads models and recordings with read(), writes with write(), and calls check_output() before it starts work.
+Only ordinary files are read. A file is written completely or not at all. A file that tinyrnn did not write is never
+replaced. Every command reads models and recordings with read(), writes with write(), and calls check_output() before it
+starts work.
 """
 
 from __future__ import annotations
@@ -25,9 +27,9 @@ try:
 except ImportError:  # Windows, where nobody can remove a file that is open
     fcntl = None  # type: ignore[assignment]
 
-TEMPORARY = re.compile(r"\.tinyrnn-[0-9a-f]{16}\.tmp")  # 29 bytes, which every file system allows
-LARGEST_BYTES = 256 << 20  # of a file that is read into memory: a board holds a thousandth of it
-LONGEST_NAME = 255  # bytes, if the system does not say
+TEMPORARY = re.compile(r"\.tinyrnn-[0-9a-f]{16}\.tmp")  # 29 bytes, a length that every file system allows
+LARGEST_BYTES = 256 << 20  # limit for a file read into memory; a board holds a thousandth of it
+LONGEST_NAME = 255  # bytes; used when the system does not report its limit
 FLOAT_MARK = b"tinyrnn-float-"  # how the formats in float_model/model_file.py begin
 _KINDS = (
     (stat.S_ISDIR, "is a folder"),
@@ -70,7 +72,7 @@ def read(path: str | os.PathLike[str], largest: int) -> bytes:
 
 
 def title(name: str) -> str:
-    """A file's name as the name of a model or recording: bytes that are not UTF-8 become question marks."""
+    """A file's name as text, to name a model or recording. Bytes that are not UTF-8 become question marks."""
     return os.fsencode(name).decode("utf-8", "replace").replace("\ufffd", "?")
 
 
@@ -84,7 +86,7 @@ def _require_file(status: os.stat_result, path: str | os.PathLike[str]) -> None:
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write data to path and flush it to disk. Raises OSError, and then leaves an existing file unchanged.
+    """Write data to path and flush it to disk. Raises OSError; an existing file is then unchanged.
 
     The data are written to a temporary file beside path, which is then renamed. A symbolic link is followed. A new file
     gets the mode that the umask allows; a replaced file keeps its mode. Temporary files of killed processes are removed.
@@ -217,11 +219,11 @@ CHECKPOINT = Kind("a checkpoint", "model.part", lambda stream: True)
 
 
 def check_output(output: Path, kind: Kind, inputs: Iterable[str | os.PathLike[str] | None] = (), work: str = "read") -> None:
-    """Raise ModelError if a file of that kind cannot or must not be written there. Called before any work.
+    """Raise ModelError if a file of that kind cannot or must not be written to ``output``. Called before any work.
 
-    Refused are: one of the inputs, also under another name; a folder, FIFO, socket or device; a file of another kind,
-    unless it is empty; a write-protected file; a folder that is missing or not writable. ``work`` says what the command
-    does with the inputs, for the message.
+    These outputs are refused: one of the inputs, even under another name; a folder, FIFO, socket or device; a file of
+    another kind, unless it is empty; a write-protected file; a file in a folder that is missing or not writable.
+    ``work`` is a verb for the message: what the command does with the inputs.
     """
     try:
         target = _target(output)

@@ -87,7 +87,7 @@ def test_two_cores(fresh_port: Port, tmp_path: Path) -> None:
     """`--cores 2` brings one module more, which stays; a board that has no second core for it says so first."""
     made = model(tmp_path, 1, units=8)
     if fresh_port.name != "rp2040":
-        with pytest.raises(BoardError, match="cannot use 2 cores; expected an RP2040 or RP2350: leave --cores away"):
+        with pytest.raises(BoardError, match="cannot use 2 cores; expected an RP2040 or RP2350: leave out --cores"):
             deploy(fresh_port.path, made, cores=2)
         return
     first = deploy(fresh_port.path, made, cores=2)
@@ -338,7 +338,7 @@ def test_a_drive_keeps_what_is_no_model(tmp_path: Path, capsys: pytest.CaptureFi
     made = model(tmp_path, 1)
     (target / "gesture.urnn").write_text("my notes\n")
     assert cli.main(["deploy", str(tmp_path / "gesture.urnn"), "--to", str(target)]) == BoardError.exit_code
-    assert "is there and not a .urnn file" in capsys.readouterr().err
+    assert "exists and is not a .urnn file" in capsys.readouterr().err
     assert (target / "gesture.urnn").read_text() == "my notes\n"
     assert sorted(path.name for path in target.iterdir()) == ["boot_out.txt", "gesture.urnn"]
     (tmp_path / "code.py").write_bytes(made.data)

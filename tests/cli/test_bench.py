@@ -164,5 +164,7 @@ def test_write(folder: Path) -> None:
 
 def test_write_of_an_unknown_board(folder: Path) -> None:
     row = Measured(**{**ROW.__dict__, "board": "A board of one's own"})
-    with pytest.raises(BoardError, match=r"no file in boards/ is of \"A board of one's own\"; expected one whose `machine`"):
+    with pytest.raises(
+        BoardError, match=r"no file in boards/ describes \"A board of one's own\"; expected one whose `machine`"
+    ):
         record([row], "", "2026-11-23")

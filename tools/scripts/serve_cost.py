@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Run on a board by tools/stream.py: microseconds of the line protocol's parts, on the board's own clock.
-# Prints `empty US`, then `send` twice, upon which the host sends a damaged line of 50 and of 200 bytes, then `byte US`.
+# tools/stream.py runs this on a board. It times the parts of the line protocol, in microseconds of the board's clock.
+# It prints `empty US`, then `send` twice, then `byte US`. After each `send` the host sends a damaged line: first of 50
+# bytes, then of 200.
 import gc
 import sys
 import time
@@ -25,7 +26,7 @@ def mean_us(call):
 
 
 def answer(body):
-    # A request once its line is read: the same number again and again, carried out each time
+    # A request whose line has been read. The sequence number is reset, so that each call carries it out
     line = serve.frame(body)[:-1]
     server.line[: len(line)] = line
     server.seq = 0
@@ -33,7 +34,7 @@ def answer(body):
 
 
 def read_us():
-    # Reading and answering a damaged line that has come already; a line of Ctrl-C behind it ends it
+    # The time to read and answer a damaged line that has already arrived. A line with Ctrl-C after it ends _listen()
     print("send")
     sys.stdin.buffer.read(1)
     time.sleep_ms(20)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What several tools share. The tools themselves, one folder up, are what people start by hand."""
+"""Code that several tools share. The folder above holds the tools, which people start by hand."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The networks that accuracy, sizes, step times and nearness are measured of: every cell, and options of some."""
+"""The networks that the measuring tools use: every cell, and some cells with options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from tinyrnn.float_model import cells
 
-# What training.architecture.Architecture takes besides the units
+# Arguments of training.architecture.Architecture, without the units
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     **{name: {"cells": (name,)} for name in cells.names()},
     "lstm-projection": {"cells": ("lstm",), "projection": 16},
@@ -19,6 +19,6 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 
 
 def model_options(name: str) -> dict[str, Any]:
-    """The options of random_float_model() for one of ARCHITECTURES, besides the cells."""
+    """The options of random_float_model() for one of ARCHITECTURES, without the cells."""
     options = {key: value for key, value in ARCHITECTURES[name].items() if key != "cells"}
     return {("between" if key == "layernorm_between" else key): value for key, value in options.items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The tables of README.md and docs/benchmarks.md: a function a table, from records of docs/figures to Markdown."""
+"""The tables of README.md and docs/benchmarks.md. Each function turns records of docs/figures into one Markdown table."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ KINDS = ("asm_thumb", "viper", "bytecode", "unrolled", "plain")
 PERCENTAGES = ("float_accuracy_pct", "int_accuracy_pct", "agreement_pct")
 ACCURACY_DATASET = "japanese-vowels"  # every cell is trained on it
 CHIP = "rp2040"
-SMALL = (6, 4)  # inputs and outputs of the networks that are timed with every cell
+SMALL = (6, 4)  # inputs and outputs of the network that is timed with every cell
 
 
 def summary(accurate: list[Record], sized: list[Record], timed: list[Record]) -> str:
-    """README.md: a row a cell. The file, the accuracy, the time of a step on the RP2040."""
+    """The table of README.md. A row for each cell: model file, accuracy, time of a step on the RP2040."""
     lines = [
         (cell, bytes_of(sized)[f"cell_file/{cell}", "any"], *percentages(accurate, cell), *times(timed, cell, KINDS[:2]))
         for cell in cells(accurate)
@@ -38,7 +38,7 @@ def summary(accurate: list[Record], sized: list[Record], timed: list[Record]) ->
 
 
 def accuracy(rows: list[Record]) -> str:
-    """A row for each recording with the GRU."""
+    """A row for each data set, with the GRU."""
     rows = [row for row in rows if row["cell"] == "gru"]
     lines = []
     for dataset, hidden in dict.fromkeys((str(row["dataset"]), row["hidden"]) for row in rows):
@@ -51,7 +51,7 @@ def accuracy(rows: list[Record]) -> str:
 
 
 def cell_table(accurate: list[Record], sized: list[Record], timed: list[Record]) -> str:
-    """A row a cell: what deploy copies for it, its file, its accuracy, its time on the RP2040."""
+    """A row for each cell: bytes that deploy copies, model file, accuracy, time of a step on the RP2040."""
     size = bytes_of(sized)
     lines = []
     for cell in cells(accurate):
@@ -64,7 +64,7 @@ def cell_table(accurate: list[Record], sized: list[Record], timed: list[Record])
 
 
 def sizes(rows: list[Record]) -> str:
-    """The package for each instruction set, then the heap."""
+    """Bytes of the package for each instruction set, then bytes of heap."""
     size = bytes_of(rows)
     lines = [
         (f"`urnn` for a GRU, plain and viper kernels, `.mpy` for {arch}", count)
@@ -80,7 +80,7 @@ def sizes(rows: list[Record]) -> str:
 
 
 def bench(rows: list[Record]) -> str:
-    """A row for each runtime and network: microseconds with each kernel set, and how many times as fast as plain."""
+    """A row for each runtime and network: microseconds with each kernel set, and the speed relative to plain."""
     kinds = (*KINDS, "float")
     lines = []
     for key in dict.fromkeys((str(row["runtime"]), network(row)) for row in rows):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tools that measure have in common: flat records in build/NAME.json, and a table on the screen."""
+"""Records of the measuring tools: flat JSON objects in build/NAME.json, shown as a table on the screen."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tinyrnn.errors import TinyrnnError
 from shared.paths import BUILD
 
 Value: TypeAlias = "str | int | float | None"
-Record: TypeAlias = "dict[str, Any]"  # field -> Value; which of them a field has is known where it is read
+Record: TypeAlias = "dict[str, Any]"  # field -> Value; the reader knows the type of each field
 
-# The fields of each file's records, in this order and no others.
+# The fields of each file's records, complete and in this order
 FIELDS: dict[str, tuple[str, ...]] = {
     "accuracy": (
         "dataset",
@@ -38,7 +38,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("cycles_step", "cycles_per_mac", "cycles_fixed", "bytes_allocated_step"),
     ),
 }
-# What measures the figures
+# The command that measures each file's figures
 COMMANDS = {
     "accuracy": "make accuracy",
     "sizes": "make sizes",
@@ -48,9 +48,9 @@ COMMANDS = {
 
 
 def write(name: str, records: list[Record], folder: Path = BUILD) -> Path:
-    """Write the records as folder/NAME.json, one a line; complete or not at all. Returns the path.
+    """Write the records to folder/NAME.json, one per line, completely or not at all. Returns the path.
 
-    Raises TinyrnnError when a record has other fields than FIELDS[name], in another order, say.
+    Raises TinyrnnError when a record's fields, in their order, are not FIELDS[name].
     """
     for record in records:
         if tuple(record) != FIELDS[name]:
@@ -61,14 +61,14 @@ def write(name: str, records: list[Record], folder: Path = BUILD) -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a file under a temporary name beside it, then rename: no reader sees half of it."""
+    """Write a file under a temporary name and rename it, so that no reader sees half of it. Returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write(path, text.encode("utf-8"))
     return path
 
 
 def read(name: str, folder: Path = BUILD) -> list[Record]:
-    """The records of folder/NAME.json. Raises TinyrnnError with the command that makes the file."""
+    """The records of folder/NAME.json. Raises TinyrnnError, which names the command that makes the file."""
     path = folder / f"{name}.json"
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
@@ -82,7 +82,7 @@ def read(name: str, folder: Path = BUILD) -> list[Record]:
 
 
 def show(title: str, records: Iterable[Record]) -> None:
-    """Print the records as a table, numbers to the right."""
+    """Print the records as a table with right-aligned numbers."""
     from rich.console import Console
     from rich.table import Table
 
@@ -92,20 +92,20 @@ def show(title: str, records: Iterable[Record]) -> None:
         table.add_column(key, justify="left" if isinstance(value, str) else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(text(value) for value in row.values()))
-    # A narrow terminal or a pipe must not cut the figures off.
+    # A narrow terminal or a pipe must not cut off the figures
     print(title)
     Console(width=max(Console().width, 180)).print(table)
 
 
 def text(value: Value) -> str:
-    """A value as a table shows it: floats with two digits, a dash for None."""
+    """The text of a value in a table: floats have two decimals, None is a dash."""
     if value is None:
         return "-"
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def finish(main: object) -> None:
-    """Run main() as a program: a TinyrnnError is one line and the exit status it carries, Ctrl-C is 130."""
+    """Run main() and exit. A TinyrnnError is printed and gives its own exit status; Ctrl-C gives 130."""
     assert callable(main)
     try:
         status = main()

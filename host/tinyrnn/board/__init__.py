@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Boards on a port: find, identify, deploy. ``link`` (on ``rawrepl``) is the one place that talks to a port."""
+"""Boards on a port: find, identify, deploy, run, measure. ``link``, on top of ``raw_repl``, is the only way to a port.
+
+The room may import runtimes, quantization, integer_model, float_model and data, but never cli or emulation.
+"""

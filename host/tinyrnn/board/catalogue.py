@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The boards that tinyrnn knows: boards/*.toml, one file each, every figure with its source.
+"""The boards that tinyrnn knows: boards/*.toml, a file for each board, a source for each figure.
 
-What a model needs is counted as ``tinyrnn deploy`` counts it, so that both say the same; ``fit()`` compares it with a
-board's figures. A figure that nobody has published is absent there, and the answer is then "unknown", never a guess.
+``fit()`` compares what a model needs with a board's figures. It counts as ``tinyrnn deploy`` does, so that both agree.
+A figure that nobody has published is absent from the file. The answer is then "unknown", never a guess.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-FACTS = {"machine": list, "arch": str, "emitters": list, "usb": list}  # key -> type of its value
+FACTS = {"machine": list, "arch": str, "emitters": list, "usb": list}  # key -> type of the value
 FIGURES = ("clock_hz", "heap_bytes", "largest_block_bytes", "flash_bytes")  # whole numbers
-RESOURCES = ("flash_bytes", "heap_bytes", "largest_block_bytes")  # of FIGURES: what a model takes
-BLOCK_BYTES = 4096  # of littlefs, and of FAT on CircuitPython's small drives at most
+RESOURCES = ("flash_bytes", "heap_bytes", "largest_block_bytes")  # the FIGURES that a model uses up
+BLOCK_BYTES = 4096  # of littlefs; the most that FAT has on CircuitPython's small drives
 
 FITS, TOO_SMALL, UNKNOWN = "fits", "does not fit", "unknown"
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A value and where it is from."""
+    """A value and its source."""
 
     value: Any
     source: str
@@ -42,44 +42,45 @@ class Fact:
 
 @dataclass(frozen=True)
 class Board:
-    """A board as its file describes it."""
+    """A board, as its file describes it."""
 
     key: str  # the file's name: "rpi-pico"
-    name: str  # for people
+    name: str  # the name that people read
     firmware: str  # "micropython" or "circuitpython"
     port: str  # the firmware's name of the chip family: "rp2"
-    machine: Fact  # list: what sys.implementation._machine may be
-    arch: Fact  # mpy-cross's -march; "" where .mpy files with machine code are not taken
-    emitters: Fact  # list: "native", "viper", "asm_thumb", ...: decorators that the firmware compiles
+    machine: Fact  # list of values that sys.implementation._machine may have
+    arch: Fact  # mpy-cross's -march; "" where the firmware takes no .mpy files with machine code
+    emitters: Fact  # list of decorators that the firmware compiles: "native", "viper", "asm_thumb", ...
     usb: Fact  # list of "vid:pid", four hex digits each
-    figures: dict[str, Fact]  # of FIGURES: Hz and bytes. Heap and block: free just after boot
-    unknown: dict[str, str]  # of FIGURES: why it is not there
-    cost: dict[str, Any]  # what a step takes, as measured; may be empty
+    figures: dict[str, Fact]  # those of FIGURES that are known, in Hz and bytes; heap and block as free just after boot
+    unknown: dict[str, str]  # the other FIGURES -> why they are unknown
+    cost: dict[str, Any]  # the measured cost of a step; may be empty
 
     def figure(self, name: str) -> int | None:
+        """The value of one of FIGURES, in Hz or bytes; None when it is unknown."""
         fact = self.figures.get(name)
         return None if fact is None else int(fact.value)
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a model takes on a board, in bytes, package included."""
+    """What a model and the package need on a board, in bytes."""
 
     flash_bytes: int  # whole blocks of the file system
     heap_bytes: int
-    largest_block_bytes: int  # the file, which is read in one piece
+    largest_block_bytes: int  # for the file, which is read in one piece
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A model on a board."""
+    """Whether a model fits on a board."""
 
     board: Board
     need: Need
-    kernels: tuple[str, ...]  # the sets that deploy would bring, best first
+    kernels: tuple[str, ...]  # the kernel sets that deploy would copy, best first
 
     def verdict(self, name: str) -> str:
-        """Of one resource: FITS, TOO_SMALL or UNKNOWN."""
+        """FITS, TOO_SMALL or UNKNOWN, for one of RESOURCES."""
         need, fact = getattr(self.need, name), self.board.figures.get(name)
         if fact is None:
             return UNKNOWN
@@ -89,7 +90,7 @@ class Fit:
 
     @property
     def answer(self) -> str:
-        """Of all three."""
+        """FITS, TOO_SMALL or UNKNOWN, for all RESOURCES together."""
         verdicts = [self.verdict(name) for name in RESOURCES]
         if TOO_SMALL in verdicts:
             return TOO_SMALL
@@ -97,7 +98,7 @@ class Fit:
 
 
 def fit(model: Model, board: Board) -> Fit:
-    """Whether a model fits."""
+    """Compare what a model needs with a board's figures. Raises BoardError when mpy-cross reports an error."""
     from tinyrnn.board import device_modules, package, sizing
     from tinyrnn.board.identity import ARCHITECTURES
 
@@ -112,34 +113,34 @@ def fit(model: Model, board: Board) -> Fit:
 
 @functools.cache
 def known() -> dict[str, Board]:
-    """Every board by its key. Raises BoardError for a file that is wrong, or when there are none."""
+    """Board key -> board. Raises BoardError for a file that is wrong, or when there are no files."""
     folder = _folder()
     return {path.stem: load(path) for path in sorted(folder.glob("*.toml"))}
 
 
 def get(key: str) -> Board:
-    """The board of that key; raises BoardError with the known ones."""
+    """The board with that key. Raises BoardError, which lists the known keys, when there is none."""
     if key not in known():
         raise BoardError(f"no board is called {key!r}: expected one of {', '.join(known())}")
     return known()[key]
 
 
 def file_of(key: str) -> Path:
-    """The file of a board that is known."""
+    """The path of a known board's file. Raises BoardError for an unknown key."""
     return _folder() / f"{get(key).key}.toml"
 
 
 def match(machine: str) -> Board | None:
-    """The board whose firmware calls itself ``machine`` (sys.implementation._machine), or None."""
+    """The board whose firmware has ``machine`` in sys.implementation._machine, or None."""
     return next((board for board in known().values() if machine in board.machine.value), None)
 
 
 def load(path: Path) -> Board:
-    """Read and check one file. Raises BoardError: what is wrong, what was expected."""
+    """Read and check one file. Raises BoardError, which says what is wrong and what was expected."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BoardError(f"{path} cannot be read ({error}); expected a board's TOML file: mend or remove it") from None
+        raise BoardError(f"{path} cannot be read ({error}); expected a board's TOML file: correct or remove it") from None
     words = {name: _text(path, data.pop(name, None), name) for name in ("name", "firmware", "port")}
     if words["firmware"] not in ("micropython", "circuitpython"):
         raise _wrong(path, "firmware", words["firmware"], "micropython or circuitpython")
@@ -212,7 +213,7 @@ def _wrong(path: Path, name: str, seen: object, expected: str) -> BoardError:
 
 
 def _folder() -> Path:
-    """Where the files are: in the package when installed, in the checkout's own folder otherwise."""
+    """The folder of the board files: inside an installed package, otherwise in the checkout."""
     here = Path(__file__).resolve()
     installed = here.parents[1] / "boarddata"
     for folder in (installed, here.parents[3] / "boards"):

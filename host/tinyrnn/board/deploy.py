@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A model and the device package onto a board, so that a pulled cable leaves the old version or the new one.
+"""Copy a model and the device package onto a board. A pulled cable leaves either the old version or the new one.
 
-docs/deploy.md tells it step by step. Every file is staged beside what is in use, verified and tried on the board;
-only then are the two names exchanged, each by one rename.
+docs/deploy.md describes each step. Every file is staged next to the files in use, read back and tested on the board.
+Only then do two renames, one for the package and one for the model, put the new files in use.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tinyrnn.board.sizing import Model, flash_blocks, heap_bytes
 from tinyrnn.errors import BoardError, LinkError
 from tinyrnn.text import counted
 
-TRIAL_TIMEOUT_S = 120.0  # byte code on a slow board, some hundred steps
+TRIAL_TIMEOUT_S = 120.0  # enough for a few hundred steps in byte code on a slow board
 KEPT = "what was in use before still is"
 
 Notice = Callable[[str], None]
@@ -33,11 +33,11 @@ class Result:
     port: str
     identity: Identity
     version: str  # of the package
-    copied: list[str] = field(default_factory=list)  # files that crossed the line
+    copied: list[str] = field(default_factory=list)  # files that were sent
     sent_bytes: int = 0
     selftest: str = ""  # "PASS, ..."
     kernels: tuple[str, ...] = ()
-    heap_left: int = -1  # bytes with the net loaded; -1 where the board cannot say
+    heap_left: int = -1  # free bytes with the net loaded; -1 where the board cannot tell
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
 
@@ -50,20 +50,20 @@ def deploy(
     timeout_s: float | None = None,
     cores: int = 1,
 ) -> Result:
-    """Bring the model and what it needs onto the board at ``port``. Raises LinkError, BoardError.
+    """Copy the model and the modules that it needs onto the board at ``port``. Raises LinkError, BoardError.
 
-    cores: 2 brings what `urnn.load(path, cores=2)` needs as well.
-    notice: told in one line what is being done. progress: told the bytes sent and the bytes to send.
-    timeout_s: for one answer of the board; None: link.patience_s().
+    cores: with 2, the modules that `urnn.load(path, cores=2)` needs are copied as well.
+    notice: called with a line that says what is being done. progress: called with the bytes sent and the bytes to send.
+    timeout_s: longest wait in seconds for one answer of the board; None means link.patience_s().
     """
     began = time.monotonic()
     with Link(port, timeout_s) as link:
-        link.soft_reset()  # what a program has left does not count
+        link.soft_reset()  # or the objects of the last program would count as used heap
         identity = link.ask_identity(len(model.data))
         identity.refuse(port)
         if cores > 1 and (identity.platform != "rp2" or "asm_thumb" not in identity.emitters):
             raise BoardError(
-                f"{port}: {identity.board} cannot use {cores} cores; expected an RP2040 or RP2350: leave --cores away"
+                f"{port}: {identity.board} cannot use {cores} cores; expected an RP2040 or RP2350: leave out --cores"
             )
         result = _Deploy(link, identity, model, notice, progress, ("cores",) if cores > 1 else ()).run()
     result.seconds = time.monotonic() - began
@@ -71,7 +71,7 @@ def deploy(
 
 
 class _Deploy:
-    """One deploy, from what the board says of itself to the self-test."""
+    """One deploy, from the board's identity to the self-test."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class _Deploy:
         self.model = model
         self.notice = notice
         self.progress = progress
-        self.extra = extra  # modules beside those that the model needs
+        self.extra = extra  # modules in addition to those that the model needs
         self.library = identity.library.rstrip("/")
         self.root = f"{self.library}/urnn"  # the package's folder
         self.pointer = f"{self.root}/__init__.py"
@@ -96,11 +96,11 @@ class _Deploy:
         self.place = f"{base}/{model.name}"
         self.staged = f"{self.place}~"
         self.found: dict[str, tuple[int, str]] = {}  # path -> (bytes, digest) of the files on the board
-        self.folders: list[str] = []  # of the package, each after what is in it
+        self.folders: list[str] = []  # the package's folders, each after its contents
 
     def run(self) -> Result:
         for path, _ in self.identity.installed:
-            # "" comes first on the import path: a urnn there would be imported, not the one that is installed
+            # "" comes first on the import path, so a urnn there would be imported instead of the installed one
             if self._absolute(path) != self.root:
                 raise BoardError(
                     f"{self.port}: {path} on the board is imported before {self.root}; expected one urnn: remove {path}"
@@ -141,14 +141,14 @@ class _Deploy:
         result.selftest = said
         lost = sorted(set(built.kernels) - set(result.kernels))
         if lost:
-            result.notes.append(f"kernels that are there but do not load on this firmware: {', '.join(lost)}")
+            result.notes.append(f"kernels that are on the board but do not load on this firmware: {', '.join(lost)}")
         return result
 
     def _absolute(self, path: str) -> str:
         return path if path.startswith("/") else f"{self.identity.folder.rstrip('/')}/{path}"
 
     def _survey(self) -> None:
-        """Learn what is on the board, by hash."""
+        """List the files on the board with their sizes and hashes."""
         answer = self.link.run_script("files.py", "survey", self.root, self.place, self.staged, timeout_s=60)
         self.found, self.folders = {}, []
         for line in answer.splitlines():
@@ -161,7 +161,7 @@ class _Deploy:
     def _build(self) -> package.Package:
         identity = self.identity
         current = f"{self.root}/{dict(identity.installed).get(self.root, '')}/"
-        # A copy by hand lies flat; of it, too, the cells of other models stay
+        # A copy made by hand has no version folder. The cells that its other models use must stay too
         present = {
             path.rpartition("/")[2].partition(".")[0]
             for path in self.found
@@ -187,7 +187,7 @@ class _Deploy:
         return copies, sends
 
     def _check_flash(self, copies: dict[str, str], sends: dict[str, bytes]) -> None:
-        """Raise BoardError when old and new together do not fit: the old stays until the new has passed its test."""
+        """Raise BoardError when the flash has no room for the new files. The old ones stay until the new ones are tested."""
         block = self.identity.block_bytes
         if block <= 0:
             return
@@ -202,7 +202,7 @@ class _Deploy:
             )
 
     def _check_heap(self, built: package.Package) -> None:
-        """Raise BoardError when the heap of a board that has just started cannot hold package, file and net."""
+        """Raise BoardError when the heap, empty after a reset, has no room for package, file and net."""
         size = len(self.model.data)
         peak = heap_bytes(built, self.model)
         now = self.identity
@@ -234,7 +234,7 @@ class _Deploy:
             self.link.write(path, data, advance)
 
     def _verify(self, want: dict[str, bytes]) -> None:
-        """Read back what was staged: nothing is exchanged for a file that differs."""
+        """Read the staged files back. Raises LinkError when one differs; the old files then stay in use."""
         self.notice("testing on the board")
         self._survey()
         for path, data in want.items():
@@ -242,9 +242,9 @@ class _Deploy:
                 raise LinkError(f"{self.port}: {path} on the board differs from what was sent; {KEPT}: try again")
 
     def _try(self, folder: str, name: str, model: str) -> tuple[str, tuple[str, ...], int]:
-        """(the self-test's line, kernel sets, heap left). Raises BoardError unless it passes.
+        """Run the self-test; returns (its line, kernel sets, free heap in bytes). Raises BoardError unless it passes.
 
-        The interpreter is fresh: nothing has imported urnn since the last soft reset.
+        The interpreter must be fresh: nothing may have imported urnn since the last soft reset.
         """
         staged = bool(folder)
         kept = KEPT if staged else "the files are those that were sent: deploy again"
@@ -265,13 +265,13 @@ class _Deploy:
         return said, tuple(sets.split()), int(heap)
 
     def _switch(self, new_pointer: bool, new_model: bool) -> None:
-        """The two renames. Between them the new package runs the old model."""
+        """Do the two renames. Between them, the new package runs the old model."""
         pairs = [(f"{self.pointer}~", self.pointer)] if new_pointer else []
         pairs += [(self.staged, self.place)] if new_model else []
         self.link.run_script("files.py", "rename", *pairs)
 
     def _clean(self, version: str) -> None:
-        """Remove older versions, a copy made by hand, and what an interrupted deploy left."""
+        """Remove older versions, a copy made by hand, and the remains of an interrupted deploy."""
         keep = (self.pointer, self.place)
         old = [path for path in (*self.found, *self.folders) if path not in keep and not path.startswith(version + "/")]
         old = [path for path in old if path != f"{self.root}/"]
@@ -281,7 +281,10 @@ class _Deploy:
 
 
 def _same(said: tuple[int, str], data: bytes) -> bool:
-    """Whether a (bytes, digest) of files.py is that of data: SHA-256, or CRC-32 where the firmware has no hashes."""
+    """Whether (bytes, digest), as scripts/files.py gives it, is that of data.
+
+    The digest is a SHA-256, or a CRC-32 where the firmware has no hashes.
+    """
     size, digest = said
     mine = hashlib.sha256(data).hexdigest() if len(digest) == 64 else f"{zlib.crc32(data):08x}"
     return size == len(data) and digest == mine

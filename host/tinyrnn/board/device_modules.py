@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The modules of the device package: what each needs, and which of them a model needs on a board.
+"""The modules of the device package: what each of them needs, and which of them a model needs on a board.
 
-Nothing is listed here by hand: what a module needs is read from its imports, what a kernel set needs of the firmware from
-its decorators, and what a model needs from its sections' tags, as urnn.load() does it.
+No list here is kept by hand. A module's imports tell which modules it needs. A kernel set's decorators tell which emitters
+the firmware must have. The tags of a model's sections tell which cells it needs, as in urnn.load().
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from urnn import format as frame
 from urnn import program
 
 FOLDER = Path(urnn.__file__).parent
-ALWAYS = ("__init__", "serve")  # what users import
+ALWAYS = ("__init__", "serve")  # users import these
 EMITTERS = ("native", "viper", "asm_thumb", "asm_rv32", "asm_xtensa")
 
 
 @dataclass(frozen=True)
 class Module:
-    """What the source of a module says about it."""
+    """A module of the device package, as its source describes it."""
 
     source: str
-    imports: frozenset[str]  # modules of the package that it imports
-    emitters: frozenset[str]  # that its decorators need
-    codes: frozenset[int]  # of kernels, which it names
+    imports: frozenset[str]  # the modules of the package that it imports
+    emitters: frozenset[str]  # the emitters that its decorators need
+    codes: frozenset[int]  # the codes of the kernels that it uses
 
 
 @cache
@@ -40,13 +40,13 @@ def names() -> tuple[str, ...]:
 
 @cache
 def module(name: str) -> Module:
-    """What the source of that module says."""
+    """The module of that name."""
     return _read(FOLDER / f"{name}.py")
 
 
 @cache
 def public_names() -> tuple[str, ...]:
-    """The names that `import urnn` gives: those that __init__ defines without an underscore, and __version__."""
+    """The public names of `import urnn`: those that __init__ defines without a leading underscore, and __version__."""
     found = ["__version__"]
     for node in ast.parse(module("__init__").source).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -57,39 +57,40 @@ def public_names() -> tuple[str, ...]:
 
 
 def kernel_set(name: str) -> str | None:
-    """The set that a module belongs to: "viper" of "kernels_viper"; None for one that is not a kernel's."""
+    """The kernel set that a module belongs to: "viper" for "kernels_viper"; None for a module without kernels."""
     family = _family(name)
     return name.removeprefix(f"{family}_") if family else None
 
 
 def order() -> tuple[str, ...]:
-    """The kernel sets that load() takes by itself, best first."""
+    """The kernel sets that load() chooses from, best first."""
     return tuple(urnn.KERNEL_SETS)
 
 
 def kernel_sets() -> dict[str, list[str]]:
-    """The kernel sets, best first: name -> the emitters that it needs of the firmware.
+    """The kernel sets, best first: name -> the emitters that the firmware must have.
 
-    Each of them runs every model: what a set has no machine code for, it takes from the plain one.
+    Each set runs every model. Where a set has no machine code for a kernel, it uses the plain kernel.
     """
     return {name: needs(name) for name in order()}
 
 
 def needs(kernels: str) -> list[str]:
-    """The emitters that a kernel set needs of the firmware, () for one that runs on any."""
+    """The emitters that the firmware must have for a kernel set; [] for a set that runs on any firmware."""
     return sorted(module(f"kernels_{kernels}").emitters)
 
 
 def cell_module(tag: bytes) -> str | None:
-    """The module of a section's cell, None for a section that is not a cell's: urnn.load()'s rule."""
+    """The module of a section's cell, by urnn.load()'s rule; None for a section that is not a cell."""
     name = tag.decode("latin-1").lower()
     return name if tag.isupper() and name in names() and "\ndef cell(" in module(name).source else None
 
 
 def needed(model: bytes | None, emitters: Iterable[str], present: Iterable[str] = ()) -> list[str]:
-    """The names of the modules for a model on a board with these emitters.
+    """The names of the modules that a model needs on a board with these emitters.
 
-    present: modules that are on the board already and may serve its other models; of these the cells stay.
+    model: the file's bytes, or None for the modules that every model needs.
+    present: modules already on the board. The cells among them are kept, because other models there may use them.
     """
     known = names()
     wanted = [name for name in ALWAYS if name in known]
@@ -102,12 +103,12 @@ def needed(model: bytes | None, emitters: Iterable[str], present: Iterable[str] 
     for family in families:
         sets = {name: module(f"{family}_{name}").emitters for name in order() if f"{family}_{name}" in known}
         usable = [name for name, emitters in sets.items() if emitters and emitters <= has]
-        # Without machine code the best there is, and everywhere the definition
+        # Every board gets the plain kernels; one that can use no machine code also gets the best set without it
         portable = [name for name, emitters in sets.items() if not emitters]
         chosen = usable + (portable[-1:] if usable else portable)
         wanted += [f"{family}_{name}" for name in chosen]
         if any(name != "plain" for name in chosen):
-            wanted.append(f"proof_{family}")  # which urnn asks for by the family's name
+            wanted.append(f"proof_{family}")  # urnn imports it by the family's name
     return sorted(_closure(wanted))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A model and urnn onto the mounted drive of a CircuitPython board."""
+"""Copy a model and urnn onto the mounted drive of a CircuitPython board."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ if TYPE_CHECKING:
     from tinyrnn.board.sizing import Model
 
 BOOT = "boot_out.txt"  # CircuitPython writes it at each start
-BOOT_BYTES = 1 << 16  # of it at most
-OLDEST = 8  # language level of MicroPython 1.19
-CLUSTER_BYTES = 4096  # at most, on the small FAT volumes of these boards, where statvfs does not say
+BOOT_BYTES = 1 << 16  # largest BOOT file that is read
+OLDEST = 8  # oldest version of CircuitPython; its language is that of MicroPython 1.19
+CLUSTER_BYTES = 4096  # the most on these boards' small FAT volumes; used where there is no statvfs
 
 
 def write_drive(folder: str, model: Model) -> list[str]:
-    """Write lib/urnn and the model; return what was done, in lines. Raises BoardError.
+    """Write lib/urnn and the model; return lines that say what was done. Raises BoardError, ModelError.
 
-    The package is written whole beside the old one, and the folders' names are exchanged.
+    The whole package is written next to the old one. Then the folders are renamed.
     """
     root = Path(folder)
     board, version = _identify(root)
-    # Its mpy-cross is another one and few of its boards have emitters: source, in plain Python
+    # CircuitPython has its own mpy-cross and few of its boards have emitters, so the package goes as plain Python source
     built = package.build(device_modules.needed(model.data, ()), 0, "")
     target, fresh, old = (root / "lib" / name for name in ("urnn", "urnn.new", "urnn.old"))
     place = root / model.name
     try:
         if place.exists() and not files.replaceable(place, files.PACKED):
-            raise BoardError(f"{place}: is there and not a .urnn file; expected one, or none: rename the model or that file")
+            raise BoardError(
+                f"{place}: exists and is not a .urnn file; expected one, or none: rename the model or that file"
+            )
         if old.is_dir() and not target.is_dir():
             old.rename(target)  # the drive was pulled between the two renames
         for left in (fresh, old):
@@ -72,7 +74,7 @@ def write_drive(folder: str, model: Model) -> list[str]:
 
 
 def _identify(root: Path) -> tuple[str, str]:
-    """(board, version) from boot_out.txt. Raises BoardError when this is no CircuitPython drive, or an old one."""
+    """(board, version) from boot_out.txt. Raises BoardError when this is no CircuitPython drive, or a too old one."""
     try:
         text = files.read(root / BOOT, BOOT_BYTES).decode("utf-8", "replace")
     except OSError as error:
@@ -91,15 +93,15 @@ def _identify(root: Path) -> tuple[str, str]:
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    """The files in the folder, {} when it is not there."""
+    """File name -> contents, for the files in the folder; {} when there is no folder."""
     if not folder.is_dir():
         return {}
-    # What macOS adds to every file on such a drive ("._name") is not ours
+    # macOS adds a file "._name" to every file on such a drive
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")}
 
 
 def _check_room(root: Path, sizes: list[int]) -> None:
-    """Raise BoardError when old and new together do not fit."""
+    """Raise BoardError when the drive has no room for new files of these sizes; the old files stay until then."""
     usage = shutil.disk_usage(root)
     block = os.statvfs(root).f_frsize if hasattr(os, "statvfs") else CLUSTER_BYTES
     need = sum(-(-size // block) * block for size in sizes)

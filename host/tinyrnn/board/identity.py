@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a board says of itself: scripts/identify.py's answer, read."""
+"""A board's identity: the parsed answer of scripts/identify.py."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from tinyrnn.errors import BoardError, LinkError
 
-OLDEST = (1, 23, 0)  # the first that takes the .mpy files of today's mpy-cross: ABI 6.3
+OLDEST = (1, 23, 0)  # the first version that takes the .mpy files of current mpy-cross: ABI 6.3
 
-# MicroPython's py/persistentcode.h, MP_NATIVE_ARCH_*: the number in sys.implementation._mpy >> 10, mpy-cross's -march
+# mpy-cross's -march, by the number in sys.implementation._mpy >> 10: MP_NATIVE_ARCH_* in MicroPython's py/persistentcode.h
 ARCHITECTURES = (
     "",
     "x86",
@@ -35,38 +35,38 @@ class Identity:
     name: str  # "micropython" or "circuitpython"
     version: tuple[int, ...]  # of the firmware
     machine: str  # "Raspberry Pi Pico with RP2040"; may be empty
-    mpy: int  # sys.implementation._mpy; 0 where it loads no .mpy
+    mpy: int  # sys.implementation._mpy; 0 where the firmware loads no .mpy files
     platform: str  # "rp2"
-    heap_free: int  # bytes; -1 where the board cannot say
-    largest_block: int  # bytes, of one allocation, as far as it was looked for
-    block_bytes: int  # of flash; -1 where the board cannot say
+    heap_free: int  # bytes; -1 where the board cannot tell
+    largest_block: int  # bytes that one allocation can have, up to the size that was asked for
+    block_bytes: int  # of the flash; -1 where the board cannot tell
     flash_blocks: int
     flash_blocks_free: int
-    emitters: tuple[str, ...]  # of native, viper, asm_thumb, asm_rv32
-    libraries: tuple[str, ...]  # folders that imports come from, in their order
-    folder: str  # where relative names lie
+    emitters: tuple[str, ...]  # those of native, viper, asm_thumb, asm_rv32 that the firmware compiles
+    libraries: tuple[str, ...]  # the import path without frozen modules
+    folder: str  # the current folder, which relative names start from
     installed: tuple[tuple[str, str], ...]  # (path, version) of each urnn on the import path, the one in use first
-    models: tuple[tuple[str, int, str], ...]  # (file, bytes, CRC-32 in its last word)
+    models: tuple[tuple[str, int, str], ...]  # (name, bytes, CRC-32 at the end) of each .urnn file in that folder
 
     @property
     def arch(self) -> str:
-        """mpy-cross's name of the architecture; "" where it runs no native code from .mpy, or an unknown one."""
+        """mpy-cross's name for the architecture; "" if it is unknown or the firmware takes no machine code in .mpy files."""
         number = self.mpy >> 10 & 15
         return ARCHITECTURES[number] if number < len(ARCHITECTURES) else ""
 
     @property
     def kernels(self) -> tuple[str, ...]:
-        """What kernels can be made with here: viper, asm_thumb, asm_rv32; plain Python is everywhere."""
+        """The ways to make kernels for this firmware: those of viper, asm_thumb and asm_rv32 that it has, and plain."""
         return (*(name for name in self.emitters if name != "native"), "plain")
 
     @property
     def flash_free(self) -> int:
-        """Free bytes of the file system; -1 where the board cannot say."""
+        """Free bytes of the file system; -1 where the board cannot tell."""
         return -1 if self.block_bytes < 0 else self.block_bytes * self.flash_blocks_free
 
     @property
     def library(self) -> str:
-        """The folder to install packages in: a `lib` on the import path beside the board's files, else where those are."""
+        """The folder for packages: a `lib` on the import path inside the current folder, else the current folder itself."""
         inside = self.folder.rstrip("/") + "/"
         for path in self.libraries:
             if path.rpartition("/")[2] == "lib" and (not path.startswith("/") or path.startswith(inside)):
@@ -81,7 +81,7 @@ class Identity:
 
     @property
     def board(self) -> str:
-        """A name for people."""
+        """The board's name for people."""
         return self.machine or self.platform
 
     def refuse(self, port: str) -> None:
@@ -101,7 +101,7 @@ class Identity:
 
 
 def parse(port: str, answer: str) -> Identity:
-    """The answer of scripts/identify.py. Raises LinkError when it is not one."""
+    """Parse the answer of scripts/identify.py. Raises LinkError when it is not one."""
     try:
         facts = {key: ast.literal_eval(value) for key, value in (line.split(" ", 1) for line in answer.splitlines())}
         block, blocks, free = facts["flash"]
@@ -123,4 +123,4 @@ def parse(port: str, answer: str) -> Identity:
             models=tuple((name, size, crc) for name, size, crc in facts["models"]),
         )
     except (KeyError, ValueError, SyntaxError, TypeError) as error:
-        raise LinkError(f"{port}: the board's answer cannot be read ({error}); expected what it is: try again") from None
+        raise LinkError(f"{port}: the board's answer cannot be read ({error}); expected its identity: try again") from None

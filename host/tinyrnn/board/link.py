@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The one place that talks to a port: programs and files for a board, checked on their way and back."""
+"""The only module that talks to a port. It sends programs and files to a board and checks both directions."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from tinyrnn.board.identity import Identity
 
 ANSWER = re.compile(rb"^=([0-9a-f]{8}) (\d+) ([AEN])\n", re.MULTILINE)
-PATIENCE_S = 10.0  # for one answer, unless VARIABLE says otherwise
+PATIENCE_S = 10.0  # longest wait for one answer, unless VARIABLE is set
 VARIABLE = "TINYRNN_TIMEOUT_S"
-CHUNK_BYTES = 2304  # of a file, in one exec: a small block for the board's heap, few round trips
+CHUNK_BYTES = 2304  # of a file in one exec: small enough for the board's heap, large enough for few round trips
 
 
 def patience_s(default_s: float = PATIENCE_S) -> float:
-    """How long to wait for one answer of a board, in seconds. Raises LinkError when VARIABLE is not a number of them."""
+    """The longest wait for one answer of a board, in seconds. Raises LinkError when VARIABLE is not a positive number."""
     text = os.environ.get(VARIABLE, "")
     try:
         seconds = float(text) if text else default_s
@@ -41,21 +41,21 @@ def patience_s(default_s: float = PATIENCE_S) -> float:
 
 @cache
 def script(name: str) -> str:
-    """A file of host/tinyrnn/scripts, stripped for the line."""
+    """The source of a file in runtimes/scripts, without comments and docstrings."""
     return strip((Path(SCRIPTS) / name).read_text(encoding="utf-8"))
 
 
 class Link(RawRepl):
-    """A board at its raw REPL, from entering the ``with`` block to leaving it.
+    """A board at its raw REPL, for the length of a ``with`` block.
 
-    A running program is interrupted, and at the end the board is at its friendly REPL.
-    Raises LinkError (port, line, no answer) and BoardError (the board's exception).
+    Entering the block interrupts a running program. Leaving it returns the board to its friendly REPL.
+    Raises LinkError for a fault of the port or the line, or no answer. Raises BoardError for an exception on the board.
     """
 
     def __init__(self, port: str, timeout_s: float | None = None) -> None:
-        self._first = script("watchdog.py").encode() + b"\x04"  # which would reset the board before the next exchange
+        self._first = script("watchdog.py").encode() + b"\x04"  # the watchdog would reset the board before the next exchange
         self._guarded = False  # scripts/transfer_check.py is on the board
-        self._sent = ""  # name of the script that the board has
+        self._sent = ""  # name of the last script sent, which the board still has
         self._identity: Identity | None = None
         super().__init__(port, patience_s() if timeout_s is None else timeout_s)
 
@@ -67,15 +67,15 @@ class Link(RawRepl):
 
     @property
     def identity(self) -> Identity:
-        """What the board says of itself; asked once. Raises LinkError, BoardError."""
+        """The board's identity, asked for once. Raises LinkError, BoardError."""
         if self._identity is None:
             self._identity = self.ask_identity()
         return self._identity
 
     def ask_identity(self, wanted_bytes: int = 1 << 20) -> Identity:
-        """What the board says of itself now: heap and flash change.
+        """Ask the board for its identity again, because heap and flash change. Raises LinkError, BoardError.
 
-        wanted_bytes: the largest block of the heap is not looked for above it.
+        wanted_bytes: the board searches for the largest free block of its heap only up to this size.
         """
         from tinyrnn.board.identity import parse
 
@@ -83,7 +83,7 @@ class Link(RawRepl):
         return self._identity
 
     def exec(self, code: str, timeout_s: float | None = None) -> str:
-        """Run code on the board and return what it printed; for one-liners, as nothing checks what arrives."""
+        """Run code on the board and return what it printed. For short code only, because nothing checks what arrives."""
         with self._line():
             self._send(code)
             out, err = self._follow(self.timeout_s if timeout_s is None else timeout_s)
@@ -92,25 +92,26 @@ class Link(RawRepl):
         return out.decode("utf-8", "replace").replace("\r\n", "\n")
 
     def run_script(self, name: str, *args: object, timeout_s: float | None = None) -> str:
-        """Call main(*args) of a file of host/tinyrnn/scripts on the board; return the str it gives.
+        """Call main(*args) of a file in runtimes/scripts on the board; return the str that main() returns.
 
-        Script, arguments and answer are checked by CRC-32 on the way. Raises BoardError with the last line of its traceback.
+        A CRC-32 protects the script, the arguments and the answer. Raises LinkError for damage on the line, BoardError
+        with the last line of the traceback for an exception on the board.
         """
         if not self._guarded:
             self._guard()
         return self._run(name, "" if name == self._sent else script(name), args, timeout_s)
 
     def put(self, path: str, data: bytes, progress: Callable[[int], None] | None = None) -> None:
-        """Write a file: under a temporary name, then renamed over what was there. See write()."""
+        """Write a file under a temporary name, then rename it over the existing one. See write()."""
         temporary = path + "~"
         self.write(temporary, data, progress)
         self.run_script("files.py", "rename", (temporary, path))
 
     def write(self, path: str, data: bytes, progress: Callable[[int], None] | None = None) -> None:
-        """Write a file where nothing of value stands, each piece checked.
+        """Write a file in pieces, each of them checked. An existing file of that name is lost, even on failure.
 
-        progress: called with the number of bytes after each piece. Raises LinkError, BoardError (no room, no folder), and
-        removes what it began when the board says no.
+        progress: called after each piece with its number of bytes. Raises LinkError for damage on the line. Raises
+        BoardError when the board cannot write (no room, no folder); the partial file is then removed.
         """
         if not self._guarded:
             self._guard()
@@ -126,7 +127,7 @@ class Link(RawRepl):
                 if progress:
                     progress(len(piece))
         except BoardError as error:
-            # Damage on the way shows as any exception; what the file system says is an OSError
+            # Damaged code can raise any exception on the board; the file system raises OSError
             if "OSError" not in str(error) and "MemoryError" not in str(error):
                 raise self._noise() from None
             self._forget(path)
@@ -151,7 +152,7 @@ class Link(RawRepl):
             self._follow(1.0)
 
     def _guard(self) -> None:
-        """Send scripts/transfer_check.py, and see that it does its work before it is trusted."""
+        """Send scripts/transfer_check.py and test that it works before relying on it."""
         with self._line():
             self._send(script("transfer_check.py"))
             if self._follow(self.timeout_s) != (b"", b""):
@@ -161,7 +162,7 @@ class Link(RawRepl):
         self._guarded = True
 
     def _run(self, name: str, source: str, args: tuple[object, ...], timeout_s: float | None) -> str:
-        """One call of main(*args) of the script; source: "" when the board has it already."""
+        """Call main(*args) of the script once. source: "" when the board already has the script."""
         parts = [part.encode() for part in (name, source, repr(args))]
         crc = 0
         for part in parts:
@@ -185,7 +186,7 @@ class Link(RawRepl):
         return text.decode()
 
     def _forget(self, path: str) -> None:
-        """Best effort: the next deploy removes it too."""
+        """Try to remove a partial file. If this fails, the next deploy removes it."""
         try:
             self.exec("_tinyrnn.close()")
         except BoardError:

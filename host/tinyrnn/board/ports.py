@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which ports there are: what USB offers, and what TINYRNN_PORTS names besides."""
+"""The ports of this computer: those on USB, and those that TINYRNN_PORTS names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tinyrnn.errors import LinkError
 
-VARIABLE = "TINYRNN_PORTS"  # ports that no USB list shows: pseudo terminals, RFC 2217; split as PATH is
+VARIABLE = "TINYRNN_PORTS"  # ports that are not on USB, such as pseudo terminals and RFC 2217; separated as in PATH
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,12 @@ class Found:
     """A port that may have a board on it."""
 
     path: str
-    usb: str  # "2e8a:0005", "" for one that is not on USB
+    usb: str  # vendor and product, such as "2e8a:0005"; "" for a port that is not on USB
     description: str
 
 
 def find() -> list[Found]:
-    """The ports, in their names' order. One without USB ids is no board's: the computer's own serial ports."""
+    """The USB ports, sorted by name, then those of VARIABLE. The computer's own serial ports are left out."""
     from serial.tools import list_ports
 
     listed = [
@@ -35,7 +35,7 @@ def find() -> list[Found]:
 
 
 def only() -> str:
-    """The one port. Raises LinkError when there is none, or more than one."""
+    """The path of the only port. Raises LinkError when there is none, or more than one."""
     ports = find()
     if len(ports) == 1:
         return ports[0].path

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The host's side of the line protocol: docs/protocol.md. Frames, and a client that keeps the board busy.
+"""The host's side of the line protocol (docs/protocol.md): frames, and a client that keeps the board busy.
 
-Each command is carried out exactly once, though the line may damage a frame on its way there: the numbers tell the
-board what it has done, and the client what to send again.
+The board carries out each command exactly once, even when the line damages a frame. Each frame has a number. The board
+uses it to skip a command that it has already done, the client to find out what to send again.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 SERVE = "__import__('urnn.serve').serve.serve()"  # leaves no name behind
-POLL_S = 0.05  # longest wait of one read; what interrupts a wait is seen within it
+POLL_S = 0.05  # longest wait of one read, so that an interrupt is seen soon
 TIMEOUT_S = 20.0  # longest wait for an answer: loading a large model, or a line of slow steps
-TRIES = 5  # times that one frame is sent again
+TRIES = 5  # attempts to repair the line
 NOISE = "bytes are damaged on the line; expected none: use a shorter or better cable, or a lower baud rate"
 
 
@@ -38,7 +38,7 @@ def frame(body: str) -> bytes:
 
 
 def unframe(line: bytes) -> list[str] | None:
-    """The words of a received line, its end cut off; None when it is damaged."""
+    """The words of a received line, which must come without its line feed; None when it is damaged."""
     body, check = line[:-9], line[-9:]
     if len(line) < 14 or check != b" %08x" % zlib.crc32(body):
         return None
@@ -46,12 +46,12 @@ def unframe(line: bytes) -> list[str] | None:
 
 
 def is_wide(samples: np.ndarray) -> bool:
-    """Whether 16 bits do not suffice for these integers."""
+    """Whether some of these integers need more than 16 bits."""
     return bool((samples < -32768).any() or (samples > 32767).any())
 
 
 def pack_samples(samples: np.ndarray) -> str:
-    """Words "h DATA" or "i DATA" for samples (T, C) or (C,) of raw integers: 16 bits where they suffice."""
+    """The words "h DATA" (16 bits) or "i DATA" (32 bits) for samples (T, C) or (C,) of raw integers, in base64."""
     kind, dtype = ("i", "<i4") if is_wide(samples) else ("h", "<i2")
     return f"{kind} {base64.b64encode(np.ascontiguousarray(samples, dtype).tobytes()).decode()}"
 
@@ -63,19 +63,19 @@ def unpack(word: str, dtype: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What load answers."""
+    """The answer to `load`."""
 
     inputs: int
     outputs: int
     units: int  # length of the state
-    line_bytes: int  # longest line that the board takes and gives for this model
+    line_bytes: int  # longest line, in either direction, for this model
     size: int  # bytes of the file on the board
-    crc: int  # the CRC-32 that stands at its end
+    crc: int  # the CRC-32 at the end of that file
     kernels: str
 
 
 class Refused(BoardError):
-    """A command that the board answered with an error line; code is its first word."""
+    """The board answered a command with an error line. ``code`` is the first word of the error."""
 
     def __init__(self, port: str, command: str, code: str, text: str) -> None:
         super().__init__(f"{port}: the board refused `{command}` ({code}: {text}); expected ok")
@@ -91,15 +91,16 @@ class _Sent:
 
 
 class Client:
-    """A board at which serve() runs, begun on ``link``; leaving the link's ``with`` block ends it.
+    """A board that runs serve(), started through ``link``. Leaving the link's ``with`` block ends serve().
 
-    send() and receive() pipeline; ask() does one command. Raises LinkError (line), BoardError (the board said no).
+    send() and receive() overlap commands; ask() sends one command and waits. Raises LinkError for a fault of the line,
+    BoardError for a command that the board refuses.
     """
 
     def __init__(self, link: Link, timeout_s: float = TIMEOUT_S) -> None:
         self.port = link.port
         self.timeout_s = timeout_s
-        self.sent_again = 0  # frames, because of a damaged line
+        self.sent_again = 0  # number of frames sent again because of a damaged line
         self._serial = link.serial
         self._buffer = bytearray()
         self._unanswered: deque[_Sent] = deque()
@@ -116,16 +117,16 @@ class Client:
 
     @property
     def pending(self) -> int:
-        """Commands sent whose answers receive() has not returned."""
+        """The number of commands whose answers receive() has not returned yet."""
         return len(self._unanswered) + len(self._answers)
 
     def room(self, command: str) -> bool:
-        """Whether the board surely has room for this command now, while it computes."""
+        """Whether the board has room for this command, even if it has not yet read those sent before."""
         size = sum(len(sent.line) for sent in self._unanswered)
         return not size or size + len(command.encode()) + 15 <= self.window
 
     def send(self, command: str) -> None:
-        """Send without waiting for the answer; waits only for room."""
+        """Send a command without waiting for its answer. Waits only until the board has room."""
         while not self.room(command):
             self._collect(time.monotonic() + self.timeout_s)
         self._seq = (self._seq + 1) & 0xFFFF
@@ -134,10 +135,10 @@ class Client:
         self._write(sent.line)
 
     def receive(self, wait_s: float | None = None) -> list[str] | None:
-        """The words after "ok" of the next answer, in the order of the commands.
+        """The words after "ok" of the next answer. Answers come in the order of the commands.
 
-        wait_s: None: until it is there; otherwise at most about so long, and None when it is not.
-        Raises Refused for an error line; LinkError.
+        wait_s: the longest wait in seconds, after which the result is None. With None it waits until the answer comes.
+        The result is also None when no command is pending. Raises Refused for an error line, LinkError.
         """
         if not self._answers and self._unanswered:
             began = time.monotonic()
@@ -153,7 +154,7 @@ class Client:
         return words[1:]
 
     def ask(self, command: str) -> list[str]:
-        """Send one command and wait for its answer; the words after "ok". No other may be pending."""
+        """Send a command and return the words after "ok" of its answer. No other command may be pending."""
         if self.pending:
             raise LinkError(f"{self.port}: {self.pending} answers are still to be received; expected none before ask()")
         self.send(command)
@@ -162,18 +163,20 @@ class Client:
         return words
 
     def load(self, name: str, kernels: str | None = None) -> Loaded:
-        """Load a file of the board. Raises BoardError when it is absent, damaged or too large."""
+        """Load a model file of the board. Raises BoardError when it is missing, damaged or too large."""
         words = self.ask(f"load {name} {kernels}" if kernels else f"load {name}")
         inputs, outputs, units, self.line_bytes, size = (int(word) for word in words[:5])
         return Loaded(inputs, outputs, units, self.line_bytes, size, int(words[5], 16), words[6])
 
     def load_same(self, model: str, kernels: str | None = None) -> Loaded:
-        """Load the board's copy of this file. Raises BoardError when it is another one, ModelError when it has no name
-        for a board; both with the cure."""
+        """Load the board's copy of the file ``model``.
+
+        Raises BoardError when the board's file differs or is missing, ModelError when the file's name has a space.
+        """
         path = Path(model)
         cure = same_model.cure(model, self.port)
         if set(path.name) & set(" \t\r\n"):
-            raise ModelError(f"{model}: a name with a space; expected one without: rename it, then {cure}")
+            raise ModelError(f"{model}: the name has a space; expected one without: rename it, then {cure}")
         if kernels and kernels not in self.kernels:
             raise BoardError(f"{self.port}: has no kernels {kernels!r}; expected one of {', '.join(self.kernels)}")
         try:
@@ -186,21 +189,21 @@ class Client:
         return loaded
 
     def samples_together(self, loaded: Loaded, wide: bool) -> int:
-        """How many samples go into one `steps`: two such lines fit into the window, and the answer into a line."""
+        """The number of samples for one `steps` command: two such lines fit into the window, and each answer into a line."""
         asked = (self.window // 2 - len("ffff steps h  ffffffff\n")) // 4 * 3 // ((4 if wide else 2) * loaded.inputs)
         answered = (loaded.line_bytes - 32) * 3 // 4 // (4 * loaded.outputs)
         return max(1, min(asked, answered))
 
     def steps_a_line(self, loaded: Loaded, width: int = 4) -> int:
-        """How many samples of ``width`` bytes a value fit into one `check` command."""
+        """The number of samples that fit into one `check` command, at ``width`` bytes for each value."""
         return max(1, (loaded.line_bytes - len("ffff check h  ffffffff")) // 4 * 3 // (width * loaded.inputs))
 
     def quit(self) -> None:
-        """End serve(): the board is back at its REPL."""
+        """End serve(). The board returns to its REPL."""
         self.ask("quit")
 
     def check_line(self) -> None:
-        """Raises LinkError when the board is gone; for a host that has nothing to send."""
+        """Raise LinkError when the board is gone. For a host that has nothing to send at the moment."""
         try:
             self._serial.in_waiting  # noqa: B018
         except OSError as error:
@@ -220,7 +223,7 @@ class Client:
         raise LinkError(f"{self.port}: no greeting within {self.timeout_s:g} s; expected the line protocol: try again")
 
     def _collect(self, deadline: float) -> None:
-        """Wait for one more answer; mend the line when the board is silent until the deadline."""
+        """Wait for one more answer. Repair the line whenever the board stays silent until the deadline."""
         before = len(self._answers)
         while not self._poll(deadline):
             self._mend()
@@ -229,7 +232,7 @@ class Client:
             deadline = time.monotonic() + self.timeout_s
 
     def _poll(self, deadline: float) -> bool:
-        """Take lines until one more answer is there (True) or the time is over."""
+        """Read lines until there is one more answer (True) or the deadline has passed (False)."""
         before = len(self._answers)
         while len(self._answers) == before:
             line = self._line(deadline)
@@ -240,7 +243,7 @@ class Client:
         return True
 
     def _take(self, line: bytes) -> bool:
-        """Note an answer; False when something is wrong and the line must be mended."""
+        """Store an answer. Returns False when something is wrong and the line must be repaired."""
         words = unframe(line)
         if not words or len(words) < 2:
             return False
@@ -252,13 +255,13 @@ class Client:
             self._answers.append((head.command, words[1:]))
             return True
         ahead = any(words[0] == f"{sent.seq:04x}" for sent in self._unanswered)
-        return not ahead  # an old one, sent twice, is of no interest; one ahead says that one was lost
+        return not ahead  # an old answer, sent twice, is ignored; one ahead of its turn means that another was lost
 
     def _mend(self) -> None:
-        """Find out what the board has done, and send again what it has not. docs/protocol.md, "When a line is damaged".
+        """Find out what the board has done, and send the rest again. See docs/protocol.md, "When a line is damaged".
 
-        A command with a number out of order is answered with that number: so its answer is known among others, and all
-        before it have been answered.
+        The probe is a command whose number is out of order. The board answers it with that number, so the answer can be
+        recognised. All answers to earlier commands come before it.
         """
         for attempt in range(TRIES):
             probe = f"{(self._seq + 0x4000 + attempt) & 0xFFFF:04x}"
@@ -269,7 +272,7 @@ class Client:
             if not self._unanswered:
                 return
             done = (expected - self._unanswered[0].seq) & 0xFFFF
-            if done == 1 or done == 0:  # the last answer was lost: the board has it still; or nothing was done
+            if done == 1 or done == 0:  # 1: only the last answer was lost, and the board still has it; 0: nothing was done
                 again = list(self._unanswered)
                 self._unanswered.clear()
                 self.sent_again += len(again)
@@ -281,17 +284,17 @@ class Client:
         raise LinkError(f"{self.port}: no answer after {TRIES} tries: {NOISE}; or the board hangs: press reset")
 
     def _resend(self, again: list[_Sent]) -> None:
-        """Within the window, as they were; those sent earlier stay in front."""
+        """Send the frames again in the same order, never more than the window holds."""
         for sent in again:
             while self._unanswered and sum(len(s.line) for s in self._unanswered) + len(sent.line) > self.window:
                 line = self._line(time.monotonic() + self.timeout_s)
                 if line is None or not self._take(line):
-                    raise LinkError(f"{self.port}: damaged again while it was mended: {NOISE}")
+                    raise LinkError(f"{self.port}: damaged again during the repair: {NOISE}")
             self._unanswered.append(sent)
             self._write(sent.line)
 
     def _probe_answer(self, probe: str) -> int | None:
-        """The number that the board expects next; None when the probe was lost. Takes the answers before it."""
+        """The number that the board expects next; None when the probe was lost. Stores the answers that come before."""
         deadline = time.monotonic() + self.timeout_s
         while (line := self._line(deadline)) is not None:
             words = unframe(line)
@@ -302,7 +305,7 @@ class Client:
         return None
 
     def _line(self, deadline: float) -> bytes | None:
-        """The next line that is not empty, without its end; None when the time is over."""
+        """The next line that is not empty, without its line feed; None when the deadline has passed."""
         while True:
             end = self._buffer.find(b"\n")
             if end >= 0:
@@ -328,7 +331,7 @@ class Client:
                 raise LinkError(f"{self.port}: a line without end; expected the line protocol: {NOISE}")
 
     def _ended(self, line: bytes) -> BoardError:
-        """The program on the board has ended: the raw REPL says \\x04, a traceback, \\x04>."""
+        """The error for a program that has ended: the raw REPL then sends \\x04, a traceback and \\x04>."""
         text = bytearray(line + b"\n" + self._buffer)
         deadline = time.monotonic() + 1.0
         while not text.endswith(b"\x04>") and time.monotonic() < deadline:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A board's raw REPL over mpremote's serial transport: opened, entered, left; every wait has an end."""
+"""A board's raw REPL over mpremote's serial transport: how to open, enter and leave it. Every wait has a limit."""
 
 from __future__ import annotations
 
@@ -15,33 +15,34 @@ from tinyrnn.errors import LinkError
 
 RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n>"
 RAW_BYTES, RAW_PAUSE_S = 256, 0.01  # to a board without raw paste: mpremote's pace
-HELLO = b"__import__('gc').enable();print('tinyrnn',__import__('sys').platform)\x04"  # it leaves no name behind
-GENTLE_S = 1.0  # single Ctrl-C, before many
-# Many: two USB packets at a time, as the second must come while the program handles the first. Measured on the emulated
-# RP2040 with a loop of `try: time.sleep(0.1)` and `except: pass`: out of it within 0.3 to 4 s; of other sizes few work
+HELLO = b"__import__('gc').enable();print('tinyrnn',__import__('sys').platform)\x04"  # defines no name on the board
+GENTLE_S = 1.0  # single Ctrl-C for this long, before many
+# Many Ctrl-C go as two USB packets at a time, because the second must arrive while the program handles the first. Measured
+# on the emulated RP2040 with a loop of `try: time.sleep(0.1)` and `except: pass`: it ends within 0.3 to 4 s. Few other
+# sizes work
 FLOOD_BYTES, FLOOD_PAUSE_S, FLOOD_S = 128, 0.001, 0.6
-HELLOS = 3  # times that a board is greeted
-LEAVE_S = 5.0  # longest wait for a program to end when the line is closed
+HELLOS = 3  # attempts to get an answer from the raw REPL
+LEAVE_S = 5.0  # longest wait for a program to end when the port is closed
 CABLE = "check the cable, press the board's reset button and try again"
 GONE = f"{CABLE}; a watchdog that main.py feeds resets a board too"
 ERASE = "erase its files through the boot loader, as docs/deploy.md says"
 
 
 class _Unheard(LinkError):
-    """The raw REPL was there, and is not any more."""
+    """The raw REPL answered before, but no longer does."""
 
 
 class RawRepl:
-    """The port, and the raw REPL behind it. Raises LinkError: each failure is one line."""
+    """A port and the raw REPL of the board on it. Raises LinkError, whose message is one line, for each failure."""
 
-    _first = b""  # a program for the raw REPL, and Ctrl-D: sent right behind a Ctrl-C that may stop a stubborn one
+    _first = b""  # a program and Ctrl-D, sent right after a Ctrl-C when a running program resists the first Ctrl-C
 
     def __init__(self, port: str, timeout_s: float) -> None:
         self.port = port
         self.timeout_s = timeout_s
-        self._running = False  # a program is under way: that of start(), or one whose end was not seen
-        self._platform = ""  # sys.platform there
-        self._late = 0  # answers to _first that may still come, each without a word
+        self._running = False  # a program may be running: that of start(), or one whose end was not received
+        self._platform = ""  # the board's sys.platform
+        self._late = 0  # empty answers to _first that may still come
         self._transport = self._open()
         try:
             self._enter()
@@ -51,16 +52,16 @@ class RawRepl:
 
     @property
     def serial(self) -> Any:
-        """pyserial's object, for a program that then owns the line: see start()."""
+        """pyserial's object, to talk to a program that start() has started."""
         return self._transport.serial
 
     def start(self, code: str) -> None:
-        """Start a program that owns the line from now on, through ``serial``; close() interrupts it."""
+        """Start a program that uses the line itself; talk to it through ``serial``. close() interrupts it."""
         with self._line():
             self._send(code)
 
     def soft_reset(self) -> None:
-        """A fresh interpreter with an empty heap; boot.py runs, main.py does not."""
+        """Start a fresh interpreter with an empty heap. boot.py runs, main.py does not."""
         with self._line():
             if self._read_until(b">", self.timeout_s)[-1:] != b">":
                 raise self._silent()
@@ -68,25 +69,25 @@ class RawRepl:
             self._hello()
 
     def close(self) -> None:
-        """Leave the board at its friendly REPL, with nothing of ours in it, and the port free."""
-        self.timeout_s = min(self.timeout_s, LEAVE_S)  # of each wait from here on
+        """Leave the board at its friendly REPL, without our names in it, and close the port."""
+        self.timeout_s = min(self.timeout_s, LEAVE_S)  # for each wait from here on
         try:
             with self._line():
-                if self._running:  # a line that is out of step gets no more code
+                if self._running:  # no more code before the state of the line is known
                     self._interrupt(LEAVE_S)
                     self._hello()
                     self._running = False
                 self._leave()
         except LinkError:
-            pass  # it is gone; what went wrong before this is the news
+            pass  # the board is gone, and an earlier error says why
         finally:
             self._farewell()
 
     def _leave(self) -> None:
-        """Called before a line that is in step is closed."""
+        """Called before the line is closed, if the board still answers."""
 
     def _farewell(self) -> None:
-        """To the friendly REPL, if the board still listens, then close the port: nothing here waits for long."""
+        """Return to the friendly REPL if the board still listens, then close the port. No wait here is long."""
         answered = False
         try:
             self.serial.write_timeout = 1.0
@@ -107,7 +108,7 @@ class RawRepl:
             transport.serial.write_timeout = self.timeout_s
             return transport
         except (TransportError, OSError, ValueError):
-            pass  # mpremote does not say why
+            pass  # mpremote does not say why; the attempt below finds out
         try:
             serial.Serial(self.port, exclusive=True).close()
             seen = "was busy a moment ago; expected a free port: try again"
@@ -124,12 +125,12 @@ class RawRepl:
         raise LinkError(f"{self.port}: {seen}") from None
 
     def _shut(self, answered: bool) -> None:
-        """answered: the board has taken all that was sent."""
+        """Close the port. answered: the board has read everything that was sent."""
         try:
             if not answered:
-                self.serial.reset_output_buffer()  # for bytes that nobody takes, close() waits up to 30 s on a real port
+                self.serial.reset_output_buffer()  # close() waits up to 30 s on a real port for bytes that nobody reads
             self._transport.close()
-        except Exception:  # unplugged: OSError, and termios.error, which is none
+        except Exception:  # unplugged: OSError, or termios.error, which is not an OSError
             self.serial.close()
 
     def _enter(self) -> None:
@@ -139,14 +140,15 @@ class RawRepl:
                 try:
                     return self._hello(self.timeout_s / HELLOS)
                 except _Unheard:
-                    pass  # its watchdog has reset the board, and the program is back
+                    pass  # the watchdog has reset the board, and its program runs again
             self._interrupt(self.timeout_s)
             self._hello()
 
     def _interrupt(self, limit_s: float) -> None:
-        """Ctrl-C until the raw REPL answers; a program may catch a few of them, or nearly all.
+        """Send Ctrl-C until the raw REPL answers. A program may catch some of them, or nearly all.
 
-        One that catches all in a bare `except:` has moments between leaving that and the next round: many Ctrl-C find one.
+        A loop that catches all of them in a bare `except:` is open for a moment between that and its next round. One of
+        many Ctrl-C arrives at such a moment.
         """
         began = time.monotonic()
         wait = 0.1
@@ -189,7 +191,10 @@ class RawRepl:
         )
 
     def _flood(self, reset: bool) -> bytes:
-        """Ctrl-C as fast as a program could miss none; what came meanwhile. reset: Ctrl-D first, for one that ends at it."""
+        """Send Ctrl-C as fast as the line takes them; returns what came in.
+
+        reset: send Ctrl-D first, which ends some programs.
+        """
         import serial
 
         seen = b""
@@ -200,30 +205,30 @@ class RawRepl:
             if reset:
                 self.serial.write(b"\x04")
             while b">>> " not in seen and RAW_BANNER not in seen and time.monotonic() < until:
-                if self.serial.out_waiting < FLOOD_BYTES:  # a slow line is filled without a pause
-                    self.serial.write(b"\x03" * FLOOD_BYTES)  # with _first behind them it did not work
+                if self.serial.out_waiting < FLOOD_BYTES:  # so a slow line never runs empty
+                    self.serial.write(b"\x03" * FLOOD_BYTES)  # without _first: with it, the flood did not work
                 time.sleep(FLOOD_PAUSE_S)
                 seen = seen[-80:] + bytes(self.serial.read(1 << 14))
         except serial.SerialTimeoutException:
-            pass  # the program has turned Ctrl-C off, and reads nothing
+            pass  # the program has turned Ctrl-C off and reads nothing
         finally:
             self.serial.write_timeout = self.timeout_s
         return seen
 
     def _reset(self) -> None:
-        """Ctrl-D at the raw REPL's prompt, and back to it."""
+        """Send Ctrl-D at the raw REPL's prompt and wait for the raw REPL again."""
         self.serial.write(b"\x04")
         if not self._read_until(RAW_BANNER, self.timeout_s).endswith(RAW_BANNER):
-            self._interrupt(self.timeout_s)  # boot.py leaves something running, or the REPL is the friendly one now
+            self._interrupt(self.timeout_s)  # boot.py left something running, or the board is at its friendly REPL
 
     def _hello(self, wait_s: float | None = None) -> None:
-        """Agree on where the stream stands, turn the collector on, and find out how programs may be sent.
+        """Synchronise with the board, turn the garbage collector on, and find out how programs may be sent.
 
-        An interrupted program may have left the collector off, which a soft reset does not change on an RP2040. A heap that
-        is full by then has no room for this line, and a soft reset empties it.
+        An interrupted program may have left the collector off, and on an RP2040 a soft reset does not turn it on again. If
+        the heap is already full, there is no room for this line. Then a soft reset empties the heap.
         """
         for last in (False, True):
-            # What late answers to Ctrl-A left; the prompt that mpremote waits for comes with the answer below
+            # Discard late answers to Ctrl-A. The prompt that mpremote waits for comes with the answer below
             self._read_until(b"\0", 0.02)
             self.serial.write(HELLO)
             said = self._read_until(b"OK", self.timeout_s if wait_s is None else wait_s)
@@ -244,13 +249,13 @@ class RawRepl:
                 f"is it a MicroPython board? {CABLE}"
             )
         self._platform = words[1].decode("utf-8", "replace")
-        # The webassembly port says that it has raw paste, and hangs
+        # The webassembly port claims to have raw paste, but hangs
         self._transport.use_raw_paste = self._platform != "webassembly"
 
     def _send(self, code: str) -> None:
-        """Hand code to the raw REPL: by raw paste, which has flow control, where the board has it.
+        """Send code to the raw REPL, by raw paste where the board has it, because raw paste has flow control.
 
-        As mpremote's exec_raw_no_follow(), which prints what it does not expect.
+        This is mpremote's exec_raw_no_follow(), which cannot be used because it prints unexpected answers.
         """
         data = code.encode()
         self._running = True
@@ -273,7 +278,7 @@ class RawRepl:
             raise self._silent()
 
     def _follow(self, timeout_s: float) -> tuple[bytes, bytes]:
-        """What the program printed, and its traceback; the prompt after them is left on the line."""
+        """Wait for the program's end; returns (its output, its traceback). The prompt that follows is not read."""
         deadline = time.monotonic() + timeout_s
         parts = []
         for _ in range(2):
@@ -285,10 +290,10 @@ class RawRepl:
         return parts[0], parts[1]
 
     def _read_until(self, ending: bytes, timeout_s: float) -> bytes:
-        """Bytes up to and with ``ending``, or what came in that time. Reads nothing beyond the ending."""
+        """Read up to and including ``ending``, or whatever arrives in that time. Reads nothing beyond the ending."""
         deadline = time.monotonic() + timeout_s
         data = bytearray()
-        self.serial.timeout = max(timeout_s, 0.0)  # once: setting it is a dozen system calls
+        self.serial.timeout = max(timeout_s, 0.0)  # set once, because it takes a dozen system calls
         while not data.endswith(ending):
             byte = self.serial.read(1)
             data += byte
@@ -298,7 +303,7 @@ class RawRepl:
 
     @contextmanager
     def _line(self) -> Iterator[None]:
-        """Say in one line what pyserial and mpremote raise when the board goes away or answers nonsense."""
+        """Turn the exceptions of pyserial and mpremote into LinkErrors of one line."""
         from mpremote.transport import TransportError
 
         try:
@@ -308,7 +313,7 @@ class RawRepl:
             raise LinkError(f"{self.port}: {seen}; expected the raw REPL's answer: {CABLE}") from None
         except struct.error:
             raise self._silent() from None
-        except OSError as error:  # pyserial's SerialException among them
+        except OSError as error:  # includes pyserial's SerialException
             seen = f"the board went away ({_reason(error)})"
             raise LinkError(f"{self.port}: {seen}; expected it to stay connected: {GONE}") from None
 
@@ -323,7 +328,7 @@ class RawRepl:
 
 
 def _reason(error: Exception) -> str:
-    """What the system said, without pyserial's words and the port's name around it."""
+    """The system's error message, without pyserial's text and the port's name around it."""
     text = (str(error).splitlines() or [""])[0]
     said = [int(number) for pair in re.findall(r"\[Errno (\d+)\]|\((\d+), '", text) for number in pair if number]
     number = getattr(error, "errno", None) or (said[-1] if said else None)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Bit-exact or not, on a board: every output and every state of every step, against the simulator.
+"""Check bit-exactness on a board: compare every output and every state of every step with the simulator.
 
-The board answers a line of samples with a CRC-32 over the outputs and states of all its steps, so that a test set takes
-minutes and not hours. Where it differs, the steps are gone through one by one, and the integers compared with ``==``.
+The board answers a line of samples with a CRC-32 over the outputs and states of all its steps, so a test set takes minutes
+instead of hours. Where the CRC differs, the steps are repeated one by one, and their integers are compared with ``==``.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from tinyrnn.integer_model.simulator import Simulator
 if TYPE_CHECKING:
     from tinyrnn.integer_model.network import Network
 
-MOST = 10  # differing integers that are told
+MOST = 10  # differing integers to report
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a board did with all sequences, or with those up to the first that differs."""
+    """The result of a replay on a board, over all sequences or up to the first one that differs."""
 
     kernels: str
     sequences: int
     steps: int
     seconds: float
     first: tuple[str, ...]  # the first differing integers in words: sequence, step, index, want, got
-    differences: int  # integers that differ in the first sequence where any does
+    differences: int  # number of integers that differ, in the first sequence with a difference
 
     @property
     def exact(self) -> bool:
@@ -49,9 +49,10 @@ def replay_on(
     raw: Sequence[np.ndarray],
     progress: Callable[[int], None] = lambda steps: None,
 ) -> Replayed:
-    """Replay raw, a list of sequences (T, C) of integers, with the net that ``loaded`` describes.
+    """Replay sequences on the net that ``loaded`` describes. Stops at the first sequence with a difference.
 
-    progress: called with the number of steps after each line. Stops at the first sequence with a difference.
+    raw: the sequences, integers of shape (T, C) each. progress: called after each line with its number of steps.
+    Raises LinkError, BoardError.
     """
     simulator = Simulator(network)
     room = client.steps_a_line(loaded)
@@ -101,7 +102,7 @@ def replay_on(
 
 
 def _expected(simulator: Simulator, sequence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs (T, O) as little-endian int32 and states (T, S) as int16."""
+    """The simulator's outputs (T, O), little-endian int32, and states (T, S), little-endian int16."""
     output, state = simulator.run(sequence[None])
     return output[0].astype("<i4"), state[0].astype("<i2")
 
@@ -116,7 +117,7 @@ def _crc(outputs: np.ndarray, states: np.ndarray) -> str:
 def _locate(
     client: Client, simulator: Simulator, sequence: np.ndarray, number: int, first: int
 ) -> tuple[tuple[str, ...], int]:
-    """Go through a sequence from step ``first``, before which all was equal: (first differences in words, count)."""
+    """Repeat a sequence from step ``first``; all earlier steps were equal. Returns (first differences in words, count)."""
     outputs, states = _expected(simulator, sequence)
     client.ask("reset")
     if first:
@@ -132,5 +133,5 @@ def _locate(
                 if len(told) < MOST:
                     told.append(f"sequence {number} step {t} {what} {index}: want {want[index]}, got {got[index]}")
     if not count:
-        told.append(f"sequence {number} from step {first}: the board's CRC differed, and a second time it did not")
+        told.append(f"sequence {number} from step {first}: the board's CRC differed once, but the repeated steps are equal")
     return tuple(told), max(count, 1)

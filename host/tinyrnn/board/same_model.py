@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Is the model on the board this file? Size and the CRC-32 at its end tell."""
+"""Check whether the model on the board is a given file, by its size and the CRC-32 at its end."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tinyrnn.integer_model import urnn_file
 
 
 def cure(model: str, port: str) -> str:
-    """What to type when it is not."""
+    """The command that puts this model on the board, for error messages."""
     return f"`tinyrnn deploy {model} --port {port}`"
 
 
 def require(port: str, model: str, size: int, crc: int) -> None:
-    """Raises BoardError unless the board's file, of that size and with that CRC-32, is the one at ``model``."""
+    """Raise BoardError unless the file ``model`` has the size and the CRC-32 of the board's file."""
     path = Path(model)
     data = urnn_file.read_bytes(path)
     want = int.from_bytes(data[-4:], "little")

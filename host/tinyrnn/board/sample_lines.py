@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Lines of numbers as they come, from a file, a pipe or a terminal, and the raw samples in them."""
+"""Read lines of numbers from a file, a pipe or a terminal, as they arrive, and turn them into raw samples."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1 << 16
 QUEUED_LINES = 256
-LONGEST = 1 << 22  # characters of a line: more than the most channels take
+LONGEST = 1 << 22  # characters of a line; even the largest number of channels needs fewer
 LIKE_A_NUMBER = re.compile(r"[+-]?[.,]?\d")
 
 
 class Lines:
-    """The lines of a file descriptor, read in a thread of its own: asking for one never waits longer than wanted.
+    """The lines of a file descriptor. A thread reads them, so that ready() never waits longer than asked.
 
-    Text is UTF-8, or UTF-16 with its mark; a mark is no part of the first line; lines end with LF, CR LF or CR.
-    A thread, as select() knows no pipes on Windows; os.read(), as a thread that is left in sys.stdin's lock cannot be ended.
+    The text is UTF-8, or UTF-16 with a byte order mark; the first line comes without the mark. Lines end with LF, CR LF or
+    CR. select() would not do, because on Windows it does not work for pipes. The thread uses os.read(), because Python
+    cannot exit while a thread holds the lock of sys.stdin.
     """
 
     def __init__(self, fd: int) -> None:
@@ -39,7 +40,7 @@ class Lines:
         threading.Thread(target=self._read, args=(fd,), daemon=True).start()
 
     def ready(self, wait_s: float = 0.0) -> bool:
-        """Whether there is a line, or the end, within that time."""
+        """Whether a line, or the end, is there within that time in seconds."""
         if not self._ahead:
             try:
                 self._ahead.append(self._queue.get(timeout=wait_s) if wait_s else self._queue.get_nowait())
@@ -48,7 +49,7 @@ class Lines:
         return True
 
     def next(self) -> str | None:
-        """The next line without its end; None after the last. Waits for it. Raises DataError for one that has no end."""
+        """Wait for the next line; returns it without its line end, or None at the end. Raises DataError if too long."""
         line = self._ahead.pop() if self._ahead else self._queue.get()
         if isinstance(line, DataError):
             raise line
@@ -56,7 +57,7 @@ class Lines:
 
     def _read(self, fd: int) -> None:
         first = _bytes(fd)
-        while first in (b"\xff", b"\xfe") and (more := _bytes(fd)):  # half a mark
+        while first in (b"\xff", b"\xfe") and (more := _bytes(fd)):  # half a byte order mark
             first += more
         wide = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         decoder = codecs.getincrementaldecoder("utf-16" if wide else "utf-8-sig")("replace")
@@ -87,8 +88,10 @@ def _bytes(fd: int) -> bytes:
 
 
 def fields(line: str) -> tuple[list[str], str]:
-    """The fields of a line without the quotes around them, and what separates them: the first of `;`, `,`, tab that is
-    there, else blanks. A separator at the end is none."""
+    """The fields of a line, without quotes around them, and their separator.
+
+    The separator is the first of `;`, `,` and tab that the line contains, otherwise blanks. One at the end is ignored.
+    """
     separator = next((mark for mark in ";,\t" if mark in line.strip()), " ")
     cells = line.split() if separator == " " else [cell.strip() for cell in line.split(separator)]
     if len(cells) > 1 and not cells[-1]:
@@ -97,7 +100,7 @@ def fields(line: str) -> tuple[list[str], str]:
 
 
 def is_heading(line: str) -> bool:
-    """Whether a first line names columns: text, of which no field is a number or begins like one."""
+    """Whether a first line names the columns: it is text, and no field is a number or starts like one."""
     cells, separator = fields(line)
     if any(parse_number(cell, separator) is not None or LIKE_A_NUMBER.match(cell) for cell in cells):
         return False
@@ -105,9 +108,9 @@ def is_heading(line: str) -> bool:
 
 
 def sample(network: Network, line: str, number: int, raw: bool) -> np.ndarray:
-    """One raw sample, int32 (C,), from line ``number``; raw: the values are the sensor's integers already.
+    """The raw sample, int32 (C,), in a line. raw: the values already are the sensor's integers.
 
-    Between semicolons a comma is a decimal point. Raises DataError that names the line.
+    If semicolons separate the values, a comma is a decimal point. Raises DataError, which names the line ``number``.
     """
     wanted = network.inputs
     if "\0" in line or "\ufffd" in line:
@@ -142,7 +145,7 @@ def sample(network: Network, line: str, number: int, raw: bool) -> np.ndarray:
 
 
 def outside(network: Network, samples: np.ndarray) -> np.ndarray:
-    """Which values of raw samples (N, C) lie outside what the model tells apart, bool (N, C): step() takes its end."""
+    """Which values of raw samples (N, C) lie outside the model's input range, bool (N, C). step() clips them to it."""
     return (samples < network.input.low) | (samples > network.input.high)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a model takes on a board: flash, heap, its largest block. ``deploy`` and ``info --board`` count the same way."""
+"""The flash and heap that a model needs on a board. ``deploy`` and ``info --board`` both count with this module."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tinyrnn.integer_model import urnn_file
 from tinyrnn.integer_model.summary import buffer_bytes
 from tinyrnn.integer_model.urnn_file import UrnnFile
 
-# Heap that is taken, in bytes; measured (docs/deploy.md), and rather too low: the trial on the board is the judge
-IMPORT_PER_MPY_BYTE = 1.0  # by the package's code, once imported
+# Heap use in bytes, measured (docs/deploy.md). The figures are rather too low, because the test on the board decides
+IMPORT_PER_MPY_BYTE = 1.0  # of the package's code, once imported
 IMPORT_PER_PY_BYTE = 0.8
-COMPILE_PER_PY_BYTE = 3.0  # by the compiler at work on the largest module
-NET_BYTES = 3072  # by a net beside its file and its buffers: objects and lists
-FOLDER_BLOCKS = 2  # a folder of littlefs
-SPARE_BLOCKS = 2  # littlefs writes a changed block elsewhere first
+COMPILE_PER_PY_BYTE = 3.0  # of the compiler while it compiles the largest module
+NET_BYTES = 3072  # of a net's objects and lists, in addition to its file and its buffers
+FOLDER_BLOCKS = 2  # for a folder of littlefs
+SPARE_BLOCKS = 2  # littlefs first writes a changed block to another place
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model file, read and found good on this computer."""
+    """A model file that has been read and checked on this computer."""
 
     name: str  # on the board: the file's own name
     data: bytes
@@ -34,15 +34,15 @@ class Model:
 
 
 def read_model(path: str | Path) -> Model:
-    """The file, checked by urnn itself. Raises ModelError."""
+    """Read a model file and let urnn check it. Raises ModelError."""
     return model_of(urnn_file.load(path))
 
 
 def model_of(file: UrnnFile) -> Model:
-    """A file that has been read, as it is to lie on a board. Raises ModelError."""
+    """The model in a file that has been read. Raises ModelError when its name or its contents do not suit a board."""
     path, data = file.path, file.data
     name = path.name
-    # A name that every file system has, and that needs no quoting at the REPL
+    # The name must suit every file system and need no quoting at the REPL
     if not name.isascii() or len(name) > 60 or not name.isprintable() or set(name) & set("\"'\\/:*?<>|~"):
         raise ModelError(f"{path}: {name!r} cannot be its name on a board; expected at most 60 plain characters: rename it")
     if name.lower().endswith((".py", ".mpy")):
@@ -55,7 +55,7 @@ def model_of(file: UrnnFile) -> Model:
 
 
 def code_bytes(built: package.Package) -> tuple[int, int]:
-    """(heap of the imported package, heap of the compiler at its largest module), estimated."""
+    """Estimated bytes of heap: (for the imported package, for the compiler while it compiles the largest module)."""
     imported = {name: len(data) for name, data in built.files.items() if not name.startswith("serve.")}
     mpy = sum(size for name, size in imported.items() if name.endswith(".mpy"))
     sources = [size for name, size in imported.items() if name.endswith(".py")]
@@ -64,11 +64,11 @@ def code_bytes(built: package.Package) -> tuple[int, int]:
 
 
 def heap_bytes(built: package.Package, model: Model) -> int:
-    """Heap that package, file and net need at once, or the compiler before them: the larger, estimated."""
+    """Estimated bytes of heap: for package, file and net together, or for package and compiler if that is more."""
     code, compiler = code_bytes(built)
     return max(code + len(model.data) + model.buffer_bytes + NET_BYTES, code + compiler)
 
 
 def flash_blocks(sizes: list[int], block: int) -> int:
-    """Blocks of flash for new files of these sizes, with what their folder and the file system take besides."""
+    """Blocks of flash for new files of these sizes, including those for their folder and the file system."""
     return sum(-(-size // block) for size in sizes) + (FOLDER_BLOCKS if sizes else 0) + SPARE_BLOCKS

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Python for a board: the same program without what only readers need."""
+"""Shorten Python source for a board: the same program without comments and docstrings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 
 
 def strip(source: str) -> str:
-    """source without comments, docstrings and blank lines; the statements and their order are the same."""
+    """The source without comments, docstrings and blank lines, indented by one space. All other statements stay."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -16,6 +16,6 @@ def strip(source: str) -> str:
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
                 node.body = node.body[1:] or ([] if isinstance(node, ast.Module) else [ast.Pass()])
     text = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
-    # One space a level. A string that holds a line of its own would change: then it stays as it is
+    # One space per level, unless this would change a string of several lines
     short = re.sub(r"^(?: {4})+", lambda indent: " " * (len(indent[0]) // 4), text, flags=re.MULTILINE)
     return short if ast.dump(ast.parse(short)) == ast.dump(ast.parse(text)) else text

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What a step takes on a board, from the measured figures in boards/*.toml: no board is needed, and no guess is made.
+"""Estimate the time of a step on a board from the measured figures in boards/*.toml, without the board.
 
-cycles = fixed + mac * MACs + unit * units + input * inputs + layer * layers. The coefficients are of one kernel set and
-one kind of cell, fitted by tools/costmodel.py to steps measured on that chip; what was not measured is not estimated.
+cycles = fixed + mac * MACs + unit * units + input * inputs + layer * layers. Each kernel set and kind of cell has its own
+coefficients. tools/costmodel.py fits them to steps measured on that chip. There is no estimate where nothing was measured.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tinyrnn.integer_model.network import Network
 from tinyrnn.integer_model.summary import macs
 
 COEFFICIENTS = ("fixed", "mac", "unit", "input", "layer")
-BEYOND = 1.25  # times the multiplications of the largest network that was measured: nothing is said of larger ones
+BEYOND = 1.25  # largest network to estimate, relative to the multiplications of the largest network measured
 
 
 @dataclass(frozen=True)
 class CycleModel:
-    """Cycles of a step with one kernel set and one kind of cell."""
+    """The coefficients for the cycles of a step, for one kernel set and one kind of cell."""
 
     fixed: float
     mac: float
@@ -37,20 +37,20 @@ class CycleModel:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A step with one kernel set."""
+    """The estimated cost of a step with one kernel set."""
 
     kernels: str
     cycles: float
-    us: float
-    error_pct: float  # the largest error on models that the model was not fitted to
+    us: float  # microseconds
+    error_pct: float  # the largest error for networks that were not used in the fit
     source: str
 
 
 def cell_of(network: Network) -> str | None:
-    """The kind of all its cells, or None for what is not estimated.
+    """The kind of the network's cells, or None if there is no estimate for the network.
 
-    Not estimated: several kinds of cells, which an embedding or a layer normalisation is too; matrices of low rank;
-    normalisation inside a cell; a projection.
+    There is none for several kinds of cells (an embedding and a layer normalisation also count as kinds), for matrices of
+    low rank, for a normalisation inside a cell, or for a projection.
     """
     kinds = {cell.title for cell in network.cells}
     whole = all(
@@ -60,7 +60,7 @@ def cell_of(network: Network) -> str | None:
 
 
 def estimates(network: Network, board: Board) -> list[Estimate] | str:
-    """With each kernel set that was measured, best first; or, in words, why there is none.
+    """An estimate for each kernel set that was measured, fastest first. If there is none, a text that says why.
 
     Raises BoardError when the board's [cost] is wrong.
     """
@@ -90,14 +90,14 @@ def estimates(network: Network, board: Board) -> list[Estimate] | str:
 
 
 def _measured(board: Board) -> dict[str, dict[str, Any]]:
-    """Kernel set -> cell -> coefficients, of the board itself or of the one with the same chip."""
+    """Kernel set -> cell -> coefficients, from the board's own file or that of a board with the same chip."""
     other = board.cost.get("cost_of")
     cost = catalogue.get(other).cost if other else board.cost
     return {name: table for name, table in cost.items() if isinstance(table, dict)}
 
 
 def _cycle_model(board: Board, kernels: str, table: dict[str, Any]) -> tuple[CycleModel, float, float, str]:
-    """The model, the MACs of the largest network measured, the error, and how it was measured."""
+    """(the coefficients, the MACs of the largest network measured, the error in percent, how it was measured)."""
     try:
         model = CycleModel(*(float(table[name]) for name in COEFFICIENTS))
         other = f"same chip as {board.cost['cost_of']}: " if "cost_of" in board.cost else ""

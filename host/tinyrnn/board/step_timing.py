@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a model costs on a board: scripts/measure_step.py, run there, its answer checked and read."""
+"""Measure the time and the heap of a step on a board with scripts/measure_step.py, and check its integers."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tinyrnn.integer_model import urnn_file
 from tinyrnn.integer_model.network import Network
 from tinyrnn.integer_model.simulator import Simulator
 
-SAMPLES = 8  # different ones, fed in turn
-SET_US = 5_000_000  # for the steps of one kernel set, within LEAST and MOST, unless their number is given
-LEAST, MOST = 20, 200
-ROUND_US, ROUND_STEPS = 1_000_000, 250  # of one call, after which there is news
+SAMPLES = 8  # different samples, fed in turn
+SET_US = 5_000_000  # time for the steps of one kernel set, if their number is not given
+LEAST, MOST = 20, 200  # bounds for that number of steps
+ROUND_US, ROUND_STEPS = 1_000_000, 250  # largest time and number of steps of one call, after which progress is reported
 COUNTED = 10  # steps whose allocation is counted
-LOAD_S = 120.0  # longest wait for imports, load() and one step, of which nothing is known
-SPARE_S, SPARE = 20.0, 10  # longest wait for steps: so much, and so many times what they are expected to take
-COARSE_US = 1000  # a clock whose times are all multiples of it
+LOAD_S = 120.0  # longest wait for imports, load() and one step, whose time is not known yet
+SPARE_S, SPARE = 20.0, 10  # longest wait for steps: SPARE_S, plus SPARE times their expected time
+COARSE_US = 1000  # if all times are multiples of this, the board's clock is coarse
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One kernel set on one board."""
+    """The measurements of one kernel set on one board."""
 
     model: str
     shape: str  # "GRU 6-32-4": cells, inputs, units of each layer, outputs
@@ -44,19 +44,19 @@ class Measured:
     p99_us: int
     max_us: int
     mean_us: float
-    step_bytes: float  # allocated by a step; -1 where the board cannot say
-    heap_before: int  # free bytes before load(), kernels imported; -1 where the board cannot say
-    heap_after: int  # and with the net loaded
+    step_bytes: float  # bytes of heap that a step allocates; -1 where the board cannot tell
+    heap_before: int  # free bytes before load(), with the kernels imported; -1 where the board cannot tell
+    heap_after: int  # free bytes with the net loaded; -1 where the board cannot tell
 
 
 def shape(network: Network) -> str:
-    """ "GRU 6-32-4": the cells' kinds, then inputs, units of each layer, outputs."""
+    """The network's shape, such as "GRU 6-32-4": the kinds of cells, then inputs, units of each layer, outputs."""
     kinds = list(dict.fromkeys(type(cell).__name__ for cell in network.cells))
     sizes = (network.inputs, *(cell.units for cell in network.cells), network.outputs)
     return f"{'+'.join(kinds)} {'-'.join(map(str, sizes))}"
 
 
-Progress = Callable[[str, int, int, int], None]  # kernel set, steps done, steps to do, microseconds of one
+Progress = Callable[[str, int, int, int], None]  # kernel set, steps done, steps in all, microseconds of one step
 
 
 def measure(
@@ -66,10 +66,10 @@ def measure(
     kernels: list[str] | None = None,
     progress: Progress = lambda kernels, done, steps, us: None,
 ) -> Iterator[Measured]:
-    """Measure each kernel set of the board, or those named; each row when it is there.
+    """Measure each kernel set of the board, or only those named. Yields each result as soon as it is there.
 
-    steps: with each set; None: as many as take SET_US. progress: called when one step has been measured, then after each
-    round of them. Raises BoardError (model not there), LinkError, Mismatch.
+    steps: the number for each set; None means as many as take SET_US. progress: called when one step has been measured,
+    then after each round of steps. Raises BoardError when the model is not on the board, LinkError, Mismatch.
     """
     network = urnn_file.load(model).network
     samples = _samples(network)
@@ -113,11 +113,14 @@ def measure(
 
 
 def _rounds(link: Link, kernels: str, steps: int, us: int, progress: Progress) -> tuple[list[int], int, str]:
-    """(microseconds of each step, those of the loops around them, the last answer's CRC). us: a step's, as expected."""
+    """Run the steps in rounds. us: the expected microseconds of a step.
+
+    Returns (microseconds of each step, microseconds of the loops around them, the CRC of the last answer).
+    """
     times: list[int] = []
     whole_us = 0
     crc = ""
-    step_s = us / 1e6  # by this computer's clock, once it is known: an emulated board's may go otherwise
+    step_s = us / 1e6  # by this computer's clock once it is known, because an emulated board's clock may differ
     while len(times) < steps:
         count = min(steps - len(times), ROUND_STEPS, max(1, ROUND_US // max(us, 1)))
         began = time.monotonic()
@@ -135,7 +138,7 @@ def _limit_s(steps: int, step_s: float) -> float:
 
 
 def _same(link: Link, model: str) -> None:
-    """Raises BoardError unless the file is on the board, the same and with urnn."""
+    """Raise BoardError unless the board has urnn and the same model file."""
     name = Path(model).name
     cure = same_model.cure(model, link.port)
     there = {found: (size, int(check, 16)) for found, size, check in link.identity.models}
@@ -147,23 +150,24 @@ def _same(link: Link, model: str) -> None:
 
 
 def _samples(network: Network) -> list[tuple[int, ...]]:
-    """Within the range that counts; the same for the same model."""
+    """Raw samples within the model's input range. The same model always gets the same samples."""
     rng = np.random.default_rng(0)
     low, high = network.input.low.astype(np.int64), network.input.high.astype(np.int64)
     return [tuple(row) for row in rng.integers(low, high + 1, (SAMPLES, network.inputs)).tolist()]
 
 
 def _want(network: Network, samples: list[tuple[int, ...]], steps: int) -> str:
-    """The CRC-32 of output and state after the last step, as scripts/measure_step.py answers it."""
+    """The CRC-32 of output and state after the last step, which scripts/measure_step.py should answer."""
     raw = np.array(samples)[np.arange(steps) % len(samples)]
     output, state = Simulator(network).run(raw[None])
     return f"{zlib.crc32(state[0, -1].astype('<i2').tobytes(), zlib.crc32(output[0, -1].astype('<i4').tobytes())):08x}"
 
 
 def record(rows: list[Measured], note: str, date: str) -> Path:
-    """Add each row to the file of its board in boards/, found by what the firmware calls itself; returns the file.
+    """Add each row to the file of its board in boards/ and return that file's path. The firmware's name gives the board.
 
-    note: what a reader must know besides, such as "emulated"; may be empty. Raises BoardError when no file is that board's.
+    note: what else a reader must know, such as "emulated"; may be empty. date: the date to record.
+    Raises BoardError when no file describes that board, or the file cannot be written.
     """
     from tinyrnn import files
     from tinyrnn.board import catalogue
@@ -171,7 +175,7 @@ def record(rows: list[Measured], note: str, date: str) -> Path:
     board = catalogue.match(rows[0].board)
     if board is None:
         raise BoardError(
-            f"no file in boards/ is of {rows[0].board!r}; expected one whose `machine` has it: add it as docs/boards.md says"
+            f"no file in boards/ describes {rows[0].board!r}; expected one whose `machine` lists it: see docs/boards.md"
         )
     path = catalogue.file_of(board.key)
     text = path.read_text(encoding="utf-8")
@@ -182,6 +186,6 @@ def record(rows: list[Measured], note: str, date: str) -> Path:
     try:
         files.write(path, text.encode())
     except OSError as error:
-        raise BoardError(f"{path}: {error.strerror}; expected a file that can be written: it is as it was") from None
+        raise BoardError(f"{path}: {error.strerror}; expected a file that can be written: it is unchanged") from None
     catalogue.known.cache_clear()
     return path

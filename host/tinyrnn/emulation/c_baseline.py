@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The same GRU step in C (c/gru.c), compiled by arm-none-eabi-gcc for the Cortex-M0+ and run on the same core."""
+"""The GRU step in C (c/gru.c), compiled by arm-none-eabi-gcc and run on the same Cortex-M0+ as the kernels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLAGS = ["-O2", "-mcpu=cortex-m0plus", "-mthumb", "-ffreestanding", "-nostdlib",
 
 
 def compiler() -> str:
-    """Path of the compiler; raises RuntimeMissing with the cure."""
+    """The path of the compiler. Raises RuntimeMissing, which names the cure."""
     found = shutil.which(COMPILER)
     if found is None:
         raise RuntimeMissing(f"{COMPILER} is not on the PATH: apt-get install gcc-arm-none-eabi")
@@ -33,12 +33,12 @@ def compiler() -> str:
 
 
 def version() -> str:
-    """The first line of what the compiler says of itself."""
+    """The first line of the compiler's --version."""
     return subprocess.run([compiler(), "--version"], capture_output=True, text=True, timeout=60).stdout.splitlines()[0]
 
 
 def build(variant: str, address: int, flags: list[str] = FLAGS) -> tuple[bytes, int]:
-    """The variant's code for `address`, and where step() is. Raises TinyrnnError with the compiler's words."""
+    """(the variant's code for address, the address of step()). Raises TinyrnnError with the compiler's message."""
     gcc = compiler()
     with tempfile.TemporaryDirectory() as folder:
         elf, image = Path(folder) / "gru.elf", Path(folder) / "gru.bin"
@@ -59,7 +59,10 @@ def _call(command: list[str]) -> str:
 
 
 class CNet:
-    """A network of one GRU layer and a head on a Machine, in C. step() returns outputs and states."""
+    """A network of one GRU layer and a head in C, on a Machine. variant: one of VARIANTS.
+
+    Raises TinyrnnError for any other network, and RuntimeMissing without the compiler.
+    """
 
     def __init__(self, data: bytes, variant: str) -> None:
         network = unpack(data)
@@ -69,14 +72,16 @@ class CNet:
             raise TinyrnnError(f"a network of {layers}, expected GRU: the C baseline has one GRU layer and a head")
         head = network.head
         if not (isinstance(cell.w, Matrix) and isinstance(cell.u, Matrix) and isinstance(head, Matrix)):
-            raise TinyrnnError("a product that is more than a matrix, expected whole matrices: the C baseline has no others")
+            raise TinyrnnError(
+                "a product with low rank or layer normalization, expected whole matrices: the C baseline has no others"
+            )
         self.machine = machine = Machine()
-        # Where place() puts it: a first block of another machine of the same size tells
+        # The code must be linked for its address: that of the first block, on any machine of this size
         code, _ = build(variant, 0x20000000)
         address = Machine().place(code, code=True)
         code, entry = build(variant, address)
         if machine.place(code, code=True) != address:
-            raise TinyrnnError("the code lies elsewhere than it was linked for")
+            raise TinyrnnError("the code lies at another address than it was linked for")
         self._entry = entry | 1
         self._width = VARIANTS[variant]
         self._build(network, cell.w, cell.u, head)
@@ -106,7 +111,7 @@ class CNet:
         return words("<2i5I", rows, cols, bias, shift, weight, raised, place(m.to_bytes()))
 
     def step(self, sample: tuple[int, ...]) -> list[int]:
-        """One step; the outputs, then the states. machine.cycles grows by what it took."""
+        """Run one step. Returns the outputs, then the states; machine.cycles grows by the step's cycles."""
         machine = self.machine
         machine.write(self._sample, np.array(sample, "<i4").tobytes())
         machine.call(self._entry, self._net, self._sample)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The device package on the host, its machine code on a Cortex-M0+: CoreBoard().load(data, kernels="viper").step(sample).
+"""The device package on the host, with its machine code on a Cortex-M0+ or another core.
 
-A private copy of device/urnn is imported. In a module with viper or assembler functions these are compiled by mpy-cross
-for armv6m and become callables that run on m0plus.Machine, or for another architecture on its machine; all else, also of
-those modules, runs as it stands in the host's Python. So a kernel set is taken as it is, its own pack() included, and
-only its machine code is counted.
+    CoreBoard().load(data, kernels="viper").step(sample)
 
-What viper code asks of MicroPython's runtime (arguments to integers and addresses, `sample[i]`, globals) the host does;
-calls[] counts that, and the cycles leave it out.
+A CoreBoard imports a private copy of device/urnn. mpy-cross compiles the viper and assembler functions, and they become
+callables that run on cortex_m0plus.Machine or on the machine of another architecture. All other code runs in the host's
+Python. A kernel set is therefore used unchanged, with its own pack(), and only its machine code is counted.
+
+The host carries out what viper code asks of MicroPython's runtime: it converts arguments to integers and addresses,
+reads `sample[i]` and looks up globals. calls[] counts these requests, and the cycles leave them out.
 """
 
 from __future__ import annotations
@@ -36,21 +37,21 @@ from tinyrnn.emulation.micropython_values import CONSTANTS, Values, is_buffer, s
 from tinyrnn.emulation.mpy_file import ASM, FUN_TABLE, Function
 
 PACKAGE = Path(urnn.__file__).parent
-# Places in the runtime's table of functions (py/nativeglue.h)
+# Indices into the runtime's table of functions (py/nativeglue.h)
 FROM_OBJ, TO_OBJ, SWAP_GLOBALS, LOAD_GLOBAL, SUBSCR, CALL, NLR_PUSH, NLR_POP, ARGS = 3, 4, 5, 7, 15, 27, 32, 33, 44
 IS_TRUE, BINARY_OP, SETJMP, TABLE_ENTRIES = 16, 18, 49, 50
 COMPARISONS = operator.lt, operator.gt  # by number (py/runtime0.h)
-OBJ, BOOL, INT, UINT = 0, 1, 2, 3  # types of viper; above: addresses
+OBJ, BOOL, INT, UINT = 0, 1, 2, 3  # viper's types; greater numbers are pointers
 _numbers = itertools.count()
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call of an assembler function, as it was: to be run again elsewhere (microbit.py).
+    """A recorded call of an assembler function, which microbit.py and thumb_cores.py run again elsewhere.
 
-    low: address of the data that before and after are; the first `objects` bytes of it have arguments and objects.
-    code: of the function, position-independent. arguments: words, some of them addresses. programs: (offset, bytes) of
-    those arguments in before that are arrays of words, some of them addresses.
+    low: address of the data. before, after: the data before and after the call; its first `objects` bytes hold the
+    arguments and objects. code: the function's position-independent code. arguments: words, some of them addresses.
+    programs: (offset, bytes) in before of the arguments that are arrays of words, some of them addresses.
     """
 
     name: str
@@ -65,12 +66,15 @@ class Call:
 
 
 class CoreBoard(Values):
-    """One machine with the device package. urnn: the package, whose load() and kernel_sets() are the board's.
+    """A machine with the device package.
 
-    Since start(): cycles: function's name -> cycles of all its calls; entered: how many these were; calls: what the code
-    asked of the runtime -> how often.
-    record: assign a list, and every call of an assembler function is appended to it, a Call.
-    machine: another core than the Cortex-M0+, made with scratch_bytes of its own. compiler: path of another mpy-cross.
+    urnn: the package, whose load() and kernel_sets() are the board's.
+    cycles, entered: name of a function -> the cycles and the number of its calls since start().
+    calls: name of a runtime function -> the number of its calls since start().
+    record: None, or a list to which every call of an assembler function is appended as a Call.
+
+    The arguments machine and compiler choose another core than the Cortex-M0+ and another mpy-cross. scratch_bytes
+    applies to the Cortex-M0+ only.
     """
 
     def __init__(
@@ -82,7 +86,7 @@ class CoreBoard(Values):
     ) -> None:
         super().__init__(machine or Machine(scratch_bytes))
         self.compiler = compiler or mpy_file.installed_compiler()
-        self._depth = 0  # of calls, a call from a call's runtime functions counted
+        self._depth = 0  # of nested calls: a runtime function may call machine code again
         self.cycles: Counter[str] = Counter()
         self.entered: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
@@ -93,12 +97,12 @@ class CoreBoard(Values):
         self._modules: dict[str, types.ModuleType] = {}
         with self._importing():
             self.urnn = importlib.import_module(self._name)
-        for name in ("load", "kernel_sets", "module"):  # what may import more of it later
+        for name in ("load", "kernel_sets", "module"):  # these import more modules later
             setattr(self.urnn, name, self._while_importing(getattr(self.urnn, name)))
 
     @contextlib.contextmanager
     def _importing(self) -> Iterator[None]:
-        """The package can be imported from. Only then: what sys holds would live, 17 MB of it, as long as the process."""
+        """Make the package importable inside the block only: sys would keep its 17 MB as long as the process lives."""
         sys.meta_path.insert(0, self._finder)
         sys.modules.update(self._modules)
         try:
@@ -121,13 +125,13 @@ class CoreBoard(Values):
         return self.urnn.load(bytearray(source), kernels=kernels)
 
     def module(self, file: Path) -> types.ModuleType:
-        """A module of its own with machine code, for this board: a file that is not of the package."""
+        """Import a file outside the package, with its machine code on this board."""
         module = types.ModuleType(file.stem)
         Loader(self, file).exec_module(module)
         return module
 
     def start(self) -> None:
-        """Count from now on."""
+        """Set the counters cycles, entered and calls to zero."""
         for counter in (self.cycles, self.entered, self.calls):
             counter.clear()
 
@@ -136,7 +140,7 @@ class CoreBoard(Values):
             self.machine.clear_scratch()
 
     def run(self, name: str, entry: int, *arguments: int) -> int:
-        """Call machine code at entry; its cycles are booked to `name`, those of machine code called by it to theirs."""
+        """Call machine code at entry. Its cycles count for name, without those of other machine code that it calls."""
         machine = self.machine
         self.copy_in()
         before, inner = machine.cycles, sum(self.cycles.values())
@@ -151,13 +155,13 @@ class CoreBoard(Values):
         self.copy_out()
         return result
 
-    # The runtime, as far as kernels may use it
+    # The part of MicroPython's runtime that kernels may use
 
     def _fun_table(self) -> int:
         entries: dict[int, Callable[[Memory], int]] = {
             FROM_OBJ: self._from_obj,
             TO_OBJ: lambda m: self.to_word(to_python(m.argument(0), m.argument(1))),
-            SWAP_GLOBALS: lambda m: 8,  # the caller's globals are others: it comes from another module
+            SWAP_GLOBALS: lambda m: 8,  # not null: the caller comes from another module and has other globals
             LOAD_GLOBAL: lambda m: self.to_word(self._global(m.argument(0))),
             SUBSCR: self._subscript,
             CALL: self._call,
@@ -168,7 +172,7 @@ class CoreBoard(Values):
             BINARY_OP: self._compare,
             ARGS: self._refuse("another number of arguments"),
         }
-        # None, False and True stand at the table's head
+        # The table starts with None, False and True
         words = list(CONSTANTS.values())
         for n in range(3, TABLE_ENTRIES):
             function = entries.get(n, self._refuse(f"entry {n} of the runtime's table"))
@@ -188,7 +192,7 @@ class CoreBoard(Values):
 
     def _refuse(self, what: str) -> Callable[[Memory], int]:
         def refuse(machine: Memory) -> int:
-            raise MachineFault(f"viper code asks MicroPython's runtime for {what}: expected code that does not in step()")
+            raise MachineFault(f"viper code asks MicroPython's runtime for {what}: expected no such request in step()")
 
         return refuse
 
@@ -196,7 +200,7 @@ class CoreBoard(Values):
         return self.from_object(self.to_object(machine.argument(0)), machine.argument(1))
 
     def from_object(self, value: Any, kind: int) -> int:
-        """A word of viper's type `kind`, as mp_native_from_obj makes it."""
+        """The value as a word of viper's type kind, like mp_native_from_obj."""
         if kind == BOOL:
             return int(bool(value))
         if isinstance(value, int):
@@ -211,13 +215,13 @@ class CoreBoard(Values):
     def _subscript(self, machine: Memory) -> int:
         base, index, value = map(machine.argument, range(3))
         if value != 4:  # MP_OBJ_SENTINEL: a load
-            raise MachineFault("viper code stores into an object: expected buffers by ptr8, ptr16, ptr32")
+            raise MachineFault("viper code stores into an object: expected stores by ptr8, ptr16 or ptr32")
         return self.to_word(self.to_object(base)[self.to_object(index)])
 
     def _call(self, machine: Memory) -> int:
         function, count, where = map(machine.argument, range(3))
         if count > 255:
-            raise MachineFault("viper code calls with keywords: expected positions only")
+            raise MachineFault("viper code calls with keywords: expected positional arguments only")
         words = [machine.word(where + 4 * n) for n in range(count)]
         self.copy_out()
         result = self.to_object(function)(*map(self.to_object, words))
@@ -234,7 +238,7 @@ class CoreBoard(Values):
     _namespace: dict[str, Any] = {}  # noqa: RUF012  (of the function that runs)
 
     def function(self, module: mpy_file.Module, code: Function, namespace: dict[str, Any]) -> Callable[..., Any]:
-        """The callable that runs `code` on the machine."""
+        """The callable that runs code on the machine."""
         entry = self.machine.place(code.code, code=True) | self.machine.thumb
         if code.kind == ASM:
 
@@ -264,7 +268,7 @@ class CoreBoard(Values):
             self._begin()
             outer = self._names, self._namespace
             self._names, self._namespace = module.names, namespace
-            for value in arguments:  # before the copying: it needs its block
+            for value in arguments:  # before run() copies the buffers: each needs its block
                 if not isinstance(value, int) and is_buffer(value):
                     self.address(value)
             args = self.items(arguments)
@@ -285,7 +289,7 @@ class CoreBoard(Values):
         return self.address(value)
 
     def _function_object(self, module: mpy_file.Module) -> bytes:
-        """type, context, ...; the context has the module's globals, its names and its constants."""
+        """The words of a function object: type, context, ... The context has the module's globals, names and constants."""
         names = b"".join(n.to_bytes(2, "little") for n in range(len(module.names)))
         objects = words_bytes(self._table if value is FUN_TABLE else self.opaque(value) for value in module.objects)
         context = [0, 0, self.machine.place(names, code=True), self.machine.place(objects, code=True)]
@@ -293,7 +297,7 @@ class CoreBoard(Values):
 
 
 def to_python(word: int, kind: int) -> Any:
-    """What a result of viper's type `kind` is as an object."""
+    """A result word of viper's type kind as a Python object."""
     if kind == OBJ:
         return None
     return bool(word) if kind == BOOL else signed(word) if kind == INT else word

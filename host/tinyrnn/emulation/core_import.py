@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Imports modules with machine code for core_board.CoreBoard: their decorators give the board's callables."""
+"""Import modules with machine code for core_board.CoreBoard: their decorators return the board's callables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tinyrnn.emulation.memory import Memory
 
 
 class ImportingBoard(Protocol):
-    """What a board offers to the modules that are imported for it: core_board.CoreBoard does."""
+    """The interface of a board to the importer. core_board.CoreBoard has it."""
 
     machine: Memory
     compiler: Path
@@ -29,17 +29,17 @@ class ImportingBoard(Protocol):
         """The callable that runs a function's machine code."""
 
     def passing(self) -> AbstractContextManager[None]:
-        """Memory that is taken inside is free afterwards."""
+        """Free the memory that is taken inside the block when the block ends."""
 
     def address(self, buffer: Any) -> int:
         """Where a buffer lies in the machine's memory."""
 
     def to_word(self, value: Any) -> int:
-        """A value of Python as a word of MicroPython."""
+        """A Python value as a word of MicroPython."""
 
 
 class Finder:
-    """Imports the private copy of the package, and lets go of the machine code to the board."""
+    """Finds the modules of the private copy of the package. Loader imports those with machine code."""
 
     def __init__(self, board: ImportingBoard, name: str, package: Path) -> None:
         self.board, self.name, self.package = board, name, package
@@ -60,7 +60,7 @@ class Finder:
 
 
 class ProofLoader(importlib.machinery.SourceFileLoader):
-    """A module by which kernels prove themselves: what they took of the memory for that is free afterwards."""
+    """Imports a proof_*.py module. The memory that its prove() takes is free afterwards."""
 
     def __init__(self, board: ImportingBoard, name: str, path: str) -> None:
         super().__init__(name, path)
@@ -78,7 +78,7 @@ class ProofLoader(importlib.machinery.SourceFileLoader):
 
 
 class Loader(importlib.abc.Loader):
-    """A module with machine code: its decorators put the board's callables in the place of the functions."""
+    """Imports a module with machine code. Its decorators replace the functions by the board's callables."""
 
     def __init__(self, board: ImportingBoard, file: Path) -> None:
         self.board, self.file = board, file
@@ -104,7 +104,7 @@ class Loader(importlib.abc.Loader):
         sys.modules.update(micropython=stand_in, uctypes=addresses)
         try:
             tree = ast.parse(self.file.read_text(encoding="utf-8"), str(self.file))
-            for node in ast.walk(tree):  # viper's types are no names of the host's
+            for node in ast.walk(tree):  # the host's Python does not know viper's types
                 if isinstance(node, ast.FunctionDef):
                     node.returns = None
                     for argument in node.args.args:
@@ -117,7 +117,10 @@ class Loader(importlib.abc.Loader):
                     sys.modules[name] = before
 
     def _compiled(self) -> mpy_file.Module:
-        """The module's machine code. What the compiler raises is raised here too: the package has its ways around that."""
+        """The module's machine code. A compiler's SyntaxError or NotImplementedError is raised here too.
+
+        The package catches both and takes another kernel set.
+        """
         board = self.board
         try:
             return mpy_file.compile_module(self.file, board.machine.arch, board.compiler)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""A Cortex-M0+ to call machine code on and to count its cycles: the core and the SRAM of rp2040py's RP2040.
+"""A Cortex-M0+ that runs machine code and counts its cycles: the core and the SRAM of rp2040py's RP2040.
 
-No firmware and no boot ROM: code and data are placed in SRAM, as MicroPython places what it compiles or loads from a
-.mpy file, registers are set, and the function is run until it returns. Cycles are those of the emulator's model of the
-core: 1 for an operation, 2 for a load, a store or a taken branch, 1 for a multiplication, 3 for a call.
+There is neither firmware nor boot ROM. Code and data lie in SRAM, where MicroPython also puts the code that it compiles
+or loads from a .mpy file. A call sets the registers and runs the function until it returns. The cycles are those of the
+emulator's model of the core: 1 for an operation or a multiplication, 2 for a load, a store or a taken branch, 3 for a
+call.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ CYCLES_MAX = 1 << 30
 
 
 class _Faults:
-    """What the emulator would log: for code that is measured here, each of these lines is a fault."""
+    """The emulator's logger. A warning or an error is a fault of the measured code."""
 
     def debug(self, component: str, message: str) -> None:
         """Not a fault."""
@@ -31,7 +32,7 @@ class _Faults:
 
 
 class Machine(Memory):
-    """The RP2040's memory and one of its cores. cycles: of all calls so far, host functions not counted."""
+    """The RP2040's memory and one of its cores. cycles: of all calls so far, without the host's functions."""
 
     arch = "armv6m"
     thumb = 1
@@ -43,7 +44,7 @@ class Machine(Memory):
         try:
             from rp2040py import RP2040
         except ImportError:
-            raise RuntimeMissing("the Cortex-M0+ is not here: pip install 'rp2040py>=1.0.0b1'") from None
+            raise RuntimeMissing("the emulated Cortex-M0+ is missing: pip install 'rp2040py>=1.0.0b1'") from None
         self._chip = RP2040()
         self._chip.logger = _Faults()
         self._chip.on_break = self._broke
@@ -77,7 +78,7 @@ class Machine(Memory):
             while r[15] < self.returns:
                 cycles += step()
                 if cycles > CYCLES_MAX:
-                    raise MachineFault(f"no end after {cycles} cycles: expected the function to return")
+                    raise MachineFault(f"the function still runs after {cycles} cycles: expected it to return")
             back = r[14]
             answer = self._trapped(r[15])
             if answer is None:
@@ -87,7 +88,7 @@ class Machine(Memory):
         self.cycles += cycles
         result = int(r[0])
         if list(r[4:12]) != saved[4:12] or r[13] != saved[13]:
-            raise MachineFault("the function did not restore r4-r11 or sp, which the ABI asks for")
+            raise MachineFault("the function changed r4-r11 or sp: expected it to restore them, as the ABI requires")
         for n, value in enumerate(saved):
             r[n] = value
         self._check_guards()

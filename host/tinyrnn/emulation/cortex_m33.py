@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A core for Armv7E-M code, as that of an RP2350 has it: unicorn's Cortex-M33, with dual multiplications."""
+"""A core for Armv7E-M code, like that of an RP2350: unicorn's Cortex-M33, with dual multiplications."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CPUID, CORTEX_M33 = 0xE000ED00, 0x410FD213
 
 
 class Machine(UnicornCore):
-    """A Cortex-M33 with memory, and the register that names the core."""
+    """A Cortex-M33 with memory and with CPUID, the register that identifies the core."""
 
     arch = "armv7emsp"
     thumb = 1

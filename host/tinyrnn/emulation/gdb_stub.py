@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A client of QEMU's gdb stub on a unix socket: registers, memory, breakpoints, and going on."""
+"""A client of QEMU's gdb stub on a unix socket: it sets registers, memory and breakpoints, and continues."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import time
 from tinyrnn.emulation.memory import MachineFault
 
 START_S = 30.0
-PIECE = 1024  # bytes of memory in one packet
+PIECE = 1024  # bytes of memory per packet
 
 
 class Stub:
-    """The stub of a QEMU that was started with -g PATH. Raises MachineFault when it ends or refuses."""
+    """The gdb stub of a QEMU that was started with -g PATH. Raises MachineFault when QEMU ends or refuses a packet."""
 
     def __init__(self, path: str, process: subprocess.Popen[bytes]) -> None:
         self._left = b""
@@ -34,7 +34,7 @@ class Stub:
         self._socket.close()
 
     def ask(self, packet: str) -> bytes:
-        """The answer to a packet."""
+        """Send a packet and return the answer."""
         data = packet.encode()
         self._socket.sendall(b"$" + data + b"#%02x" % (sum(data) & 255))
         while b"#" not in self._left or len(self._left) < self._left.index(b"#") + 3:
@@ -49,7 +49,7 @@ class Stub:
         return answer
 
     def do(self, packet: str) -> None:
-        """A packet that is answered by OK."""
+        """Send a packet. Raises MachineFault unless the answer is OK."""
         answer = self.ask(packet)
         if answer != b"OK":
             raise MachineFault(f"QEMU answers {answer[:40]!r} to {packet[:40]}: expected OK")
@@ -60,7 +60,7 @@ class Stub:
             n = min(size - len(found), PIECE)
             answer = self.ask(f"m{address + len(found):x},{n:x}")
             if answer[:1] == b"E":
-                raise MachineFault(f"no memory at {address + len(found):#x}")
+                raise MachineFault(f"no memory at {address + len(found):#x}: expected {size} bytes from {address:#x}")
             found += bytes.fromhex(answer.decode())
         return found
 

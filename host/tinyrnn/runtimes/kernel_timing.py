@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The same step everywhere: each kernel set on each runtime of this machine, floats in plain Python, numpy on the host.
+"""Time the same step in several ways: each kernel set on each runtime, floats in plain Python, and numpy on the host.
 
-Every answer is checked before its time counts: the integers with the plain kernels of this host, the floats with the
-float model. ``fixed`` is always the step of the same cell with one input, one unit and one output: what a step costs
-before there is anything to multiply.
+Every answer is checked before its time counts: integers against the host's plain kernels, floats against the float
+model. ``fixed`` is the time of a step of the same cell with one input, one unit and one output. It shows what a step
+costs before there is anything to multiply.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 DEVICE = Path(urnn.__file__).parents[1]  # the folder to import urnn from
 SCRIPT, FLOAT_NET = SCRIPTS / "time_kernel_sets.py", SCRIPTS / "float_gru.py"
-SAMPLES = 8  # different ones, fed in turn
+SAMPLES = 8  # different samples, fed in turn
 BATCH_MS, BATCHES = 50, 5  # the webassembly port's clock ticks in milliseconds
 TIMEOUT_S = 600
-NUMPY_BATCH = 256  # sequences at once
+NUMPY_BATCH = 256  # sequences in one call
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model to be timed."""
+    """A model to time."""
 
     data: bytes  # the file
     title: str  # "GRU 6-32-4"
@@ -53,11 +53,11 @@ class Case:
     outputs: int
     macs: int
     samples: tuple[tuple[int, ...], ...]
-    floats: FloatModel | None  # of one GRU layer: the same network, or one of the same shape
+    floats: FloatModel | None  # only for one GRU layer: the same network, or one of the same shape
 
     @property
     def text(self) -> str:
-        """What scripts/time_kernel_sets.py reads beside the model."""
+        """The text file that scripts/time_kernel_sets.py reads next to the model."""
         lines = _matrices([np.array(self.samples)])
         if self.floats:
             layer, head = self.floats.layers[0], self.floats.head
@@ -70,7 +70,7 @@ class Case:
 
     @property
     def crc(self) -> str:
-        """CRC-32 over outputs and states after each sample, by the plain kernels of this host."""
+        """CRC-32 over the outputs and states after each sample, computed by the host's plain kernels."""
         net = urnn.load(bytearray(self.data), kernels="plain")
         crc = 0
         for sample in self.samples:
@@ -95,9 +95,10 @@ def random_case(
     name: str = "",
     **options: Any,
 ) -> Case:
-    """An untrained network of one layer, or of several with so many units each; the same for the same shape.
+    """An untrained network. The same shape always gives the same network.
 
-    name: what it is called, default the cell. options: more of random_float_model's.
+    hidden: units of the one layer, or of each layer. name: used in the title; default: the cell's name.
+    options: further arguments for random_float_model().
     """
     units = hidden if isinstance(hidden, tuple) else (hidden,)
     model = random_float_model(np.random.default_rng(0), inputs, units, outputs, cell, **options)
@@ -106,12 +107,15 @@ def random_case(
 
 
 def smallest(case: Case) -> Case:
-    """The network for ``fixed``: 1 input, 1 unit, 1 output, of the case's first cell that can stand alone."""
+    """The network for ``fixed``: 1 input, 1 unit and 1 output, with the first of the case's cells that has a float cell."""
     return random_case(1, 1, 1, next((cell for cell in case.cell.split("+") if cell in float_cells.names()), "gru"))
 
 
 def file_case(network: Network) -> Case:
-    """A model file's network. One GRU layer has beside it a random float network of its shape: its time is the same."""
+    """The case for a model file's network.
+
+    For one GRU layer the float network is a random one of the same shape, because its step takes the same time.
+    """
     from tinyrnn.integer_model.cells.gru import GRU as IntegerGRU
 
     only = network.cells[0] if len(network.cells) == 1 else None
@@ -124,7 +128,7 @@ def file_case(network: Network) -> Case:
 
 
 def _whole(network: Network) -> int:
-    """The multiplications of one GRU layer with full matrices and nothing else in front of the head."""
+    """The multiplications of a step, if the network is one GRU layer with full matrices and a head."""
     return network.units * (3 * (network.inputs + network.units) + network.outputs)
 
 
@@ -152,11 +156,11 @@ def _case(network: Network, cell: str, floats: FloatModel | None) -> Case:
 
 @dataclass(frozen=True)
 class Line:
-    """One way to compute the step. None: not known, or it cannot be counted there."""
+    """The cost of a step computed in one way. None means that it is not known or cannot be counted there."""
 
     runtime: str
     kernels: str  # a kernel set, or "float", "numpy", "C PLAIN16"
-    us: float | None  # a step
+    us: float | None  # time of a step in microseconds
     fixed_us: float | None
     cycles: float | None = None
     fixed_cycles: float | None = None
@@ -167,9 +171,9 @@ Run = Callable[..., str]  # (*arguments, files) -> what the script printed
 
 
 def on_runtime(runtime: Runtime, case: Case, small: Case | None = None) -> list[Line]:
-    """Each kernel set of a runtime, and the floats, all in one process. Raises Mismatch for wrong integers.
+    """Time each kernel set of a runtime, and the floats, in one process. Raises Mismatch for wrong integers.
 
-    small: the smallest network, for fixed_us.
+    small: the smallest network, for ``fixed_us``.
     """
 
     def run(*arguments: str, files: dict[str, bytes]) -> str:
@@ -183,7 +187,10 @@ def on_runtime(runtime: Runtime, case: Case, small: Case | None = None) -> list[
 
 
 def timed(name: str, run: Run, case: Case, small: Case | None = None) -> list[Line]:
-    """What scripts/time_kernel_sets.py says when started by run()."""
+    """The lines that scripts/time_kernel_sets.py gives when run() starts it.
+
+    name: the runtime's name. Raises Mismatch for wrong integers, TinyrnnError for an answer without a kernel set.
+    """
     cases = {"model": case, **({"small": small} if small else {})}
     files = {}
     for stem, each in cases.items():
@@ -211,7 +218,7 @@ def timed(name: str, run: Run, case: Case, small: Case | None = None) -> list[Li
 
 
 def in_numpy(case: Case, small: Case) -> list[Line]:
-    """The simulator on the host: one sequence, and NUMPY_BATCH at once, time for each of them."""
+    """Time the simulator on the host: one sequence, then NUMPY_BATCH at once. The times are those of one sequence."""
     from tinyrnn.integer_model.simulator import Simulator
 
     nets = [(Simulator(unpack(each.data)), each) for each in (case, small)]
@@ -223,7 +230,7 @@ def in_numpy(case: Case, small: Case) -> list[Line]:
 
 
 def _simulator_us(simulator: Simulator, case: Case, batch: int) -> float:
-    """Microseconds for one step of one sequence: the median of BATCHES."""
+    """Microseconds for one step of one sequence: the median of BATCHES measurements."""
     raw = np.array([case.samples] * batch)
     times = []
     for _ in range(BATCHES):
@@ -237,7 +244,7 @@ def _simulator_us(simulator: Simulator, case: Case, batch: int) -> float:
 
 
 def ratios(lines: Sequence[Line]) -> list[float | None]:
-    """How many times as fast as the plain kernels of the same runtime; None where they are not there."""
+    """For each line, the speed relative to the plain kernels of the same runtime; None where those were not timed."""
     plain = {line.runtime: line.us for line in lines if line.kernels == "plain"}
     found: list[float | None] = []
     for line in lines:

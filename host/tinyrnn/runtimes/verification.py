@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Bit-exact or not: replay sequences on a runtime and compare every output and every state with ``==``.
+"""Check bit-exactness: replay sequences on a runtime and compare every output and every state with ``==``.
 
-What is expected comes from the simulator; the tests hold it equal to ``urnn`` itself under CPython, which is
-one of the runtimes here.
+The simulator gives the expected integers. The tests check the simulator against ``urnn`` under CPython.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ TIMEOUT_S = 1800.0
 
 @dataclass(frozen=True)
 class Report:
-    """What one replay gave."""
+    """The result of one replay."""
 
     runtime: str
     kernels: str
     sequences: int
     steps: int
-    differences: int  # integers that are not equal
-    first: tuple[str, ...]  # the first of them in words
+    differences: int  # number of integers that differ
+    first: tuple[str, ...]  # the first differences in words
     us_step: float  # mean time of a step in microseconds
-    heap_bytes: int  # what load() took; -1 where the runtime cannot say
+    heap_bytes: int  # heap that load() took; -1 where the runtime cannot tell
 
     @property
     def exact(self) -> bool:
@@ -54,7 +53,7 @@ def kernel_sets(runtime: Runtime) -> tuple[str, ...]:
 
 
 def expected(network: Network, raw: Sequence[np.ndarray]) -> bytes:
-    """The file of cases for scripts/replay.py: raw is a list of sequences (T, C) of integers."""
+    """The file of cases that scripts/replay.py reads. raw: sequences of integers, each of shape (T, C)."""
     simulator = Simulator(network)
     parts = [struct.pack("<I", len(raw))]
     for sequence in raw:
@@ -77,9 +76,10 @@ def replay(
     heapsize: str | None = None,
     timeout: float = TIMEOUT_S,
 ) -> list[Report]:
-    """Replay each network's sequences with one kernel set; a report for each network.
+    """Replay each network's sequences with one kernel set. Returns a report for each network.
 
-    Raises TinyrnnError when the runtime fails otherwise than by computing other integers.
+    device: the folder to import urnn from. timeout: seconds. Differing integers are in the reports and raise nothing.
+    Raises TinyrnnError when the runtime fails in any other way.
     """
     with tempfile.TemporaryDirectory(prefix="tinyrnn-") as folder:
         names = []

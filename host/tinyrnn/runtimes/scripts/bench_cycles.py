@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Time whole steps on a board: bench_cycles.py KERNELS MODEL...
 
-For each model a line: model, microseconds of the steps, how many, bytes of heap that a step takes, and a sum over all
-outputs and states, by which the host sees whether they are right. The samples come from a generator in integers that the
-host has too. Kernels that allocate take more steps: the collector works in some of them only, when it likes.
+Prints a line for each model: the model, the time of all steps in microseconds, the number of steps, the bytes of heap that
+a step allocates, and a checksum over all outputs and states, which the host compares with its own. The samples come from
+an integer generator that the host has too. Kernels that allocate run more steps, because only some steps include a garbage
+collection.
 """
 
 import gc
@@ -13,14 +14,14 @@ import time
 import urnn
 
 STEPS = 20
-ROUNDS = 10  # of so many steps, for kernels that allocate
+ROUNDS = 10  # repetitions of the STEPS, for kernels that allocate
 
 
 def samples(inputs, count):
-    """The samples: a linear congruential generator, its high bits, within +-2500.
+    """Samples from the high bits of a linear congruential generator, within +-2500.
 
-    Nothing on the way reaches 2^30: what was an integer object once may stay one when it is small again, and such
-    samples are slower.
+    No intermediate value reaches 2^30. A larger one would be an integer object on the heap, its small successors might
+    stay objects, and such samples are slower.
     """
     seed = 1
     for _ in range(count):
@@ -32,7 +33,7 @@ def samples(inputs, count):
 
 
 def digest(net, old):
-    """A sum over the outputs and states of one step, and over those before."""
+    """The checksum after one step: ``old``, continued over the step's outputs and states."""
     for values in (net.output, net.state):
         for v in values:
             old = (old * 31 + (v & 0xFFFF)) & 0xFFFFF

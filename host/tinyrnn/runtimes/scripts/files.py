@@ -13,7 +13,7 @@ CHUNK = 512
 
 
 def digest(path):
-    # SHA-256, or where the firmware has none the CRC-32: 64 or 8 hex digits
+    # (size, digest): SHA-256 in 64 hex digits, or CRC-32 in 8 where the firmware has no SHA-256
     total = sha256() if sha256 else 0
     size = 0
     with open(path, "rb") as f:
@@ -42,7 +42,7 @@ def exists(path):
 
 
 def walk(path, found):
-    # Every file and folder at path, a folder after what is in it
+    # Append every file and folder at path to found, each folder after its contents
     if not exists(path):
         return
     if is_folder(path):
@@ -63,7 +63,7 @@ def survey(*paths):
 
 
 def copy(folder, *pairs):
-    """Make the folder and those above it; copy each (old, new) path within the board."""
+    """Make the folder and its parents, then copy each (old, new) pair of paths within the board."""
     at = folder.find("/", 1)
     while True:
         part = folder if at < 0 else folder[:at]
@@ -83,14 +83,14 @@ def copy(folder, *pairs):
 
 
 def rename(*pairs):
-    """Each (old, new): the new name is replaced in one step."""
+    """Rename each (old, new) pair. A file that has the new name is replaced in one step."""
     for old, new in pairs:
         os.rename(old, new)
     return ""
 
 
 def remove(*paths):
-    """Remove files and empty folders, in this order; what is not there is fine."""
+    """Remove files and empty folders in the given order. Missing ones are skipped."""
     for path in paths:
         try:
             if path[-1] == "/":

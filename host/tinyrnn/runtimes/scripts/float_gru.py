@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The same GRU in plain-Python floats, as one writes it by hand: what the integer step is held against."""
+"""A GRU in plain-Python floats, as one would write it by hand. The integer step's time is compared with it."""
 
 import math
 
@@ -9,10 +9,10 @@ def sigmoid(x):
 
 
 class FloatGRU:
-    """torch.nn.GRU's equations and a dense head on lists of floats.
+    """torch.nn.GRU's equations and a dense head, on lists of floats.
 
-    layer: weight_ih (3H rows of I), weight_hh (3H rows of H), bias_ih (3H), bias_hh (3H), gates r, z, n.
-    head: weight (O rows of H), bias (O). mean, std: (I) of the sensor's values.
+    layer: weight_ih (3H rows of I), weight_hh (3H rows of H), bias_ih (3H), bias_hh (3H); the gates' order is r, z, n.
+    head: weight (O rows of H), bias (O). mean, std: (I), in the sensor's unit.
     """
 
     def __init__(self, mean, std, layer, head):

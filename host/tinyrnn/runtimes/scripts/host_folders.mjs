@@ -3,7 +3,7 @@
 import fs from "node:fs";
 import path from "node:path";
 
-/** The host's errors by the numbers that this port's C library (WASI's) has for them. */
+/** The host's error names -> their numbers in this port's C library (WASI's). */
 const ERRNO = {
     EACCES: 2, EBADF: 8, EBUSY: 10, EEXIST: 20, EINVAL: 28, EIO: 29, EISDIR: 31, ELOOP: 32, EMFILE: 33,
     ENAMETOOLONG: 37, ENOENT: 44, ENOSPC: 51, ENOTDIR: 54, ENOTEMPTY: 55, EPERM: 63, EROFS: 69, EXDEV: 75,
@@ -57,7 +57,7 @@ export function hostFolders(FS) {
         },
         rename(node, parent, name) {
             host(() => fs.renameSync(hostPath(node), path.join(hostPath(parent), name)));
-            forget(parent, name); // or the file that was renamed over would be found again once this one goes
+            forget(parent, name); // or the replaced file would be found again once this one is removed
             node.name = name;
         },
         unlink: (parent, name) => host(() => fs.unlinkSync(path.join(hostPath(parent), name))),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Run on a board: what it is, what room it has, what is installed. One `key value` a line; lists are Python's.
+"""Run on a board: report the firmware, the free memory and what is installed. One `key value` a line, in Python's notation.
 
-Written for the language of MicroPython 1.17, so that firmware which is too old can be told so.
+The script keeps to the language of MicroPython 1.17, so that it also identifies firmware that is too old.
 """
 
 import gc
@@ -18,7 +18,7 @@ def fits(size):
 
 
 def largest_block(limit):
-    # The size of the largest bytearray that the heap has room for, to 1/64 of it, by halving the step
+    # The size of the largest bytearray that the heap has room for, within 1/64, found by bisection
     if fits(limit):
         return limit
     size = 0
@@ -45,7 +45,7 @@ def emitters():
 
 
 def kind(path):
-    # 1 folder, 2 file, 0 nothing
+    # 1: folder, 2: file, 0: nothing
     try:
         return 1 if os.stat(path)[0] & 0x4000 else 2
     except OSError:
@@ -53,12 +53,12 @@ def kind(path):
 
 
 def libraries():
-    # The folders that imports come from, in their order
+    # The import path without the frozen modules
     return [folder for folder in sys.path if not folder.startswith(".frozen")]
 
 
 def version_of(folder):
-    # What the pointer names, or "flat" for a package that was copied by hand
+    # The version in use, which urnn/__init__.py names, or "flat" for a package that was copied by hand
     try:
         with open(folder + "/__init__.py") as f:
             for line in f.read(200).split("\n"):
@@ -85,7 +85,7 @@ def models():
 
 
 def main(wanted=1 << 20):
-    """wanted: bytes; the largest block is not looked for above it."""
+    """wanted: bytes; the search for the largest free block stops at this size."""
     gc.collect()
     free = gc.mem_free() if hasattr(gc, "mem_free") else -1
     about = sys.implementation

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Run on a board: the names of urnn's kernel sets there, best first."""
+"""Run on a board: the names of the kernel sets that urnn has there, best first."""
 
 
 def main():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Run on a board, call by call: a net loaded, the times of some steps, then what a step allocates."""
+"""Run on a board, in several calls: load a net, time some steps, then count the bytes that a step allocates."""
 
 import gc
 import time
@@ -26,21 +26,22 @@ def free():
 
 
 def load_once(model, kernels):
-    # Imports the kernels and cells, whose code is not the model's memory
+    # Import the kernels and cells now: their code does not count as the model's memory
     import urnn
 
     urnn.load(model, kernels)
 
 
 def overwrite_stack(depth):
-    # The collector takes whatever looks like an address on the stack for one
+    # The collector keeps whatever an old address on the stack seems to point to
     return depth and overwrite_stack(depth - 1)
 
 
 def load(model, kernels, given):
-    """model: a file. given: a few tuples of integers, that steps() feeds in turn, from the zero state on.
+    """model: a file. given: a few samples (tuples of integers), which steps() feeds in turn from the zero state.
 
-    Answers `us free_before free_after`: of one step, which is not counted; bytes of heap, -1 where the board cannot say.
+    Answers `us free_before free_after`: microseconds of a first step, which does not count; free bytes of heap before and
+    after the load, -1 where the board cannot tell.
     """
     global net, samples, done
     import urnn
@@ -61,8 +62,8 @@ def load(model, kernels, given):
 
 
 def steps(count):
-    """`count` more steps. Answers `whole crc us us us ...`: microseconds of the loop, the CRC-32 of the last output and
-    state, and the microseconds of each step, the time of reading the clock taken off.
+    """Run `count` more steps. Answers `whole crc us us us ...`: the microseconds of the loop, the CRC-32 of the last output
+    and state, and the microseconds of each step without the time that reading the clock takes.
     """
     global done
     times = array("i", bytes(4 * count))
@@ -71,7 +72,7 @@ def steps(count):
         began = ticks_us()
         clock = min(clock, since_us(began))
     gc.collect()
-    used = net  # a global name would be looked up at each step, for some microseconds
+    used = net  # looking up a global name at each step would cost some microseconds
     fed = samples
     several = len(fed)
     whole = ticks_us()
@@ -86,7 +87,7 @@ def steps(count):
 
 
 def allocated(count):
-    """Bytes that `count` steps allocate, -1 where the board cannot say; then the net is gone."""
+    """Bytes that `count` steps allocate, -1 where the board cannot tell. Releases the net."""
     global net
     found = -1
     if hasattr(gc, "mem_alloc"):

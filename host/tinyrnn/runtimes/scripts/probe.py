@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What tinyrnn.runtimes asks of a runtime: one "key value" a line. Runs on MicroPython and on CPython.
+# Tells tinyrnn.runtimes what a runtime is: one "key value" a line. Runs on MicroPython and on CPython.
 import sys
 
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Run on any runtime: replay.py KERNELS [MODEL CASES]...: every step of every sequence must give the expected integers.
+"""Compare every step of every sequence with the expected integers, on any runtime: replay.py KERNELS [MODEL CASES]...
 
-CASES (little-endian): u32 sequences; then for each u32 steps; for each step i32 sample[C], i32 output[O], i16 state[S]
-and zeros up to a multiple of 4. Prints, for each pair, up to MOST lines `DIFFER sequence step what index want got`, then
-`DONE sequences steps differences us_step heap kernels`: heap is what load() took of it in bytes, -1 where the runtime
-cannot say. KERNELS may be `best`.
+KERNELS is a kernel set or `best`. CASES is little-endian: u32 number of sequences; for each sequence u32 number of steps;
+for each step i32 sample[C], i32 output[O], i16 state[S] and zeros up to a multiple of 4.
+For each pair of files the script prints up to MOST lines `DIFFER sequence step what index want got`, then
+`DONE sequences steps differences us_step heap kernels`. heap is the number of bytes that load() took, -1 where the
+runtime cannot tell.
 """
 
 import gc
@@ -44,7 +45,7 @@ def differ(want, got, where, what):
 
 
 def replay(model, cases, kernels):
-    net = urnn.load(model, kernels)  # imports the kernels, whose code is not the model's
+    net = urnn.load(model, kernels)  # import the kernels: their code does not count as the model's
     net = None
     before = used()
     net = urnn.load(model, kernels)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Time of a step with each kernel set, and in floats: compare.py MILLISECONDS BATCHES NAME...
+"""Time a step with each kernel set, and in floats: time_kernel_sets.py MILLISECONDS BATCHES NAME...
 
-NAME.urnn is a model file. NAME.txt: samples as a matrix, and, where there is the network in floats, then the float
-outputs after each sample, mean, std, and the weights and biases in the order of floats().
-Answers a line `NAME KERNELS MICROSECONDS ALLOCATED CRC` for each: the median of so many batches, each of so many steps
-that it takes about MILLISECONDS, with the garbage collections that fall into it; the bytes of heap that a step takes, -1
-where the runtime cannot say; and the CRC-32 of outputs and state after each sample, by which the host sees whether they
-are right. Floats check themselves and answer `ok`; `NAME float - - memory` where they do not fit into the heap.
+NAME.urnn is a model file. NAME.txt holds the samples as a matrix. If there is a float network, it follows: the float
+outputs after each sample, mean, std, and the weights and biases in the order that floats() reads them.
+Prints a line `NAME KERNELS MICROSECONDS ALLOCATED CRC` for each. MICROSECONDS is the median over the batches; each batch
+runs for about MILLISECONDS, garbage collections included. ALLOCATED is the bytes of heap that a step takes, -1 where the
+runtime cannot tell. CRC is the CRC-32 of outputs and state after each sample, which the host compares with its own.
+floats() checks its own outputs and prints `ok`, or `NAME float - - memory` when the network does not fit into the heap.
 """
 
 import gc
@@ -17,7 +17,7 @@ from binascii import crc32
 import urnn
 from float_gru import FloatGRU
 
-FLOAT_ERROR = 1e-2  # of a logit; 32-bit floats on the small ports
+FLOAT_ERROR = 1e-2  # largest error of a logit; the small ports have 32-bit floats
 
 
 def now_us():
@@ -29,7 +29,7 @@ def since_us(began):
 
 
 def batch_us(step, samples, rounds):
-    """The time of so many rounds of all samples, in microseconds, without that of the loop."""
+    """The time of that many rounds over all samples, in microseconds, without the time of the loop itself."""
     began = now_us()
     for _ in range(rounds):
         for sample in samples:
@@ -43,7 +43,7 @@ def batch_us(step, samples, rounds):
 
 
 def median_us(step, samples, wanted_us, batches):
-    """Microseconds a step: the median of the batches."""
+    """Microseconds per step: the median of the batches."""
     if batch_us(step, samples[:1], 1) > wanted_us // 8:
         samples = samples[:1]
     rounds = 1
@@ -58,7 +58,7 @@ def median_us(step, samples, wanted_us, batches):
 
 
 def allocated(step, sample):
-    """Bytes of heap that a step takes; -1 where the runtime cannot say, or it is more than is free."""
+    """Bytes of heap that a step takes; -1 where the runtime cannot tell, or when the heap is too small."""
     if not hasattr(gc, "mem_alloc"):
         return -1
     gc.collect()
@@ -102,9 +102,9 @@ def floats(name, f, samples, wanted_us, batches):
 
 
 def matrix(f, kind):
-    """The next matrix of the text: a line with the number of rows, then the rows, spaces between numbers.
+    """The next matrix of the text: a line with the number of rows, then the rows, with spaces between the numbers.
 
-    Not a Python literal: its parse tree would not fit into the heap that the unix ports have by default.
+    The text is no Python literal, because its parse tree would not fit into the unix ports' default heap.
     """
     return [[kind(word) for word in f.readline().split()] for _ in range(int(f.readline() or 0))]
 
@@ -114,7 +114,7 @@ def main(milliseconds, batches, *names):
     for name in names:
         with open(name + ".txt") as f:
             samples = matrix(f, int)
-            # The integers first: the floats fill the heap and leave no room in one piece
+            # The integers come first: the floats would fill the heap and leave no large free block
             integers(name, samples, wanted_us, batches)
             gc.collect()
             if f.readline():  # an empty line in front of the floats

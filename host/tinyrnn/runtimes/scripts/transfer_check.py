@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Sent by tinyrnn.board.link before anything else: it runs what follows only when it arrived whole.
+"""Checks transfers on the board. tinyrnn.board.link sends it first; it runs a later script only if that arrived undamaged.
 
-An answer goes back as `=CRC-32 LENGTH KIND` and the text on the lines below; KIND is A for an answer, E for a traceback.
+An answer goes back as `=CRC-32 LENGTH KIND`, with the text on the lines below. KIND is A for an answer, E for a traceback
+and N for a script that was damaged.
 """
 
 
 class _tinyrnn:
     def __init__(self):
         self.file = None
-        self.name = self.main = None  # of the last script: it needs to be sent once
+        self.name = self.main = None  # of the last script, which need not be sent again
 
     def run(self, name, source, call, crc):
-        # source: bytes of a script that defines main(), empty when it is the last one again; call: its arguments.
-        # The imports are in here, so that no name stays behind in the user's REPL but _tinyrnn, which the link removes
+        # source: bytes of a script that defines main(), empty to run the last one again. call: bytes of its arguments.
+        # The imports are local, so that _tinyrnn is the only name in the user's REPL; the link removes it
         import sys
         from binascii import crc32
         from io import StringIO
@@ -40,7 +41,7 @@ class _tinyrnn:
         print(text)
 
     def write(self, text, path, last, crc):
-        # The next piece of a file, in base64; a path begins one. Nothing is touched for what did not arrive whole
+        # Write the next piece of a file, in base64. A path starts a new file. A damaged piece changes nothing
         from binascii import a2b_base64, crc32
 
         if crc32(path.encode(), crc32(text)) & 0xFFFFFFFF != crc:

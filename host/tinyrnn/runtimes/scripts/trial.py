@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Run on a board in a fresh interpreter: import a package, load a model, replay the vectors inside it."""
+"""Run on a board in a fresh interpreter: import a package, load a model and run its self-test."""
 
 import gc
 import sys
 
 
 def main(folder, name, model):
-    """folder: where the package `name` lies, "" for the import path; model: a file.
+    """folder: contains the package `name`; "" means the import path. model: a file.
 
-    Answers `PASS ...` or `FAIL ...`, the kernel sets, and the heap that is left with the net loaded.
+    Answers three lines: `PASS ...` or `FAIL ...`, the kernel sets, and the free bytes of heap with the net loaded.
     """
     if folder:
         sys.path.insert(0, folder)
     try:
         package = __import__(name)
-    finally:  # Ctrl-C too must not leave it there
+    finally:  # even Ctrl-C must not leave the folder on the path
         if folder:
             sys.path.remove(folder)
     gc.collect()

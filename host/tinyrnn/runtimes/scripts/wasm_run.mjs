@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Runs a script on MicroPython's webassembly port under Node as the unix port's command line would:
+// Runs a script on MicroPython's webassembly port under Node, with the command line of the unix port:
 //
 //     [MICROPYPATH=FOLDER:FOLDER] node wasm_run.mjs MODULE.mjs [-X heapsize=N[k|m]] SCRIPT [ARG...]
 //
-// The module's own command line has no sys.argv, no import path, no files of the host and always ends with
-// status 0. Here the host's folders are mounted in the port's file system under their own names, so that a path
-// means the same inside and outside; stdout and stderr are written synchronously, so that process.exit() loses
-// nothing; SystemExit and uncaught exceptions become exit statuses. heapsize is only where the heap starts: this
-// port enlarges it when it is full.
+// The module's own command line has no sys.argv, no import path and no access to the host's files, and it always
+// ends with status 0. This script mounts the host's folders in the port's file system under their own names, so that
+// a path means the same inside and outside. It writes stdout and stderr synchronously, so that process.exit() loses
+// nothing. It turns SystemExit and uncaught exceptions into exit statuses. heapsize is the initial size of the heap,
+// because this port enlarges it when it is full.
 import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { hostFolders } from "./host_folders.mjs";
 
-/** A stream of the port that collects bytes and writes them to the host's `fd` at each line's end. */
+/** A stream of the port. It collects bytes and writes them to the host's `fd` at the end of each line. */
 class Output {
     constructor(fd) {
         this.fd = fd;
@@ -54,7 +54,7 @@ function mountHost(FS) {
     }
 }
 
-/** "64k" -> 65536, as the unix port reads it. */
+/** "heapsize=64k" -> 65536, as the unix port reads it. */
 function heapBytes(text) {
     const match = /^heapsize=(\d+)([km]?)$/i.exec(text ?? "");
     if (!match) usage(`-X ${text}: expected heapsize=N, heapsize=Nk or heapsize=Nm`);
@@ -89,7 +89,7 @@ try {
     mp.FS.chdir(process.cwd());
     mp.registerJsModule("_wasm_run", {
         exit(code) {
-            // As the unix port: no code is 0, a number is taken modulo 256, anything else is printed and is 1.
+            // As on the unix port: no code gives 0, a number counts modulo 256, anything else is printed and gives 1.
             if (typeof code === "number") status = code & 255;
             else if (code !== null && code !== undefined) {
                 status = 1;
@@ -119,7 +119,7 @@ except BaseException as _e:
     _wasm_run.exit(_e.args[0] if _e.args else None)
 `);
 } catch (error) {
-    // An uncaught exception of the script carries its traceback as the message; anything else is the port's own.
+    // For an uncaught exception of the script the message is its traceback. Any other error is the port's own.
     status = 1;
     out.flush();
     err.put(Buffer.from(`${error.name === "PythonError" ? error.message.trimEnd() : error.stack}\n`));

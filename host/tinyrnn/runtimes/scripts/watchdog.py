@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Sent to an RP2 board before anything else, and together with Ctrl-C to one that did not answer the first.
+"""Stops an RP2 board's watchdog. It is sent before anything else, and with each further Ctrl-C when the first had no answer.
 
-It stops the watchdog of the program that was interrupted: nobody feeds it any more, and it would reset the board in the
-middle of a command. The next reset starts main.py, which arms it again. MicroPython has no call for this: it is the bit
-ENABLE of the register CTRL, cleared through the register's alias.
+The interrupted program no longer feeds its watchdog, which would reset the board in the middle of a command. The next
+reset starts main.py, which arms the watchdog again. MicroPython has no call to stop it, so the script clears the bit
+ENABLE of the register CTRL through the register's alias.
 """
 
 
