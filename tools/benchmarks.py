@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING
 
 from shared import records
 from shared.architectures import ARCHITECTURES, model_options
-from shared.records import ROOT, Record
+from shared.paths import ROOT
+from shared.records import Record
 
 if TYPE_CHECKING:
     from tinyrnn.runtimes import Runtime

@@ -24,14 +24,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from shared import records
-from shared.records import ROOT, Record
+from shared.paths import BOARDS, ROOT
+from shared.records import Record
 from tinyrnn.board.step_time import COEFFICIENTS, CycleModel
 from tinyrnn.float_model import cells as float_cells
 
 if TYPE_CHECKING:
     from tinyrnn.runtimes.kernel_timing import Case
 
-BOARD = ROOT / "boards" / "rpi-pico.toml"
+BOARD = BOARDS / "rpi-pico.toml"
 MARK = "\n# What a step takes: written by tools/costmodel.py\n"
 LIMIT_PCT = 10.0
 Shape: TypeAlias = "tuple[int, tuple[int, ...], int]"  # inputs, units of each layer, outputs

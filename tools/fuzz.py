@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from shared.paths import DEVICE_SCRIPTS, PACKAGE
 from tinyrnn import runtimes
 from tinyrnn.errors import TinyrnnError
 from tinyrnn.float_model.random_models import random_float_model
@@ -26,8 +27,7 @@ from tinyrnn.integer_model.network import pack
 from tinyrnn.quantization.quantizer import quantize
 from tinyrnn.runtimes import Runtime
 
-ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = ROOT / "tests" / "device" / "scripts" / "fuzz_load.py"
+SCRIPT = DEVICE_SCRIPTS / "fuzz_load.py"
 RUNTIMES = ("unix-i386", "unix-armhf")
 CASES = 100_000
 CHUNK = 20_000  # cases per process: few enough that a timeout means a hang
@@ -89,7 +89,7 @@ def fuzz(runtime: Runtime, folder: Path, mode: str, *args: str) -> Count:
         kernel_sets(runtime),
         *args,
         cwd=folder,
-        path=[ROOT / "device"],
+        path=[PACKAGE.parent],
         timeout=TIMEOUT_S,
     )
     found = re.fullmatch(r"FUZZ cases (\d+) loaded (\d+) refused (\d+) overflowing (\d+)\n", out)

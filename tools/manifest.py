@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 
 from shared import records
-from shared.records import ROOT, TinyrnnError
+from shared.paths import PACKAGE, ROOT
+from shared.records import TinyrnnError
 
-PACKAGE = ROOT / "device" / "urnn"
 MANIFEST = ROOT / "package.json"
 
 

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from shared import records
 from shared.architectures import ARCHITECTURES, model_options
-from shared.records import ROOT, TinyrnnError
+from shared.paths import DOCS
+from shared.records import TinyrnnError
 
 if TYPE_CHECKING:
     from tinyrnn.float_model.model import FloatModel
 
-PAGE = ROOT / "docs" / "numerics.md"
+PAGE = DOCS / "numerics.md"
 BEGIN, END = "<!-- nearness -->", "<!-- /nearness -->"
 SEEDS = 5
 KINDS = {"held": "held", "ramps": "ramp", "noise": "noise"}  # heading -> start of the sequences' names

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from shared import records
 from shared.figure_tables import ACCURACY_DATASET, CHIP, bytes_of, cells, digits, number
-from shared.records import FIGURES, ROOT
+from shared.paths import DOCS, FIGURES, ROOT
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.transforms import Bbox
 
-TARGET = ROOT / "docs" / "pictures"
+TARGET = DOCS / "pictures"
 WIDTH_INCHES = 5.4  # a phone shows this at two thirds: 11 points of text are still 7
 TEXT_POINTS = 11
 

@@ -4,7 +4,8 @@
 
 A table stands between <!-- NAME --> and <!-- /NAME -->, where NAME is one of figure_tables.TABLES. Its figures are in
 docs/figures; docs/figures/taken.json says when and with which versions each was measured.
---take     first copy the figures in build/*.json to docs/figures, with their date and the versions
+--take     first copy the figures in build/*.json to docs/figures, with their date and the versions;
+           figures that break a limit are refused
 --check    change nothing; exit status 1 when a page does not match the figures
 --session  instead type the pages' sessions on the emulated RP2040 and record its answers; needs TINYRNN_UF2
 """
@@ -21,10 +22,16 @@ import sys
 from importlib import metadata
 from typing import Any
 
+import accuracy
+import benchmarks
+import sizes
 from shared import records
 from shared.figure_tables import CHIP, TABLES, Table
-from shared.records import BUILD, FIGURES, ROOT, Record, TinyrnnError
+from shared.paths import BUILD, FIGURES, ROOT
+from shared.records import Record, TinyrnnError
 
+# A figure that breaks a limit does not get into the pages
+BROKEN_LIMITS = {"accuracy": accuracy.broken_limits, "sizes": sizes.broken_limits, "bench": benchmarks.broken_limits}
 TAKEN = FIGURES / "taken.json"
 # The tables of each page, from the root of the project
 PAGES = {
@@ -66,7 +73,10 @@ def take() -> None:
     if not names:
         raise TinyrnnError(f"{BUILD} has no figures; run make accuracy, make sizes or make bench")
     for name in names:
-        rows = [{key: rounded(value) for key, value in row.items()} for row in records.read(name)]
+        rows = [{key: rounded(value) for key, value in row.items()} for row in records.read(name, BUILD)]
+        broken = BROKEN_LIMITS[name](rows) if name in BROKEN_LIMITS else []
+        if broken:
+            raise TinyrnnError("\n".join([f"build/{name}.json breaks limits and is not taken:", *broken]))
         date = datetime.date.fromtimestamp(os.path.getmtime(BUILD / f"{name}.json")).isoformat()
         records.write(name, rows, FIGURES)
         taken[name] = {"date": date, "versions": versions(name, rows)}

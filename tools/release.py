@@ -25,10 +25,11 @@ import zipfile
 from pathlib import Path
 
 from shared import records
-from shared.records import BUILD, ROOT, TinyrnnError
+from shared.paths import BUILD, ROOT, TOOLS
+from shared.records import TinyrnnError
 
 RELEASE = BUILD / "release"
-CONSTRAINTS = ROOT / "tools" / "constraints.txt"
+CONSTRAINTS = TOOLS / "constraints.txt"
 EXTRAS = "train,micropython"  # what `tinyrnn demo` needs
 # A folder of the checkout -> its place in an installation; setup.py has the same
 INSTALLED = {

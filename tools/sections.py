@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 
 from shared import records
-from shared.records import ROOT, TinyrnnError
+from shared.paths import DOCS, PACKAGE
+from shared.records import TinyrnnError
 
-PACKAGE = ROOT / "device" / "urnn"
-PAGE = ROOT / "docs" / "format.md"
+PAGE = DOCS / "format.md"
 BEGIN, END = "<!-- layers -->", "<!-- /layers -->"
 
 

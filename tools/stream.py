@@ -19,14 +19,15 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
+from shared.paths import TOOLS
 from tinyrnn.board.link import Link
 from tinyrnn.board.protocol import Client, Refused
 from tinyrnn.integer_model import urnn_file
 from tinyrnn.integer_model.simulator import Simulator
 
+SCRIPT = TOOLS / "scripts" / "serve_cost.py"
 BLOCK = 500  # samples of a sequence
 AHEAD = 600  # samples that may be written before their answers come
 
@@ -113,7 +114,7 @@ def stream(model: str, port: str, seconds: float) -> tuple[int, dict[str, int], 
 def board_cost(port: str) -> dict[str, float]:
     """Microseconds on the board's clock: "empty" for a request that does nothing, "byte" for reading one byte."""
     with Link(port) as link:
-        link.start(Path(__file__).with_name("serve_cost.py").read_text())
+        link.start(SCRIPT.read_text())
         sizes = [50, 200]
         said = {}
         while "byte" not in said:

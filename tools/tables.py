@@ -7,9 +7,10 @@ from __future__ import annotations
 import math
 import sys
 from itertools import pairwise
-from pathlib import Path
 
-TARGET = Path(__file__).parents[1] / "device/urnn/tables.py"
+from shared.paths import PACKAGE
+
+TARGET = PACKAGE / "tables.py"
 STEPS = 256  # intervals of 1/32 from 0 to 8, the range of Q3.12
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.paths import ROOT
+from shared.paths import ROOT
 from tinyrnn.board import catalogue
 from tinyrnn.board.sizing import read_model
 from tinyrnn.cli import main

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers import installations
-from helpers.paths import DEVICE_SCRIPTS
+from shared.paths import DEVICE_SCRIPTS
 from tinyrnn.board.deploy import deploy
 from tinyrnn.board.link import Link
 from tinyrnn.emulation.serial_ports import Port

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import serial
 from helpers import serving
-from helpers.paths import BOARDS
+from shared.paths import BOARDS
 from tinyrnn import cli
 from tinyrnn.board import catalogue
 from tinyrnn.board.link import Link

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.paths import DEVICE_SCRIPTS
+from shared.paths import DEVICE_SCRIPTS
 from tinyrnn.errors import TinyrnnError
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model.network import pack

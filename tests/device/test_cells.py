@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import urnn
 from helpers.integer_models import NETWORKS, random_network, random_samples, ready
-from helpers.paths import DEVICE_SCRIPTS
+from shared.paths import DEVICE_SCRIPTS
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model import cells, simulator
 from tinyrnn.integer_model.limits import LIMIT

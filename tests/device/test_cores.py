@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import urnn
 from helpers.integer_models import random_network, random_samples
-from helpers.paths import DEVICE_SCRIPTS
 from helpers.runtimes import open_port
+from shared.paths import DEVICE_SCRIPTS
 from tinyrnn.board.link import Link
 from tinyrnn.emulation import mpy_file, rp2040_firmware, step_cycles
 from tinyrnn.emulation.core_board import CoreBoard

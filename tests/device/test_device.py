@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import urnn
-from helpers.paths import DEVICE_SCRIPTS
+from shared.paths import DEVICE_SCRIPTS
 from tinyrnn import runtimes
 from tinyrnn.board import package
 from tinyrnn.emulation import rp2040_firmware

@@ -15,7 +15,7 @@ import pytest
 import urnn
 from helpers.integer_models import CELLS, random_network, random_norm, random_samples
 from helpers.missing_runtimes import needed
-from helpers.paths import DEVICE_SCRIPTS
+from shared.paths import DEVICE_SCRIPTS
 from tinyrnn.emulation import rp2040_firmware, step_cycles, thumb_cores
 from tinyrnn.emulation.core_board import CoreBoard
 from tinyrnn.emulation.microbit import MicroBit

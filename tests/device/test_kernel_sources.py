@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from pathlib import Path
 
 import capstone
 import pytest
-from helpers.paths import TOOLS
+import unroll
 from tinyrnn.emulation.core_board import PACKAGE
 from urnn import program
-
-sys.path.insert(0, str(TOOLS))
-import unroll
 
 CONSTANT = re.compile(r"^_([A-Z]+) = const\((\d+)\)", re.MULTILINE)
 DATA = re.compile(r"^ +data\(2, (0x[0-9A-F]{4}(?:, 0x[0-9A-F]{4})*)\)  # (.+)$", re.MULTILINE)

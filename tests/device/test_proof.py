@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from helpers.integer_models import random_network, random_samples
-from helpers.paths import DEVICE_SCRIPTS
+from shared.paths import DEVICE_SCRIPTS
 from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
 from tinyrnn.integer_model.network import pack
 from tinyrnn.runtimes import SCRIPTS, Runtime, verification

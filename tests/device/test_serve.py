@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import serving
-from helpers.paths import DEVICE_SCRIPTS, DOCS
 from helpers.runtimes import each
 from helpers.runtimes import need_runtime as need
 from helpers.serving import PipeLine, SerialLine
+from shared.paths import DEVICE_SCRIPTS, DOCS
 from tinyrnn.board import protocol
 from tinyrnn.board.protocol import frame, pack_samples, unframe
 from tinyrnn.emulation.serial_ports import Port

@@ -11,7 +11,7 @@ import pytest
 import urnn
 from helpers.integer_models import random_network
 from helpers.missing_runtimes import needed
-from helpers.paths import DEVICE_SCRIPTS
+from shared.paths import DEVICE_SCRIPTS
 from tinyrnn.emulation import c_baseline, mpy_file, step_cycles
 from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
 from tinyrnn.emulation.cortex_m0plus import Machine

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import urnn
 from helpers.missing_runtimes import needed
-from helpers.paths import DEVICE_SCRIPTS
+from shared.paths import DEVICE_SCRIPTS
 from tinyrnn.emulation import microbit, step_cycles
 from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
 from tinyrnn.emulation.microbit import MicroBit, MicroBitError

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.paths import DOCS
+from shared.paths import DOCS
 
 torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
 

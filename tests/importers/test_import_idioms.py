@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.paths import DOCS
+from shared.paths import DOCS
 
 torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
 pytest.importorskip("onnxruntime", reason="install it with: pip install 'tinyrnn[import]'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from helpers.paths import ROOT
+from shared.paths import ROOT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 

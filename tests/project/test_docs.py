@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import urnn
-from helpers.paths import ROOT
+from shared.paths import ROOT
 from tinyrnn.integer_model import cells as integer_cells
 from tinyrnn.integer_model import network, simulator
 from tinyrnn.integer_model.cells.gru import GRU

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.paths import EXAMPLES
+from shared.paths import EXAMPLES
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model import urnn_file
 from tinyrnn.integer_model.network import Network, pack

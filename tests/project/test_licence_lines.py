@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from helpers.paths import ROOT
+from shared.paths import ROOT
 
 LINE = "SPDX-License-Identifier: MIT"
 SUFFIXES = {".c", ".h", ".mjs", ".py", ".pyi", ".sh", ".toml"}

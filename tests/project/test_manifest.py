@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.paths import ROOT
 from mpremote.transport_serial import SerialTransport
+from shared.paths import ROOT
 from tinyrnn.cli import main
 from tinyrnn.emulation.serial_ports import Port
 from tinyrnn.float_model.random_models import random_float_model

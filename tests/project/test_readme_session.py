@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.paths import ROOT
+from shared.paths import ROOT
 from tinyrnn.emulation.serial_ports import Port
 
 PAGES = {"session": ROOT / "README.md", "by-hand": ROOT / "docs" / "getting-started.md"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import release
-from helpers.paths import ROOT
+from shared.paths import ROOT
 from shared.records import TinyrnnError
 
 VERSIONS = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import urnn
-from helpers.paths import DOCS, ROOT
+from shared.paths import DOCS, ROOT
 from tinyrnn import cli
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import urnn
-from helpers.paths import EXAMPLES
+from shared.paths import EXAMPLES
 from tinyrnn import cli, data
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model import model_file

@@ -12,10 +12,7 @@ from typing import Any, TypeAlias
 from tinyrnn import files
 from tinyrnn.errors import TinyrnnError
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build"
-FIGURES = ROOT / "docs" / "figures"
-
+from shared.paths import BUILD
 
 Value: TypeAlias = "str | int | float | None"
 Record: TypeAlias = "dict[str, Any]"  # field -> Value; the reader knows the type of each field
