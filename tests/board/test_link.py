@@ -293,6 +293,7 @@ def answering(answer: bytes) -> Iterator[str]:
         os.close(master)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "message"),
     [

@@ -21,13 +21,6 @@ from tinyrnn.errors import BoardError, LinkError, Mismatch
 from tinyrnn.integer_model.urnn_file import UrnnFile
 
 
-@pytest.fixture
-def model(port: Port, tmp_path: Path) -> Path:
-    path = serving.write_tiny(tmp_path)
-    serving.put_model(port, path)
-    return path
-
-
 def test_each_kernel_set(port: Port, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     steps = 2000 if port.name == "webassembly" else 30  # its clock ticks in milliseconds, and a step takes some 20 us
     assert cli.main(["bench", str(model), "--port", port.path, "--steps", str(steps), "--json"]) == 0

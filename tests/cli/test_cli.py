@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import urnn
+from helpers.packages import need_package
 from helpers.types import instance
 from tinyrnn import cli
 from tinyrnn.errors import Mismatch, ModelError
@@ -27,7 +28,7 @@ from tinyrnn.integer_model.network import Network
 from tinyrnn.quantization.quantizer import quantize
 from tinyrnn.runtimes import Runtime, verification
 
-pytest.importorskip("torch", reason="needs torch: pip install 'tinyrnn[train]'")
+need_package("torch")
 
 HEAVY = {"numpy", "torch", "rich", "sktime", "pandas"}
 

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.packages import need_package
 
-pytest.importorskip("torch", reason="needs torch: pip install 'tinyrnn[train]'")
+need_package("torch")
 
+from helpers.text import printable
 from tinyrnn import cli
 from tinyrnn.float_model import model_file
 from tinyrnn.float_model.random_models import random_float_model
@@ -139,10 +141,6 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     assert printable(line), line
     assert len(line) < 1000
     return line
-
-
-def printable(text: str) -> bool:
-    return all(c.isprintable() or c == "\n" for c in text)
 
 
 def words(command: str, good: Path, path: str) -> list[str]:

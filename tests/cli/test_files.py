@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.packages import need_package
 from tinyrnn import files
 from tinyrnn.errors import ModelError
 
@@ -56,14 +57,10 @@ def test_links_are_followed(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "far").iterdir()] == ["file"]
 
 
-def test_nothing_is_left_when_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("full_disk")
+def test_nothing_is_left_when_the_disk_is_full(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-
-    def full(handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         files.write(path, b"new")
     assert path.read_bytes() == b"old"
@@ -166,7 +163,7 @@ def test_what_may_be_written_over(tmp_path: Path) -> None:
 
 
 def test_a_state_dict_of_pytorch_is_not_written_over_but_our_own_model_is(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="needs torch: pip install 'tinyrnn[train]'")
+    torch = need_package("torch")
     import numpy as np
     from tinyrnn.float_model import model_file
     from tinyrnn.float_model.random_models import random_float_model

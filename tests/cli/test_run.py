@@ -51,13 +51,6 @@ def expected(samples: np.ndarray) -> list[list[int]]:
     return Simulator(serving.tiny_network()).run(samples[None])[0][0].tolist()
 
 
-@pytest.fixture
-def model(port: Port, tmp_path: Path) -> Path:
-    path = serving.write_tiny(tmp_path)
-    serving.put_model(port, path)
-    return path
-
-
 def at_its_repl(port: Port) -> bool:
     """The friendly prompt comes at once, with nothing sent to stop a program."""
     import serial

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.packages import need_package
 
-pytest.importorskip("torch", reason="needs torch: pip install 'tinyrnn[train]'")
+need_package("torch")
 
+from helpers.text import printable
 from tinyrnn import cli
 from tinyrnn.cli import screen
 from tinyrnn.data import load
@@ -31,10 +33,6 @@ from urnn import format as frame
 
 # A title for the window, colour, rich's markup and emoji, a turn of the line's direction, a new line of its own
 EVIL = ("\x1b]0;evil\x07", "\x1b[31mred", "[b]x[/b]", "[/b]", ":smile:", "\u202eabc", "a\u2028b", "\x9b31m", "\x7f", "\x08")
-
-
-def printable(text: str) -> bool:
-    return all(c.isprintable() or c == "\n" for c in text)
 
 
 @pytest.mark.parametrize(

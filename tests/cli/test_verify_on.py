@@ -24,13 +24,6 @@ RNG = np.random.default_rng(0)
 SEQUENCES = [RNG.integers(-1200, 1200, (length, 2)) for length in (1, 2, 90, 200, 91)]  # 90 samples fill a line
 
 
-@pytest.fixture
-def model(port: Port, tmp_path: Path) -> Path:
-    path = serving.write_tiny(tmp_path)
-    serving.put_model(port, path)
-    return path
-
-
 def replay(
     port: Port, model: Path, network: Network, sequences: list[np.ndarray], kernels: str = "plain"
 ) -> tuple[Replayed, int]:

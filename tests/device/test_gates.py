@@ -12,37 +12,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-import urnn
 from helpers.integer_models import CELLS, random_network, random_norm, random_samples
+from helpers.machine_code import EDGES, SETS, Board, compare_steps
 from helpers.missing_runtimes import needed
 from shared.paths import DEVICE_SCRIPTS
-from tinyrnn.emulation import rp2040_firmware, step_cycles, thumb_cores
+from tinyrnn.emulation import rp2040_firmware, thumb_cores
 from tinyrnn.emulation.core_board import CoreBoard
 from tinyrnn.emulation.microbit import MicroBit
 from tinyrnn.float_model.random_models import random_float_model
-from tinyrnn.integer_model.network import Network, pack
+from tinyrnn.integer_model.network import pack
 from tinyrnn.quantization.quantizer import quantize
 from tinyrnn.runtimes import SCRIPTS, verification
 from urnn import gates_plain
 from urnn.program import ADD, BLEND, EMBED, FINE, LEAK, LIMIT, MEMORY, MIX, MUL, RELU, SCALE, SIGMOID, TANH
 
-SETS = ("asm_thumb", "viper")
 OTHERS = CELLS[1:]  # cells without a kernel of their own
 MODELS = 48
-TOP = 2**30 - 1
-EDGES = (0, 1, -1, 127, 128, -128, 255, 256, 32766, 32767, 32768, -32766, -32767, -32768, -32769, 65535, TOP >> 1, -TOP >> 1)
 WORDS = (-(1 << 31), (1 << 31) - 1, -(1 << 30), 0x8000, -0x8000)
 MICROBIT_BYTES = 256  # for arguments: its heap is small
 
 
-@pytest.fixture(params=SETS)
-def board(request: pytest.FixtureRequest) -> tuple[CoreBoard, str]:
-    """A core with the package, and the name of a kernel set."""
-    with needed():
-        return CoreBoard(), request.param
-
-
-def gates(board: tuple[CoreBoard, str]) -> Any:
+def gates(board: Board) -> Any:
     return board[0].urnn.module(f"gates_{board[1]}")
 
 
@@ -101,7 +91,7 @@ class Case:
             "i", [self.chance.choice((self.chance.choice(EDGES), self.chance.randint(-40000, 40000))) for _ in range(n)]
         )
 
-    def check(self, board: tuple[CoreBoard, str]) -> None:
+    def check(self, board: Board) -> None:
         """The set's kernel and the definition, in the same memory: the results, and nothing else changes."""
         want_b, want_c = array("i", self.b), array("i", self.c)
         (kernel, *_) = gates_plain.pack([(self.code, None, None, None, 0)])[0]
@@ -110,14 +100,14 @@ class Case:
         assert self.b.tolist() == want_b.tolist()
         assert self.c.tolist() == want_c.tolist()
 
-    def run(self, board: tuple[CoreBoard, str]) -> None:
+    def run(self, board: Board) -> None:
         module = gates(board)
         step = self.code, self.a, self.b, memoryview(self.c)[self.GUARD : self.GUARD + self.n], self.n
         program = module.pack([step])
         assert not module.run(program, program, [0])
 
 
-def test_kernels(board: tuple[CoreBoard, str]) -> None:
+def test_kernels(board: Board) -> None:
     for code in gates(board).CODES:
         for n in (1, 2, 3, 4, 5, 9, 60):
             for seed in range(4):
@@ -132,7 +122,7 @@ def test_who_has_which() -> None:
     assert set(gates_plain.CODES) - set(core.module("gates_asm_thumb").CODES) == {SCALE, EMBED, FINE}
 
 
-def test_every_shift(board: tuple[CoreBoard, str]) -> None:
+def test_every_shift(board: Board) -> None:
     for code, shifts in ((MEMORY, 13), (LEAK, 16), (BLEND, 16)):
         for k in range(shifts):
             case = Case(code, k, 40)
@@ -140,7 +130,7 @@ def test_every_shift(board: tuple[CoreBoard, str]) -> None:
             case.check(board)
 
 
-def test_results_in_the_place_of_an_argument(board: tuple[CoreBoard, str]) -> None:
+def test_results_in_the_place_of_an_argument(board: Board) -> None:
     """As the cells use them: c is a, or b."""
     module = gates(board)
     for code in (SIGMOID, TANH, RELU, MUL):
@@ -165,7 +155,7 @@ def test_results_in_the_place_of_an_argument(board: tuple[CoreBoard, str]) -> No
             assert [x] == want
 
 
-def test_every_argument_of_the_functions(board: tuple[CoreBoard, str]) -> None:
+def test_every_argument_of_the_functions(board: Board) -> None:
     """sigmoid and tanh over the whole range and beyond, and tanh of an LSTM's c in both directions of its shift."""
     n = 2048
     functions = [Case(code, 0, n) for code in (SIGMOID, TANH)]
@@ -182,7 +172,7 @@ def test_every_argument_of_the_functions(board: tuple[CoreBoard, str]) -> None:
         case.check(board)
 
 
-def test_an_empty_vector_is_left_alone(board: tuple[CoreBoard, str]) -> None:
+def test_an_empty_vector_is_left_alone(board: Board) -> None:
     for code in gates(board).CODES:
         case = Case(code, 2, 4)
         case.n = 0
@@ -192,7 +182,7 @@ def test_an_empty_vector_is_left_alone(board: tuple[CoreBoard, str]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_vectors_that_break_the_law_read_no_wild_address(board: tuple[CoreBoard, str], seed: int) -> None:
+def test_vectors_that_break_the_law_read_no_wild_address(board: Board, seed: int) -> None:
     """Any 32 bits in the vectors, as a file of another maker may produce them: the core faults on a wild access."""
     chance = random.Random(seed)
 
@@ -213,7 +203,7 @@ def test_vectors_that_break_the_law_read_no_wild_address(board: tuple[CoreBoard,
             assert max(case.c) <= 32767
 
 
-def test_steps_of_all_kernels_in_one_call(board: tuple[CoreBoard, str]) -> None:
+def test_steps_of_all_kernels_in_one_call(board: Board) -> None:
     """In every order: none leaves something behind that another relies on."""
     module = gates(board)
     for seed in range(6):
@@ -232,35 +222,26 @@ def test_steps_of_all_kernels_in_one_call(board: tuple[CoreBoard, str]) -> None:
         assert vectors == want
 
 
-def test_constants_at_an_odd_address_are_refused(board: tuple[CoreBoard, str]) -> None:
+def test_constants_at_an_odd_address_are_refused(board: Board) -> None:
     case = Case(ADD, 1, 4)
     case.a = memoryview(bytearray(18))[2:]
     with pytest.raises(ValueError, match="multiple of 4"):
         case.run(board)
 
 
-def check(board: tuple[CoreBoard, str], network: Network, samples: list[tuple[int, ...]]) -> None:
-    data = pack(network)
-    net = board[0].load(data, board[1])
-    plain = urnn.load(bytearray(data), kernels="plain")
-    for number, sample in enumerate(samples):
-        net.step(sample)
-        plain.step(sample)
-        step_cycles.check(board[1], number, [*net.output, *net.state], [*plain.output, *plain.state])
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", OTHERS)
 @pytest.mark.parametrize("seed", range(0, MODELS, 12))
-def test_random_models(board: tuple[CoreBoard, str], seed: int, cell: str) -> None:
+def test_random_models(board: Board, seed: int, cell: str) -> None:
     network = random_network(seed + 1, cell, seed % 4 == 0)
-    check(board, network, [tuple(row) for row in random_samples(network, seed, 3).tolist()])
+    compare_steps(board, network, random_samples(network, seed, 3).tolist())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", OTHERS)
-def test_a_thousand_steps(board: tuple[CoreBoard, str], cell: str) -> None:
+def test_a_thousand_steps(board: Board, cell: str) -> None:
     network = random_network(3028, cell)
-    check(board, network, [tuple(row) for row in random_samples(network, 1, 1000).tolist()])
+    compare_steps(board, network, random_samples(network, 1, 1000).tolist())
 
 
 def small(cell: str) -> tuple[CoreBoard, list[Any]]:

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import urnn
 from helpers.integer_models import random_network, random_samples
+from helpers.machine_code import EDGES, SETS, TOP, Board, compare_steps
 from helpers.missing_runtimes import needed
-from tinyrnn.emulation import rp2040_firmware, step_cycles, thumb_cores
+from tinyrnn.emulation import rp2040_firmware, thumb_cores
 from tinyrnn.emulation.core_board import PACKAGE, Call, CoreBoard
 from tinyrnn.emulation.mpy_file import compile_module
 from tinyrnn.float_model.random_models import random_float_model
@@ -28,28 +29,18 @@ from tinyrnn.runtimes import SCRIPTS, verification
 from urnn import kernels_plain
 from urnn.program import GRU, MATVEC, NORMALISE
 
-SETS = ("asm_thumb", "viper")
 SHAPES = ((1, 2), (2, 1), (3, 5), (4, 8))  # odd and even columns, odd and even pairs of them
 MODELS = 200
 STEPS = 6
 BOARD_MODELS = int(os.environ.get("TINYRNN_BOARD_MODELS", "5"))
 FLASH_BYTES, FLASH_BLOCK = 1 << 20, 4096  # of models and cases on the board at a time; it has 1.4 MB
-TOP = 2**30 - 1
-EDGES = (0, 1, -1, 127, 128, -128, 255, 256, 32766, 32767, 32768, -32766, -32767, -32768, -32769, 65535, TOP >> 1, -TOP >> 1)
 
 
-@pytest.fixture(params=SETS)
-def board(request: pytest.FixtureRequest) -> tuple[CoreBoard, str]:
-    """A core with the package, and the name of a kernel set."""
-    with needed():
-        return CoreBoard(), request.param
-
-
-def kernels(board: tuple[CoreBoard, str]) -> Any:
+def kernels(board: Board) -> Any:
     return board[0].urnn.module(f"kernels_{board[1]}")
 
 
-def execute(board: tuple[CoreBoard, str], steps: list[tuple[Any, ...]], sample: Any = 0) -> Any:
+def execute(board: Board, steps: list[tuple[Any, ...]], sample: Any = 0) -> Any:
     """Run steps of program.py on the core; what run() returns."""
     module = kernels(board)
     program = module.pack(steps)
@@ -75,7 +66,7 @@ def vector(chance: random.Random, n: int) -> array[int]:
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 5, 12])
-def test_matrices_of_every_width(board: tuple[CoreBoard, str], rows: int) -> None:
+def test_matrices_of_every_width(board: Board, rows: int) -> None:
     """Widths take turns in how many columns are left over from the unrolled loops."""
     chance = random.Random(rows)
     for cols in (*range(1, 36), 64, 71, 130, 258):
@@ -87,7 +78,7 @@ def test_matrices_of_every_width(board: tuple[CoreBoard, str], rows: int) -> Non
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_gates(board: tuple[CoreBoard, str], seed: int) -> None:
+def test_gates(board: Board, seed: int) -> None:
     """All pairs of edges, then whatever: saturation, both ends of the table, ties of the rounding."""
     chance = random.Random(seed)
     n = 60
@@ -105,7 +96,7 @@ def test_gates(board: tuple[CoreBoard, str], seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_every_argument_of_the_functions(board: tuple[CoreBoard, str]) -> None:
+def test_every_argument_of_the_functions(board: Board) -> None:
     """sigmoid and tanh of the whole range, through the gates: with z as small as it gets, h is nearly n."""
     n = 1024
     a, b, h = array("i", bytes(12 * n)), array("i", bytes(12 * n)), array("i", bytes(4 * n))
@@ -123,7 +114,7 @@ def test_every_argument_of_the_functions(board: tuple[CoreBoard, str]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_sums_that_break_the_law_read_no_wild_address(board: tuple[CoreBoard, str], seed: int) -> None:
+def test_sums_that_break_the_law_read_no_wild_address(board: Board, seed: int) -> None:
     """Any 32 bits in a, b and h, as a file of another maker may produce them: the core faults on a wild access."""
     chance = random.Random(seed)
     n = 50
@@ -146,7 +137,7 @@ TABLE = [(-8, 7, 1, 4096, 1), (-30000, 30000, 0, 1, 0), (-100, 5000, 100, 3000, 
 
 
 @pytest.mark.parametrize("kind", [tuple, list, lambda v: array("i", v), lambda v: array("h", v), lambda v: array("q", v)])
-def test_normalise_takes_every_kind_of_sample(board: tuple[CoreBoard, str], kind: Callable[[list[int]], Any]) -> None:
+def test_normalise_takes_every_kind_of_sample(board: Board, kind: Callable[[list[int]], Any]) -> None:
     table, n = channels(TABLE), len(TABLE)
     for values in ([3, -4, 101, 32767, 9], [-9, 30001, -101, -32768, 0], [8, -30001, 5001, 1, -1], [-8, 7, 5000, -1, 1]):
         sample = kind(values)
@@ -160,7 +151,7 @@ def test_normalise_takes_every_kind_of_sample(board: tuple[CoreBoard, str], kind
         assert x[:n].tolist() == want.tolist()
 
 
-def test_samples_of_a_step(board: tuple[CoreBoard, str]) -> None:
+def test_samples_of_a_step(board: Board) -> None:
     """Whatever counts as a sequence of integers gives the same step; a wrong length is said and changes nothing."""
     network = random_network(7)
     n = network.inputs
@@ -190,30 +181,20 @@ def test_samples_of_a_step(board: tuple[CoreBoard, str]) -> None:
         net.step(("1",) * n)
 
 
-def check(board: tuple[CoreBoard, str], network: Network, samples: list[tuple[int, ...]]) -> None:
-    data = pack(network)
-    net = board[0].load(data, board[1])
-    plain = urnn.load(bytearray(data), kernels="plain")
-    for number, sample in enumerate(samples):
-        net.step(sample)
-        plain.step(sample)
-        step_cycles.check(board[1], number, [*net.output, *net.state], [*plain.output, *plain.state])
-
-
 @pytest.mark.parametrize("cell", ["gru", "mixed"])
 @pytest.mark.parametrize("seed", range(0, MODELS, 8))
-def test_random_models(board: tuple[CoreBoard, str], seed: int, cell: str) -> None:
+def test_random_models(board: Board, seed: int, cell: str) -> None:
     network = random_network(seed, cell, cell == "gru")
-    check(board, network, [tuple(row) for row in random_samples(network, seed, 3).tolist()])
+    compare_steps(board, network, random_samples(network, seed, 3).tolist())
 
 
 @pytest.mark.slow
-def test_a_thousand_steps(board: tuple[CoreBoard, str]) -> None:
+def test_a_thousand_steps(board: Board) -> None:
     network = random_network(3028)
-    check(board, network, [tuple(row) for row in random_samples(network, 1, 1000).tolist()])
+    compare_steps(board, network, random_samples(network, 1, 1000).tolist())
 
 
-def test_a_file_at_an_odd_address_is_refused(board: tuple[CoreBoard, str]) -> None:
+def test_a_file_at_an_odd_address_is_refused(board: Board) -> None:
     """The core faults on a word at an odd address, and so would the chip."""
     data = memoryview(bytearray(b"\0\0" + pack(random_network(1))))[2:]
     with pytest.raises(ValueError, match="multiple of 4"):

@@ -8,23 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import urnn
 from helpers.integer_models import random_network
+from helpers.machine_code import SETS, compare_steps
 from helpers.missing_runtimes import needed
 from shared.paths import DEVICE_SCRIPTS
 from tinyrnn.emulation import c_baseline, mpy_file, step_cycles
-from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
+from tinyrnn.emulation.core_board import CoreBoard
 from tinyrnn.emulation.cortex_m0plus import Machine
 from tinyrnn.emulation.memory import MachineFault
-from tinyrnn.emulation.mpy_file import ASM, MpyError, machine_functions
-from tinyrnn.integer_model.network import pack
+from tinyrnn.emulation.mpy_file import ASM, MpyError
 
 DOT = DEVICE_SCRIPTS / "thumb_dot.py"
-SETS = [  # with machine code, and for this core: asm_dsp, which is none of urnn.KERNEL_SETS, needs another
-    name
-    for name in sorted(urnn.KERNEL_SETS)
-    if machine_functions((PACKAGE / f"kernels_{name}.py").read_text(encoding="utf-8"))
-]
 SMALL, LARGE = step_cycles.Size(3, 8, 2), step_cycles.Size(3, 24, 2)
 
 
@@ -43,14 +37,7 @@ def dot_module(board: CoreBoard) -> Any:
 @pytest.mark.parametrize("seed", [1, 2, 3, 5, 9])
 def test_the_core_computes_the_plain_kernels_integers(kernels: str, seed: int) -> None:
     network = random_network(seed)
-    data = pack(network)
-    net = CoreBoard().load(data, kernels)
-    plain = urnn.load(bytearray(data), kernels="plain")
-    assert net.kernel_set.split("+")[0] == kernels
-    for number, sample in enumerate(samples(network)):
-        net.step(sample)
-        plain.step(sample)
-        step_cycles.check(kernels, number, [*net.output, *net.state], [*plain.output, *plain.state])
+    compare_steps((CoreBoard(), kernels), network, samples(network))
 
 
 def samples(network: Any) -> list[tuple[int, ...]]:
@@ -71,7 +58,7 @@ def test_cycles_repeat_exactly_and_grow_with_the_network(kernels: str) -> None:
     assert 4 < (large - first.step) / (LARGE.macs - SMALL.macs) < 200
 
 
-def test_a_fit_gives_back_the_law_it_was_made_from() -> None:
+def test_a_fit_gives_back_the_coefficients_of_its_figures() -> None:
     sizes = step_cycles.Size(6, 32, 4).others(step_cycles.HIDDEN)
     fitted = step_cycles.fit(sizes, lambda size: 1000 + 5 * size.macs + 70 * size.hidden)
     assert (fitted.fixed, fitted.per_mac, fitted.per_unit) == pytest.approx((1000, 5, 70))

@@ -9,20 +9,15 @@ from pathlib import Path
 
 import pytest
 import urnn
+from helpers.machine_code import ASSEMBLER
 from helpers.missing_runtimes import needed
 from shared.paths import DEVICE_SCRIPTS
 from tinyrnn.emulation import microbit, step_cycles
-from tinyrnn.emulation.core_board import PACKAGE, CoreBoard
+from tinyrnn.emulation.core_board import CoreBoard
 from tinyrnn.emulation.microbit import MicroBit, MicroBitError
-from tinyrnn.emulation.mpy_file import ASM, machine_functions
 from tinyrnn.errors import RuntimeMissing, TinyrnnError
 
 DOT = DEVICE_SCRIPTS / "thumb_dot.py"
-ASSEMBLER = [  # of a Cortex-M0; asm_dsp, which is none of urnn.KERNEL_SETS, needs a larger core
-    name
-    for name in sorted(urnn.KERNEL_SETS)
-    if any(kind == ASM for _, kind in machine_functions((PACKAGE / f"kernels_{name}.py").read_text(encoding="utf-8")))
-]
 SCRATCH = 256  # bytes for arguments: the micro:bit's heap is small
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.packages import need_package
 from shared.paths import DOCS
 
-torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
+torch = need_package("torch")
 
 from helpers.float_models import FOUR, INPUTS, KIND, UNITS, VARIANTS, cell, every_kind, model_of, sequences, some, tamed
 from helpers.types import instance

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.packages import need_package
 
-torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
+torch = need_package("torch")
 
 from helpers.float_models import FOUR, UNITS, VARIANTS, cell, every_kind, identical, model_of, sequences, some
 from tinyrnn.errors import ModelError

@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
-torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
+from helpers.packages import need_package
 
-from tinyrnn import importers
+torch = need_package("torch")
+
 from tinyrnn.float_model.model import FloatModel
-from tinyrnn.importers import float_conversion, framework_check
 from tinyrnn.importers.source_model import Options
 from torch import nn
 
@@ -76,13 +74,6 @@ def options_of(kind: str, parts: str) -> Options:
         nonlinearity=kind.split("-")[1] if kind.startswith("rnn") else None,
         activation="relu" if "hidden" in parts else None,
     )
-
-
-def imported(path: Path, options: Options | None = None, **settings: Any) -> tuple[FloatModel, float]:
-    """The model and the difference that the import itself finds."""
-    source = importers.read(path, options)
-    model = float_conversion.build(source, float_conversion.Settings(**settings), None)
-    return model, framework_check.compare(source, model)[0]
 
 
 def inputs(net: Net, batch: int = 2, time: int = 6) -> Any:

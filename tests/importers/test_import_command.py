@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.packages import need_package
 
-torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
+torch = need_package("torch")
 
 from tinyrnn import cli
 from tinyrnn.data.recording import Recording, Sequences
@@ -188,7 +189,7 @@ def test_mistakes(
     import re
 
     if "basic-motions" in args:
-        pytest.importorskip("sktime")
+        need_package("sktime")
     before = sorted(p.name for p in folder.iterdir())
     found, _, err = run(capsys, *args)
     assert found == status, err
@@ -206,7 +207,7 @@ def test_missing_frameworks(
     """Said with the command that installs it; an import without its framework_check does not pass."""
     path = folder / f"net{suffix}"
     if suffix == ".onnx":
-        pytest.importorskip("onnx")
+        need_package("onnx")
         import warnings
 
         with warnings.catch_warnings():
@@ -216,7 +217,7 @@ def test_missing_frameworks(
         import os
 
         os.environ["KERAS_BACKEND"] = "torch"
-        keras = pytest.importorskip("keras")
+        keras = need_package("keras")
         keras.Sequential([keras.layers.Input((None, 2)), keras.layers.GRU(3)]).save(path)
     monkeypatch.setitem(sys.modules, module, None)
     status, _, err = run(capsys, path.name, "-o", "x.pt")
@@ -319,8 +320,8 @@ def exported(net: nn.Module, path: Path) -> None:
     if path.suffix == ".pt2":
         torch.export.save(torch.export.export(net.eval(), (torch.zeros(1, 20, 3),)), path)
         return
-    pytest.importorskip("onnx", reason="install it with: pip install 'tinyrnn[import]'")
-    pytest.importorskip("onnxruntime", reason="install it with: pip install 'tinyrnn[import]'")
+    need_package("onnx")
+    need_package("onnxruntime")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(net.eval(), (torch.zeros(1, 20, 3),), str(path), dynamo=False)

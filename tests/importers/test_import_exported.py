@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.packages import need_package
 
-torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
+torch = need_package("torch")
 
+from helpers import importing
 from tinyrnn import importers
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.model import FloatModel
@@ -33,10 +35,7 @@ def export(net: nn.Module, given: Any, path: Path, decomposed: bool = False, **m
 
 
 def imported(path: Path, options: Options | None = None) -> tuple[SourceModel, FloatModel]:
-    source = importers.read(path, options)
-    model = float_conversion.build(source, float_conversion.Settings(ranges=((-2, 2),)), None)
-    assert framework_check.compare(source, model)[0] <= framework_check.LIMIT
-    return source, model
+    return importing.read(path, options, ranges=((-2, 2),))
 
 
 def agree(net: nn.Module, path: Path, x: Any) -> list[str]:

@@ -25,11 +25,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.packages import need_package
 
 os.environ["KERAS_BACKEND"] = "torch"
-torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
-onnx = pytest.importorskip("onnx", reason="install it with: pip install 'tinyrnn[import]'")
-h5py = pytest.importorskip("h5py", reason="install it with: pip install 'tinyrnn[import]'")
+torch = need_package("torch")
+onnx = need_package("onnx")
+h5py = need_package("h5py")
 
 from onnx import TensorProto, helper, numpy_helper
 from tinyrnn import importers
@@ -439,7 +440,7 @@ def test_spoiled_descriptions(suffix: str, program: Path, keras_files: Path, tmp
 
 def test_spoiled_slices(tmp_path: Path) -> None:
     """The same of a functional model that takes x[:, -1], whose indices are plain values of the description."""
-    keras = pytest.importorskip("keras", reason="install it with: pip install 'tinyrnn[import]'")
+    keras = need_package("keras")
     x = keras.layers.Input((7, 3), name="in")
     h = keras.layers.GRU(4, return_sequences=True, name="cell")(x)
     keras.Model(x, keras.layers.Dense(2, name="head")(keras.layers.Flatten()(h[:, -1:]))).save(tmp_path / "whole.keras")
@@ -593,7 +594,7 @@ def test_onnx_nesting(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def keras_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one small model as m.keras and m.h5."""
-    keras = pytest.importorskip("keras", reason="install it with: pip install 'tinyrnn[import]'")
+    keras = need_package("keras")
     folder = tmp_path_factory.mktemp("keras")
     layers = [keras.layers.Input((None, 3), name="in"), keras.layers.GRU(4, name="cell"), keras.layers.Dense(2, name="head")]
     net = keras.Sequential(layers, name="net")

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.packages import need_package
 from shared.paths import DOCS
 
-torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
-pytest.importorskip("onnxruntime", reason="install it with: pip install 'tinyrnn[import]'")
+torch = need_package("torch")
+need_package("onnxruntime")
 
 from helpers.import_idioms import IDIOMS, Net
 from tinyrnn import importers

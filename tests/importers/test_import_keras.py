@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.packages import need_package
 
 os.environ["KERAS_BACKEND"] = "torch"
-pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
-keras = pytest.importorskip("keras", reason="install it with: pip install 'tinyrnn[import]'")
-h5py = pytest.importorskip("h5py", reason="install it with: pip install 'tinyrnn[import]'")
+need_package("torch")
+keras = need_package("keras")
+h5py = need_package("h5py")
 
+from helpers.importing import imported, refused
 from tinyrnn import importers
-from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import Embedding
 from tinyrnn.float_model.model import FloatModel
-from tinyrnn.importers import float_conversion, framework_check
 from tinyrnn.importers.source_model import Options
 
 L = keras.layers
@@ -43,14 +43,6 @@ def shaken(model: Any, seed: int = 0) -> Any:
     for weight in model.weights:
         value = 0.5 * rng.standard_normal(weight.shape)
         weight.assign(np.abs(value) + 0.5 if "variance" in weight.name else value)
-    return model
-
-
-def imported(path: Path, options: Options | None = None, **settings: Any) -> FloatModel:
-    """The model, once the import's own framework_check has passed."""
-    source = importers.read(path, options)
-    model = float_conversion.build(source, float_conversion.Settings(**settings), None)
-    assert framework_check.compare(source, model)[0] <= framework_check.LIMIT
     return model
 
 
@@ -200,12 +192,6 @@ def test_same_shapes_are_told_apart(tmp_path: Path) -> None:
     names = ["z", "a", "m"]
     cells = [L.GRU(3, return_sequences=True, name=name) for name in names]
     both(shaken(keras.Sequential([L.Input((None, 3)), *cells, L.Dense(2)]), 3), tmp_path)
-
-
-def refused(path: Path, message: str) -> None:
-    with pytest.raises(ModelError, match=message) as caught:
-        imported(path)
-    assert "\n" not in str(caught.value)
 
 
 @keras.saving.register_keras_serializable(package="tests")

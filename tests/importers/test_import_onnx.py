@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.packages import need_package
 
-onnx = pytest.importorskip("onnx", reason="install it with: pip install 'tinyrnn[import]'")
-pytest.importorskip("onnxruntime", reason="install it with: pip install 'tinyrnn[import]'")
+onnx = need_package("onnx")
+need_package("onnxruntime")
 
+from helpers.importing import imported, refused
 from helpers.types import instance
 from onnx import TensorProto, helper, numpy_helper
 from tinyrnn import importers
@@ -27,7 +29,6 @@ from tinyrnn.float_model.cells.gru import GRU
 from tinyrnn.float_model.cells.lstm import LSTM
 from tinyrnn.float_model.cells.rnn import RNN
 from tinyrnn.float_model.layers import BatchNorm, Embedding, LayerNorm, dense
-from tinyrnn.float_model.model import FloatModel
 from tinyrnn.importers import float_conversion, framework_check
 from tinyrnn.importers.onnx import graph_file
 from tinyrnn.importers.source_model import Options
@@ -75,20 +76,6 @@ class Graph:
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid("ai.onnx.ml", 3)]
         path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
         return path
-
-
-def imported(path: Path, options: Options | None = None, **settings: Any) -> FloatModel:
-    """The model, which gives what ONNX Runtime gives."""
-    source = importers.read(path, options)
-    model = float_conversion.build(source, float_conversion.Settings(**settings), None)
-    assert framework_check.compare(source, model)[0] <= framework_check.LIMIT
-    return model
-
-
-def refused(path: Path, message: str, options: Options | None = None) -> None:
-    with pytest.raises(ModelError, match=message) as caught:
-        imported(path, options)
-    assert "\n" not in str(caught.value)
 
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -175,7 +162,7 @@ def test_backend_tests(tmp_path: Path) -> None:
 
 
 def torch_net(kind: str, layers: int, parts: str, take: str) -> Any:
-    torch = pytest.importorskip("torch")
+    torch = need_package("torch")
     from helpers import torch_networks as nets
 
     torch.manual_seed(layers)
@@ -186,7 +173,7 @@ def torch_net(kind: str, layers: int, parts: str, take: str) -> Any:
 @pytest.mark.parametrize("kind", ["gru", "lstm", "rnn-tanh", "rnn-relu"])
 def test_torch_exporters(kind: str, tmp_path: Path) -> None:
     """torch.onnx.export, both of its exporters, fixed and dynamic axes."""
-    pytest.importorskip("torch")
+    need_package("torch")
     cases = [
         (False, False, 2, "layernorm", "h_n"),
         (False, True, 1, "batchnorm", "every"),
@@ -195,7 +182,7 @@ def test_torch_exporters(kind: str, tmp_path: Path) -> None:
     ]
     for dynamo, dynamic, layers, parts, take in cases:
         if dynamo:
-            pytest.importorskip("onnxscript", reason="torch's newer exporter needs it: pip install onnxscript")
+            need_package("onnxscript")
         net, nets = torch_net(kind, layers, parts, take)
         x = nets.inputs(net, batch=2, time=5)
         path = tmp_path / "m.onnx"

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.packages import need_package
 
-torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
-pytest.importorskip("onnx", reason="install it with: pip install 'tinyrnn[import]'")
-pytest.importorskip("onnxruntime", reason="install it with: pip install 'tinyrnn[import]'")
+torch = need_package("torch")
+need_package("onnx")
+need_package("onnxruntime")
 
+from helpers.importing import imported
 from tinyrnn import importers
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.model import FloatModel
@@ -99,13 +101,6 @@ def export(net: Policy, path: Path, time: int = 1, names: Sequence[str] = ("y", 
     finally:
         logging.disable(logging.NOTSET)
     return path
-
-
-def imported(path: Path) -> FloatModel:
-    source = importers.read(path)
-    model = float_conversion.build(source, float_conversion.Settings(), None)
-    assert framework_check.compare(source, model)[0] <= framework_check.LIMIT
-    return model
 
 
 def agree(net: Policy, model: FloatModel) -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 import urnn
+from helpers.packages import need_package
 from shared.paths import DOCS, ROOT
 from tinyrnn import cli
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("material", reason="mkdocs-material is not installed: pip install 'tinyrnn[docs]'")
+    need_package("material")
     target = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(target)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}

@@ -10,6 +10,7 @@ import nearness
 import numpy as np
 import pytest
 import urnn
+from helpers.packages import need_package
 from tinyrnn import cli
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model import model_file, probing
@@ -197,7 +198,7 @@ def test_the_file_says_how_near_it_is() -> None:
 
 def test_far_off_is_refused_unless_it_is_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Chaos: recurrent weights with which the smallest rounding grows until nothing is the same."""
-    pytest.importorskip("torch")
+    need_package("torch")
     path, output = tmp_path / "m.pt", tmp_path / "m.urnn"
     rng = np.random.default_rng(16)
     cell = RNN(rng.normal(size=(16, 1)), 2 * rng.normal(size=(16, 16)), np.zeros(16), np.zeros(16))
@@ -233,7 +234,7 @@ def test_a_target_that_hardly_moves_has_the_range_of_its_training() -> None:
 
 
 def test_quantize_and_verify_print_the_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("torch")
+    need_package("torch")
     path, output = tmp_path / "m.pt", tmp_path / "m.urnn"
     model_file.save(leaky(0.99), path)
     assert cli.main(["quantize", str(path)]) == 0
@@ -251,7 +252,7 @@ def test_quantize_and_verify_print_the_figures(tmp_path: Path, capsys: pytest.Ca
 
 @pytest.mark.slow
 def test_verify_warns_and_names_the_layer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("torch")
+    need_package("torch")
     path = tmp_path / "m.pt"
     model_file.save(slow_lstm(), path)
     assert cli.main(["quantize", str(path)]) == 0
@@ -267,7 +268,7 @@ def test_verify_warns_and_names_the_layer(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_float_model_of_another_network_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("torch")
+    need_package("torch")
     other = tmp_path / "other.pt"
     model_file.save(random_float_model(np.random.default_rng(0), 3, (4,), 2), other)
     urnn_file.write(measured(leaky(0.5)).network, tmp_path / "m.urnn")

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.packages import need_package
 
-torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
+torch = need_package("torch")
 
 from tinyrnn import cli
 from tinyrnn.cli import train as command
@@ -594,16 +595,10 @@ def test_the_longest_output_name(recording_file: Path, tmp_path: Path, capsys: p
     assert sorted(len(path.name) for path in folder.iterdir()) == [250, 255]
 
 
-def test_a_disk_that_is_full_is_one_line(
-    recording_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("full_disk")
+def test_a_disk_that_is_full_is_one_line(recording_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "out" / "model.pt"
     output.parent.mkdir()
-
-    def full(handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
     command = ["train", str(recording_file), "-o", str(output), "--units", "2", "--epochs", "1"]
     assert cli.main(command) == ModelError.exit_code
     (line,) = capsys.readouterr().err.splitlines()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import urnn
+from helpers.packages import need_package
 from shared.paths import EXAMPLES
 from tinyrnn import cli, data
 from tinyrnn.errors import ModelError
@@ -31,7 +32,7 @@ def model(**fields: Any) -> FloatModel:
 
 @pytest.mark.parametrize("window", [0, 1, 100, 255, 256, 65535])
 def test_it_is_carried_to_the_board(window: int, tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
+    need_package("torch")
     model_file.save(model(window=window, when="last"), tmp_path / "model.pt")
     assert cli.main(["quantize", str(tmp_path / "model.pt"), "-o", str(tmp_path / "m.urnn")]) == 0
     assert urnn_file.load(tmp_path / "m.urnn").network.window == window
@@ -57,7 +58,7 @@ def test_others_are_refused(window: object) -> None:
 
 
 def test_a_model_file_of_before_is_read(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
+    torch = need_package("torch")
     model_file.save(model(window=7), tmp_path / "model.pt")
     raw = torch.load(tmp_path / "model.pt", weights_only=True)
     assert raw["model"].pop("window") == 7
@@ -84,7 +85,7 @@ def write_recording(folder: Path, lengths: tuple[int, ...]) -> Path:
 def test_train_and_info_say_it(
     lengths: tuple[int, ...], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
+    need_package("torch")
     recording, output, packed = write_recording(tmp_path, lengths), tmp_path / "model.pt", tmp_path / "m.urnn"
     assert cli.main(["train", str(recording), "-o", str(output), "--units", "4", "--epochs", "2"]) == 0
     said = capsys.readouterr().out
@@ -101,7 +102,7 @@ def test_train_and_info_say_it(
 
 def test_a_stream_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where every step has a label training cuts the recording anywhere."""
-    pytest.importorskip("torch", reason="install it with: pip install 'tinyrnn[train]'")
+    need_package("torch")
     rng = np.random.default_rng(0)
     label = (np.arange(600) // 50) % 2
     rows = [f"{int(v)},{'on' if c else 'off'}" for v, c in zip(rng.normal(0, 50, 600) + 300 * label, label, strict=True)]

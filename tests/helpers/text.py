@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: MIT
+"""What a terminal may be given."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> bool:
+    return all(c.isprintable() or c == "\n" for c in text)
