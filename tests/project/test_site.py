@@ -74,11 +74,3 @@ def test_links_to_source_files_lead_to_a_copy(site: Path) -> None:
     }
     for target in targets:
         assert (site / target).read_bytes() == (ROOT / target.removeprefix("source/")).read_bytes()
-
-
-def test_the_front_page_is_short() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 150
-    tables = re.findall(r"(?:^\|.*\n)+", text, re.M)
-    assert len(tables) == 1
-    assert len(tables[0].splitlines()) <= 2 + 12
