@@ -35,7 +35,7 @@ def test_the_board_has_each_kernel_set_within_the_limit() -> None:
         assert each.us == pytest.approx(each.cycles / 125)
 
 
-def test_the_estimate_is_the_law() -> None:
+def test_the_estimate_follows_the_cycle_model() -> None:
     model = {"fixed": 1000, "mac": 2, "unit": 30, "input": 5, "layer": 7, "largest_macs": 2000, "error_pct": 4}
     board = replace(PICO, cost={"viper": {"gru": {**model, "source": "here"}}})
     macs = 16 * (3 * 22 + 4)
@@ -68,7 +68,7 @@ def test_wrong_figures_are_refused_in_one_line() -> None:
     assert "\n" not in str(seen.value)
 
 
-def test_the_fit_finds_the_law() -> None:
+def test_the_fit_finds_the_coefficients() -> None:
     model = step_time.CycleModel(3000.0, 4.5, 200.0, 40.0, 90.0)
     cases = costmodel.networks("gru", "viper")[0]
     points = [costmodel.Point(case, model.cycles(case.macs, case.hidden, case.inputs, case.layers)) for case in cases]

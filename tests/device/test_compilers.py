@@ -41,7 +41,7 @@ TOO_LONG = {("armv6m", name) for name in runtimes.COMPILERS}
 # QEMU for Xtensa and all compilers but the newest come with `make runtimes`
 EACH_CORE = [pytest.param(arch, marks=pytest.mark.runtime if arch == "xtensawin" else ()) for arch in CORES]
 EACH_COMPILER = [pytest.param(name, marks=() if name == NEWEST else pytest.mark.runtime) for name in COMPILERS]
-REACH = 1900  # bytes; conditional branches for Xtensa have 2047, and firmware's code may be somewhat longer
+BRANCH_LIMIT = 1900  # bytes; conditional branches for Xtensa have 2047, and firmware's code may be somewhat longer
 
 
 def program(name: str) -> Path:
@@ -121,7 +121,7 @@ def test_branches_reach_on_an_esp32(name: str, compiler: str) -> None:
     compiled = mpy_file.compile_module(PACKAGE / f"{name}.py", "xtensawin", program(compiler))
     branches = far_branches(compiled.functions["run"].code)
     assert len(branches) > 10
-    assert max(map(abs, branches)) <= REACH
+    assert max(map(abs, branches)) <= BRANCH_LIMIT
 
 
 @pytest.mark.runtime

@@ -41,7 +41,7 @@ def words(*values: int) -> memoryview:
 
 
 class Case:
-    """Lawful arguments of a kernel, some of them at their ends. c has guards on both sides, which must stay."""
+    """Arguments of a kernel in their ranges, some at the ends. c has guards on both sides, which must not change."""
 
     GUARD = 3
 
@@ -182,7 +182,7 @@ def test_an_empty_vector_is_left_alone(board: Board) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_vectors_that_break_the_law_read_no_wild_address(board: Board, seed: int) -> None:
+def test_vectors_out_of_range_read_no_wild_address(board: Board, seed: int) -> None:
     """Any 32 bits in the vectors, as a file of another maker may produce them: the core faults on a wild access."""
     chance = random.Random(seed)
 

@@ -114,7 +114,7 @@ def test_every_argument_of_the_functions(board: Board) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_sums_that_break_the_law_read_no_wild_address(board: Board, seed: int) -> None:
+def test_sums_out_of_range_read_no_wild_address(board: Board, seed: int) -> None:
     """Any 32 bits in a, b and h, as a file of another maker may produce them: the core faults on a wild access."""
     chance = random.Random(seed)
     n = 50

@@ -150,7 +150,7 @@ def test_errors_of_the_table() -> None:
     assert [fixed.sigmoid(v) for v in a.tolist()] == s.tolist()
 
 
-def test_worst_cases_of_the_law() -> None:
+def test_worst_cases_stay_in_the_31_bit_range() -> None:
     """The numbers that docs/numerics.md derives from the ranges, and that they lie within the 31-bit range."""
     text = doc("numerics.md").replace(" ", "")
     top = 32767

@@ -136,8 +136,8 @@ def recombine(seeds, random):
             payload = payload[:n] if random.below(2) else payload[:n] + bytes(random.below(12)) + payload[n:]
             if payload and random.below(2):
                 payload = bytearray(payload)
-                reach = len(payload) if random.below(2) else min(8, len(payload))
-                payload[random.below(reach)] = random.pick(BYTES)
+                span = len(payload) if random.below(2) else min(8, len(payload))
+                payload[random.below(span)] = random.pick(BYTES)
             parts[at] = (tag, bytes(payload))
     return frame(parts)
 
