@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures for all tests: the runtimes of this machine, and this project's own options of pytest."""
+"""Fixtures for all tests: the runtimes of this machine, and the project's own pytest options."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def the_same_weights_each_time() -> None:
-    """Random numbers start anew in each test, whatever ran before it."""
+    """Random numbers start anew in each test, whatever ran before."""
     float_models.seed()
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
@@ -63,7 +63,7 @@ def the_same_weights_each_time() -> None:
 
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file can be written to its end."""
+    """No file can be written completely."""
 
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
@@ -73,9 +73,9 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", name="need_runtime")
 def runtime_by_name() -> Callable[[str], Runtime]:
-    """``need_runtime(name)``: the runtime, or the test is skipped with the cure.
+    """``need_runtime(name)`` returns the runtime, or skips the test with the cure.
 
-    With TINYRNN_REQUIRE_RUNTIMES=1 a missing runtime is a failure: where all are provided, a skip is a fault.
+    With TINYRNN_REQUIRE_RUNTIMES=1 a missing runtime is a failure: where all are provided, a skip would hide a fault.
     """
 
     return need_runtime
@@ -95,7 +95,7 @@ def micropython(request: pytest.FixtureRequest) -> Runtime:
 
 @pytest.fixture(scope="session", params=each(["unix-i386", "unix-armhf"]))
 def bounded32(request: pytest.FixtureRequest) -> Runtime:
-    """The 32-bit runtimes with viper and a heap that has a bound: the judges of integers and of memory."""
+    """The 32-bit runtimes with viper and a bounded heap, which decide about integers and memory."""
     return need_runtime(request.param)
 
 
@@ -116,7 +116,7 @@ def micro_bit() -> Iterator[MicroBit]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """``port`` and ``fresh_port``: each of ports.NAMES in turn, or the one real board of --port."""
+    """``port`` and ``fresh_port`` take each of serial_ports.NAMES in turn, or the real board of --port."""
     for name in ("port", "fresh_port"):
         if name in metafunc.fixturenames:
             boards = ["board"] if metafunc.config.getoption("--port") else list(serial_ports.NAMES)
@@ -125,7 +125,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def make_port(tmp_path: Path) -> Iterator[Callable[..., serial_ports.Port]]:
-    """``make_port(name, heapsize=None, real_time=False)``: a port with an empty flash, gone after the test."""
+    """``make_port(name, heapsize=None, real_time=False)`` starts a port with an empty flash, which ends with the test."""
     made: list[serial_ports.Port] = []
 
     def make(name: str, heapsize: str | None = None, real_time: bool = False) -> serial_ports.Port:
@@ -147,7 +147,7 @@ def fresh_port(request: pytest.FixtureRequest, make_port: Callable[..., serial_p
 
 @pytest.fixture(scope="session")
 def shared_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, serial_ports.Port]]:
-    """The ports that ``port`` has started."""
+    """The ports that ``port`` has started so far."""
     started: dict[str, serial_ports.Port] = {}
     yield started
     for port in started.values():
@@ -158,7 +158,7 @@ def shared_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
 def port(
     request: pytest.FixtureRequest, shared_ports: dict[str, serial_ports.Port], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[serial_ports.Port]:
-    """Each port in turn, shared by the session: files of earlier tests may be on it. Leave it usable."""
+    """Each port in turn, shared by the session. It may hold files of earlier tests and has to stay usable."""
     name = request.param
     if name == "board":
         yield serial_ports.RealBoard(request.config.getoption("--port"))

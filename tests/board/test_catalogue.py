@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The board files are whole and sourced, and `tinyrnn info --board` says what deploy would."""
+"""The board files are complete and name their sources, and `tinyrnn info --board` agrees with what deploy would do."""
 
 from __future__ import annotations
 

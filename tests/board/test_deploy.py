@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""tinyrnn deploy and tinyrnn devices on each port: what is copied, what is in use afterwards, what the user reads."""
+"""`tinyrnn deploy` and `tinyrnn devices` on each port: which files are copied, what the board uses afterwards, what is
+printed.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ def tinyrnn(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_deploy_then_nothing_to_copy_then_only_what_changed(fresh_port: Port, tmp_path: Path) -> None:
-    """A new board; the same again; another model; another version of the package."""
+    """Deploy to a new board, again without a change, with another model, and with another version of the package."""
     with version(tmp_path, "8."):
         deploy_and_upgrade(fresh_port, tmp_path)
 
@@ -85,7 +87,7 @@ def deploy_and_upgrade(fresh_port: Port, tmp_path: Path) -> None:
 
 
 def test_two_cores(fresh_port: Port, tmp_path: Path) -> None:
-    """`--cores 2` brings one module more, which stays; a board that has no second core for it says so first."""
+    """`--cores 2` copies one more module, which stays. A board without a second core refuses before anything is copied."""
     made = model(tmp_path, 1, units=8)
     if fresh_port.name != "rp2040":
         with pytest.raises(BoardError, match="cannot use 2 cores; expected an RP2040 or RP2350: leave out --cores"):
@@ -100,7 +102,7 @@ def test_two_cores(fresh_port: Port, tmp_path: Path) -> None:
 
 
 def test_over_a_copy_made_by_hand(fresh_port: Port, tmp_path: Path) -> None:
-    """`mpremote cp -r` and mip put flat files in the same place; deploy replaces them, the extra cells stay."""
+    """deploy replaces the flat files of `mpremote cp -r` or mip. The modules of other cells stay."""
     made = model(tmp_path, 1)
     with Link(fresh_port.path) as link:
         root = f"{link.identity.library}/urnn"
@@ -128,7 +130,7 @@ def test_two_models_side_by_side(fresh_port: Port, tmp_path: Path) -> None:
 
 
 def test_serve_comes_from_the_version_in_use(fresh_port: Port, tmp_path: Path) -> None:
-    """Submodules are found through the pointer, and loaded once."""
+    """Submodules are found through the pointer and loaded once."""
     deploy(fresh_port.path, model(tmp_path, 1))
     with Link(fresh_port.path) as link:
         code = "import sys, urnn; from urnn import serve; import urnn.format"
@@ -145,7 +147,7 @@ def test_another_urnn_that_is_imported_first(fresh_port: Port, tmp_path: Path) -
 
 
 def test_the_commands(fresh_port: Port, tmp_path: Path) -> None:
-    """As a user types them: devices, deploy with a port, deploy to all with one port that is none."""
+    """A user's commands: devices, deploy to one port, deploy to all when one port does not exist."""
     model(tmp_path, 1)
     file = str(tmp_path / "gesture.urnn")
     bad = str(tmp_path / "no-port")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Everything that can go wrong with a deploy: one clear line, and a board that has the old version or the new one whole."""
+"""A deploy that goes wrong ends in one clear line, and the board still has either the old or the new version complete."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def one_line(error: pytest.ExceptionInfo[TinyrnnError]) -> str:
 
 
 def is_old_or_new(port: Port, old: Model, new: Model, built: dict[str, Package]) -> None:
-    """What the board has in use is whole, and works after it was switched on."""
+    """What the board uses is complete, and it works after a restart."""
     there = stands(port.path)
     assert there.package_is(built["old"]) or there.package_is(built["new"]), there
     assert there.model_is(old.data) or there.model_is(new.data), there
@@ -47,7 +47,7 @@ def is_old_or_new(port: Port, old: Model, new: Model, built: dict[str, Package])
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_the_power_goes_at_any_point(fresh_port: Port, tmp_path: Path, group: int) -> None:
-    """An upgrade of package and model, cut after so many bytes; then again, from where that left off."""
+    """An upgrade of package and model loses power after some number of bytes, and the next deploy completes it."""
     board = fresh_port
     models = model(tmp_path / "a", 1), model(tmp_path / "b", 2)
     numbers = "1.", "2."
@@ -79,7 +79,7 @@ def test_the_power_goes_at_any_point(fresh_port: Port, tmp_path: Path, group: in
 
 @pytest.mark.parametrize("seed", range(8))
 def test_damaged_bytes(port: Port, tmp_path: Path, seed: int) -> None:
-    """One flipped bit in 4000, in both directions: noticed or harmless, and what is in use stays whole."""
+    """One flipped bit in 4000, in both directions, is noticed or harmless. What the board uses stays complete."""
     old, new = model(tmp_path / "a", 1), model(tmp_path / "b", 2)
     deploy(port.path, old)
     same = built_for(port.path, old)
@@ -101,7 +101,7 @@ def test_damaged_bytes(port: Port, tmp_path: Path, seed: int) -> None:
 
 
 def fill(port: str, leave: int) -> None:
-    """Fill the flash but for so many bytes."""
+    """Fill the flash and leave this many bytes free."""
     with Link(port) as link:
         size = link.ask_identity().flash_free - leave
         link.exec(f"f = open('ballast', 'wb')\nfor _ in range({size} // 512): f.write(bytes(512))\nf.close()", timeout_s=120)
@@ -112,7 +112,7 @@ def only_rp2040(make_port: Callable[..., Port]) -> Port:
 
 
 def test_the_file_system_is_full(make_port: Callable[..., Port], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only this port has a flash of its own that can be filled."""
+    """Only this port has a flash that a test can fill."""
     board = only_rp2040(make_port)
     old, new = model(tmp_path / "a", 1), model(tmp_path / "b", 2, units=24)
     deploy(board.path, old)
@@ -143,7 +143,7 @@ def tight(make_port: Callable[..., Port]) -> Port:
 
 
 def test_the_heap_is_too_small(tight: Port, tmp_path: Path) -> None:
-    """Refused before a byte is copied, with the numbers."""
+    """The model is refused before a byte is copied, and the message has the numbers."""
     old, large = model(tmp_path / "a", 1), model(tmp_path / "b", 2, units=140)
     deploy(tight.path, old)
     before = stands(tight.path)
@@ -166,7 +166,7 @@ def test_no_block_is_large_enough(tight: Port, tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_heap_is_too_small_after_all(tight: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the estimate lets through shows in the trial, before the switch."""
+    """The trial before the switch finds a model that the estimate let through."""
     old, large = model(tmp_path / "a", 1), model(tmp_path / "b", 2, units=140)
     deploy(tight.path, old)
     before = stands(tight.path)
@@ -192,7 +192,7 @@ def test_boot_py_takes_the_heap(make_port: Callable[..., Port], tmp_path: Path) 
 
 
 def test_the_self_test_fails(port: Port, tmp_path: Path) -> None:
-    """A model whose vectors are not what its weights give: tried, refused, and the old one stays."""
+    """A model whose weights do not give its vectors is tried and refused, and the old model stays."""
     old = model(tmp_path / "a", 1)
     deploy(port.path, old)
     before = stands(port.path)
@@ -229,7 +229,7 @@ def test_the_board_runs_a_program(fresh_port: Port, tmp_path: Path) -> None:
 def test_firmware_that_is_refused(
     port: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: dict, words: str
 ) -> None:
-    """The board's own answer, with another version in it."""
+    """The board's own answer, with the version changed."""
     real = Link.ask_identity
 
     def older(self: Link, wanted: int = 1 << 20) -> Identity:

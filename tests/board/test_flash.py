@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Weights read in place from an RP2's flash, through the buffer of rp2.Flash."""
+"""A net reads its weights in place from an RP2's flash, through the buffer of rp2.Flash."""
 
 from __future__ import annotations
 

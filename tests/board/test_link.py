@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The link to a board: real MicroPython on each port, and everything that can be wrong with a line."""
+"""The link to a board: real MicroPython on each port, and every fault that a line can have."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def put_main(port: Port, program: str) -> None:
     ids=["unix-x64", "complaining", "deaf", "feeding"],
 )
 def test_a_main_that_catches_ctrl_c(make_port: Callable[..., Port], board: str, program: str) -> None:
-    """A bare `except:` around all that a loop does, and a watchdog, which nobody feeds once the loop has ended."""
+    """main.py loops inside a bare `except:`, with a watchdog that needs the loop to run."""
     port = make_port(board, real_time=program == FEEDING)
     put_main(port, program)
     with Link(port.path, PATIENT_S) as link:
@@ -156,7 +156,7 @@ def test_a_main_that_catches_ctrl_c(make_port: Callable[..., Port], board: str, 
 
 
 def test_a_watchdog_that_bites_at_once(make_port: Callable[..., Port]) -> None:
-    """In the time between two messages of the host the waiting chip's clock has gone on by hours."""
+    """The emulated chip's clock advances by hours while it waits for the host's next message."""
     port = make_port("rp2040")
     put_main(
         port,
@@ -169,7 +169,7 @@ def test_a_watchdog_that_bites_at_once(make_port: Callable[..., Port]) -> None:
 
 
 def test_a_main_that_has_turned_ctrl_c_off(make_port: Callable[..., Port]) -> None:
-    """Nothing helps over the line; what does is in the one line that says so."""
+    """Nothing that the line can send helps. The error names what does."""
     port = make_port("rp2040")
     put_main(port, "import time, micropython\nmicropython.kbd_intr(-1)\nwhile True:\n    time.sleep(0.1)\n")
     with pytest.raises(LinkError, match=r"no answer within 2 s of Ctrl-C; .*erase its files through") as error:
@@ -183,14 +183,14 @@ def test_a_main_that_has_turned_ctrl_c_off(make_port: Callable[..., Port]) -> No
 
 
 def erase_files(port: Port) -> None:
-    """What flash_nuke.uf2 and firmware copied after it do: nothing but firmware is left."""
+    """Erase the flash as flash_nuke.uf2 does: only firmware is left."""
     image = port.folder / "flash.img"
     assert image.is_file()
     image.unlink()
 
 
 def test_the_collector_is_on_again(port: Port) -> None:
-    """An interrupted program has left it off; a soft reset of an RP2040 does not change that."""
+    """An interrupted program left the collector off, and a soft reset of an RP2040 does not turn it on."""
     with Link(port.path) as link:
         link.exec("import gc; gc.disable()")
     with Link(port.path) as link:
@@ -201,7 +201,7 @@ def test_the_collector_is_on_again(port: Port) -> None:
 
 
 def test_a_heap_full_of_garbage(make_port: Callable[..., Port]) -> None:
-    """The collector off, and not a block left for the first line."""
+    """The collector is off, and no block is free for the first line."""
     port = make_port("rp2040")
     with Link(port.path) as link, pytest.raises(BoardError, match="MemoryError"):
         link.exec(
@@ -214,7 +214,7 @@ def test_a_heap_full_of_garbage(make_port: Callable[..., Port]) -> None:
 
 
 def test_nothing_of_ours_is_left(port: Port) -> None:
-    """Neither after a command nor after one that was interrupted: no names, no open file, no collector that is off."""
+    """After a command, complete or interrupted, there are no names and no open files, and the collector is on."""
     with Link(port.path) as link:
         before = link.exec("print(sorted(globals()))")
         assert link.identity.name == "micropython"
@@ -272,7 +272,7 @@ def test_no_permission_or_no_port(tmp_path: Path) -> None:
 
 @contextmanager
 def answering(answer: bytes) -> Iterator[str]:
-    """A port on which something other than a board answers whatever comes with ``answer``."""
+    """A port that answers everything with ``answer``: something other than a board."""
     master, slave = pty.openpty()
     tty.setraw(slave)
 
@@ -329,7 +329,7 @@ def test_unplugged_in_the_middle(port: Port) -> None:
 
 @pytest.mark.parametrize("to_board", [True, False])
 def test_a_damaged_byte_is_noticed(port: Port, to_board: bool) -> None:
-    """One bit, within the file's bytes on their way there, or within an answer on its way back."""
+    """One flipped bit, in the bytes of a file to the board or in an answer from it."""
     at = -1
 
     def damage(towards: bool, number: int, byte: int) -> int:

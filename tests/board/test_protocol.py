@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The client of the line protocol against a damaged, cut or silent line, and against the wrong board."""
+"""The client of the line protocol on a damaged, cut or silent line, and with the wrong board."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def unchanged(number: int, data: bytes) -> bytes:
 
 
 class Noise:
-    """pyserial's object with faults. write, read: change what the n-th write sends, and the n-th line that is read."""
+    """pyserial's object with faults. write changes the data of the n-th write, read changes the n-th line."""
 
     def __init__(self, serial: Any, write: Fault = unchanged, read: Fault = unchanged) -> None:
         self._serial, self._write, self._read = serial, write, read
@@ -57,7 +57,7 @@ class Noise:
 
 
 def stream(client: Client) -> list[list[int]]:
-    """All SAMPLES pipelined; the outputs."""
+    """The outputs of all SAMPLES, pipelined."""
     got = []
     for sample in SAMPLES:
         client.send(f"step {pack_samples(sample)}")
@@ -97,7 +97,7 @@ def test_pipelined_answers_come_in_order(client: Client) -> None:
 
 @pytest.mark.parametrize("fault", ["bit", "lost", "cut", "end", "garbage", "ctrl-c"])
 def test_a_damaged_command_is_sent_again(client: Client, fault: str) -> None:
-    """Twice in a stream: every step is done once, in order."""
+    """Two commands of a stream are damaged. Every step is computed once, in order."""
 
     def damage(number: int, data: bytes) -> bytes:
         if number not in (7, 20):
@@ -117,7 +117,7 @@ def test_a_damaged_command_is_sent_again(client: Client, fault: str) -> None:
 
 
 def test_a_damaged_answer_is_asked_for_again(client: Client) -> None:
-    """With one command at a time, the board still has its answer, and the step is not done twice."""
+    """With one command at a time, the board still has its answer, and it does not repeat the step."""
     client._serial = Noise(client._serial, read=lambda n, data: data.replace(b"ok", b"oj") if n in (3, 4, 9) else data)
     got = [unpack(client.ask(f"step {pack_samples(sample)}")[1], "<i4").tolist() for sample in SAMPLES]
     assert got == expected()
@@ -125,7 +125,7 @@ def test_a_damaged_answer_is_asked_for_again(client: Client) -> None:
 
 
 def test_lost_answers_are_a_clear_error(client: Client) -> None:
-    """Two answers gone while commands are on their way: the state cannot be known, and nothing is guessed."""
+    """Two answers are lost while commands are in flight. The client does not know the state and does not guess."""
     client._serial = Noise(client._serial, read=lambda n, data: b"?" + data if n in (3, 4, 5) else data)
     for sample in SAMPLES[:6]:
         client.send(f"step {pack_samples(sample)}")

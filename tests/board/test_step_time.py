@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a step is estimated to take: the model, its fit, and that nothing is said of what was not measured."""
+"""The estimate of a step's time: the model and its fit. There is no estimate without a measurement."""
 
 from __future__ import annotations
 

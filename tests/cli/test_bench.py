@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``tinyrnn bench``: what it reports, that it checks the answer it times, and what it adds to boards/."""
+"""``tinyrnn bench``: its report, the check of the answers that it times, and what it adds to boards/."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_table(port: Port, model: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_as_many_steps_as_take_seconds(port: Port, model: Path) -> None:
-    """And each round is reported, the first before any step is counted."""
+    """Each round is reported, the first one before it is counted."""
     seen: list[tuple[int, int]] = []
     (row,) = measure(port.path, str(model), None, ["plain"], lambda kernels, done, steps, us: seen.append((done, steps)))
     assert LEAST <= row.steps <= MOST
@@ -74,7 +74,7 @@ def test_what_was_measured_is_shown_when_the_line_breaks(
 
 @pytest.mark.parametrize("moment", ["steps", "allocated"])
 def test_interrupted(port: Port, model: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
-    """At any moment: the collector is on, no name of ours is there, and the next command works."""
+    """After Ctrl-C at any moment the collector is on, no names are left, and the next command works."""
     if not port.can_interrupt:
         pytest.skip(f"{port.name}: no Ctrl-C for a running program: the other ports show it")
     ask = Link.run_script
@@ -137,7 +137,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_write(folder: Path) -> None:
-    """Twice: both are there, nothing else has changed, and the board is still a board."""
+    """After two records both are in the file, nothing else has changed, and the file still describes a board."""
     path = folder / "rpi-pico.toml"
     before = path.read_text()
     assert record([ROW], "emulated", "2026-11-23") == path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``tinyrnn bench --compare``: its lines, its answers checked, what it says when something is missing."""
+"""``tinyrnn bench --compare``: its lines, the check of its answers, and what it prints when something is missing."""
 
 from __future__ import annotations
 

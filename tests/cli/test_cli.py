@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command line as a user meets it: files in, files out, one clear line for each mistake."""
+"""The command line: files in, files out, one clear line for each mistake."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def tinyrnn(folder: Path, capsys: pytest.CaptureFixture[str]) -> Tinyrnn:
-    """``tinyrnn(*words)``: the command in this process."""
+    """``tinyrnn(*words)`` runs the command in this process."""
 
     def run(*words: str) -> Said:
         try:
@@ -66,7 +66,7 @@ def tinyrnn(folder: Path, capsys: pytest.CaptureFixture[str]) -> Tinyrnn:
 
 
 def test_as_a_program(folder: Path) -> None:
-    """In a process of its own: both streams and the exit status."""
+    """As a program of its own: both streams and the exit status."""
     command = [sys.executable, "-m", "tinyrnn", "info"]
     done = subprocess.run([*command, "model.pt"], capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (ModelError.exit_code, "")
@@ -116,7 +116,7 @@ def test_quantize_info_verify(folder: Path, tinyrnn: Tinyrnn) -> None:
 def test_verify_says_what_differs(
     tinyrnn: Tinyrnn, need_runtime: Callable[[str], Runtime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A runtime that computes something else ends in one line and exit status 6."""
+    """A runtime that computes something else gives one line and exit status 6."""
     need_runtime("unix-x64")
     assert tinyrnn("quantize", "model.pt").status == 0
     true_expected = verification.expected

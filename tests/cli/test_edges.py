@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The edges of the command line: every command with inputs and outputs that are no proper files, or no files at all.
+"""Every command with inputs and outputs that are not regular files, or that do not exist.
 
-Each ends with one line and an exit status, without a traceback and without waiting; what was there is as it was.
+Each command ends with one line and an exit status, without a traceback, without waiting, and without a change to any file.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def no_hang() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with model.pt, model.urnn, net.onnx's stand-in and a recording d.csv and d.npz."""
+    """A folder with model.pt, model.urnn, and a recording as d.csv and d.npz."""
     folder = tmp_path_factory.mktemp("good")
     model = random_float_model(np.random.default_rng(0), 3, (4,), 2)
     model_file.save(model, folder / "model.pt")
@@ -129,7 +129,7 @@ CASES = [(what, command, suffix) for suffix, commands in READERS.items() for com
 
 
 def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
-    """The one line of a command that must fail."""
+    """The one line of a command, which has to fail."""
     try:
         status = cli.main(list(args))
     except SystemExit as end:
@@ -237,7 +237,7 @@ WRITERS = [
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """Everything in a folder, by name: kind, and the bytes of files."""
+    """Everything in a folder, by name: its kind, and the bytes of files."""
     found: dict[str, object] = {}
     for path in folder.iterdir():
         kind = stat.S_IFMT(path.lstat().st_mode)

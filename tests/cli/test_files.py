@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Files: read only where they are files, written whole with the mode that the umask leaves, leftovers removed."""
+"""Only regular files are read. Files are written completely, with the mode that the umask leaves. Leftovers are removed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="modes, links and locks of
 
 @pytest.fixture
 def umask() -> Iterator[Callable[[int], int]]:
-    """Sets the umask, and sets it back."""
+    """A function that sets the umask, which is restored after the test."""
     before = os.umask(0o022)
     yield os.umask
     os.umask(before)
@@ -96,7 +96,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(
 
 
 def test_many_writers_of_one_file_at_once(tmp_path: Path) -> None:
-    """Each sweeps the folder while others write there."""
+    """Each writer sweeps the folder while the others write there."""
     failed: list[BaseException] = []
 
     def work(number: int) -> None:

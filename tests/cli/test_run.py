@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``tinyrnn run``: a file, a pipe that takes its time, typed lines; what is wrong with each, and what is left behind."""
+"""``tinyrnn run`` with a file, a slow pipe and typed lines: their faults, and what is left on the board afterwards."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(port: Port, model: Path, text: str, *options: str) -> subprocess.Complet
 
 
 def feed(port: Port, model: Path, data: bytes, *options: str) -> tuple[int, list[list[int]], str]:
-    """Exit status, the outputs of each answer, what is said on stderr."""
+    """The exit status, the outputs of each answer, and stderr."""
     done = subprocess.run(command(port, model, "--json", *options), input=data, capture_output=True, timeout=TIMEOUT_S)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     return done.returncode, [answer["outputs"] for answer in answers], done.stderr.decode()
@@ -52,7 +52,7 @@ def expected(samples: np.ndarray) -> list[list[int]]:
 
 
 def at_its_repl(port: Port) -> bool:
-    """The friendly prompt comes at once, with nothing sent to stop a program."""
+    """Whether the friendly prompt comes at once, so that no program is running."""
     import serial
 
     with serial.Serial(port.path, timeout=TIMEOUT_S) as line:
@@ -61,7 +61,7 @@ def at_its_repl(port: Port) -> bool:
 
 
 def test_a_file_with_a_heading(port: Port, model: Path) -> None:
-    """In the user's unit: the second channel's raw integers are four times its values."""
+    """Values are in the user's unit: the raw integers of the second channel are four times as large."""
     values = SAMPLES / np.array([1, 4])
     done = run(port, model, "x,y\n" + rows(values), "--json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -110,7 +110,7 @@ PAIRS = np.array([[100, -8], [3, 4]])  # raw; in the user's unit the second chan
     ],
 )
 def test_every_sample_of_text_from_elsewhere(port: Port, model: Path, data: bytes) -> None:
-    """Marks, line ends, separators, quotes: no sample is lost and none is another."""
+    """With any byte order mark, line ends, separators and quotes, no sample is lost or changed."""
     if port.name != "unix-x64":
         pytest.skip("the same on each board: one shows it")
     assert feed(port, model, data) == (0, expected(PAIRS), "")
@@ -153,7 +153,7 @@ def test_a_line_without_end(port: Port, model: Path) -> None:
 
 
 def test_samples_outside_the_range_are_told(port: Port, model: Path) -> None:
-    """They are answered as the end of the range; one line says how many there were."""
+    """Such samples count as the end of the range. One line says how many there were."""
     samples = np.array([[100, 8], [2000, 8], [100, -4004], [3, 4]])
     status, outputs, said = feed(port, model, rows(samples).encode(), "--raw")
     assert (status, outputs) == (0, expected(samples))
@@ -179,7 +179,7 @@ def test_lines_for_people(port: Port, model: Path) -> None:
 
 
 def test_a_slow_pipe_is_answered_line_by_line(port: Port, model: Path) -> None:
-    """Each answer is there before the next line is written."""
+    """Each answer arrives before the next line is written."""
     process = subprocess.Popen(
         command(port, model, "--raw", "--json"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -204,7 +204,7 @@ def test_a_slow_pipe_is_answered_line_by_line(port: Port, model: Path) -> None:
     ],
 )
 def test_a_wrong_line_of_a_file_ends_it(port: Port, model: Path, bad: str, message: str) -> None:
-    """After the answers to the lines before it."""
+    """The lines before it are answered first."""
     done = run(port, model, rows(SAMPLES[:7]) + bad + "\n" + rows(SAMPLES[7:]), "--json")
     assert done.returncode == 3
     assert done.stderr == f"tinyrnn: error: {message}\n"
@@ -220,7 +220,7 @@ def test_raw_takes_integers(port: Port, model: Path) -> None:
 
 
 def test_typed_lines(port: Port, model: Path) -> None:
-    """At a terminal a wrong line is said, and the next one is taken."""
+    """At a terminal a wrong line is reported, and the next one is read."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         command(port, model, "--json"), stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -243,12 +243,12 @@ def test_typed_lines(port: Port, model: Path) -> None:
 
 
 def hear_ctrl_c() -> None:
-    """A shell starts what it puts in the background with SIGINT ignored, and its children inherit that."""
+    """Restore SIGINT: a shell starts background jobs with it ignored, and children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_ctrl_c_that_python_loses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One within a destructor: its KeyboardInterrupt is dropped there, and the stream ends all the same."""
+    """Python drops a KeyboardInterrupt inside a destructor. The stream ends all the same."""
     lost: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", lost.append)
 
@@ -257,7 +257,7 @@ def test_a_ctrl_c_that_python_loses(monkeypatch: pytest.MonkeyPatch) -> None:
             signal.raise_signal(signal.SIGINT)
 
     class Waiting:
-        """No line, ever."""
+        """An input that never has a line."""
 
         def ready(self, wait_s: float) -> bool:
             Destructor()
@@ -318,7 +318,7 @@ def test_closed_output_ends_quietly(port: Port, model: Path) -> None:
 
 @pytest.mark.parametrize("waiting", [False, True], ids=["streaming", "waiting"])
 def test_unplugged_in_the_middle(make_port: Callable[..., Port], tmp_path: Path, waiting: bool) -> None:
-    """One line and its exit status, while samples stream and while it waits for one."""
+    """One line and its exit status, while samples stream and while the command waits for one."""
     port = make_port("unix-x64")
     path = serving.write_tiny(tmp_path)
     serving.put_model(port, path)
@@ -348,7 +348,7 @@ def test_model_that_is_not_on_the_board(port: Port, model: Path, tmp_path: Path)
 
 
 def test_order_and_loss(port: Port, model: Path) -> None:
-    """1,500 samples as fast as they are taken: each answer is that of its sample, and none is missing."""
+    """1,500 samples as fast as the command reads them: each answer belongs to its sample, and none is missing."""
     rng = np.random.default_rng(1)
     samples = rng.integers(-1000, 1000, (1500, 2))
     done = run(port, model, rows(samples), "--raw", "--json")
@@ -359,7 +359,7 @@ def test_order_and_loss(port: Port, model: Path) -> None:
 
 
 def test_values_of_a_regression() -> None:
-    """A target a column, in its unit, aligned; no class."""
+    """One aligned column for each target, in its unit, and no class."""
     network = replace(serving.tiny_network(), task="regression", labels=("speed", "angle", "wind"))
     stream: Any = Stream.__new__(Stream)  # with no more than run() uses
     stream.network = network

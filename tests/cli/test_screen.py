@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What reaches the terminal: names from files are shown, never obeyed, whatever command prints them."""
+"""Names from files are shown and never interpreted, in the output of every command."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_shown(text: str, want: str) -> None:
 
 @pytest.fixture
 def evil(tmp_path: Path) -> Path:
-    """evil.pt and evil.urnn, whose every name is evil, and evil.csv with such headings."""
+    """evil.pt and evil.urnn with hostile names only, and evil.csv with such column names."""
     model = random_float_model(np.random.default_rng(0), len(EVIL), (4,), len(EVIL))
     model = replace(model, channels=EVIL, labels=EVIL[::-1], name="".join(EVIL))
     model_file.save(model, tmp_path / "evil.pt")
@@ -96,7 +96,7 @@ def test_every_command_shows_names_as_they_are(
 @pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX; run it on Linux or macOS")
 @pytest.mark.parametrize("command", ["info evil.urnn", "train evil.csv --target :smile: --epochs 1 --units 2 -o x.pt"])
 def test_on_a_terminal_too(evil: Path, command: str) -> None:
-    """Rich's own colours and bars may come, what is in the names may not."""
+    """Rich's own colours and bars may appear. Control characters from the names may not."""
     import pty
 
     leader, follower = pty.openpty()
@@ -161,7 +161,7 @@ def test_an_output_that_takes_nothing(evil: Path, where: str, status: int) -> No
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX; run it on Linux or macOS")
 @pytest.mark.parametrize("module", ["tinyrnn.cli", "tinyrnn.cli.verify", "tinyrnn.errors"])
 def test_ctrl_c_while_the_command_line_is_built(tmp_path: Path, module: str) -> None:
-    """A file of that name is found first, and waits at its import until it is interrupted."""
+    """The import of one module waits until it is interrupted."""
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.abc, sys, time\n"
         "class Wait(importlib.abc.MetaPathFinder):\n"
@@ -190,7 +190,7 @@ def test_ctrl_c_while_the_command_line_is_built(tmp_path: Path, module: str) -> 
 
 
 def resealed(data: bytes, tag: bytes, payload: bytes) -> bytes:
-    """The file with another section of that tag."""
+    """The file with the section of that tag replaced."""
     sections = [(name, data[start:stop]) for name, start, stop in frame.unseal(data) if name != tag]
     return bytes(frame.seal([*sections, (tag, payload)]))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``tinyrnn verify --on``: every output and state of a board's steps, and where they differ, exactly where."""
+"""``tinyrnn verify --on``: every output and state of a board's steps is compared, and the first difference is located."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def replay(
 
 
 def test_all_sequences_and_lengths(port: Port, model: Path) -> None:
-    """Lines with one sample, full lines, one sample beyond; values that need 32 bits."""
+    """Lines with one sample, full lines, one sample more than a line holds, and values that need 32 bits."""
     sequences = [*SEQUENCES, np.array([[2**30 - 1, -(2**30)], [0, 1], [-40000, 40000]])]
     result, told = replay(port, model, serving.tiny_network(), sequences)
     assert result.exact
@@ -57,7 +57,7 @@ def test_each_kernel_set(port: Port, model: Path, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("step", [0, 95, 199])
 def test_a_difference_is_located(port: Port, model: Path, step: int) -> None:
-    """The host expects one output that is 1 too large, at one step of one sequence: that is found, and nothing else."""
+    """The host expects one output that is 1 too large, at one step of one sequence. Only that difference is found."""
     network = serving.tiny_network()
     simulator = Simulator(network)
     want = simulator.run(SEQUENCES[3][None])[0][0]
@@ -79,7 +79,7 @@ def test_a_difference_is_located(port: Port, model: Path, step: int) -> None:
 
 
 def test_a_wrong_state_is_located(port: Port, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A network with one other weight than the board's: the command says where it began, with exit status 6."""
+    """The board's network has another weight. The command says where the difference began, with exit status 6."""
     network = serving.tiny_network()
     instance(Matrix, instance(GRU, network.cells[0]).u).weight[5, 1] += 1
     result, _ = replay(port, model, network, SEQUENCES)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""tinyrnn.data: real small files in a temporary folder, each complaint's file, line and cure."""
+"""tinyrnn.data: small real files in a temporary folder, and the file, line and cure in each error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(path: Path, text: str | bytes) -> Path:
 
 
 def complaint(*args: Any, **options: Any) -> str:
-    """The message of the DataError that load() raises: one line."""
+    """The one-line message of the DataError that load() raises."""
     with pytest.raises(DataError) as caught:
         data.load(*(str(arg) for arg in args), **options)
     message = str(caught.value)
@@ -47,7 +47,7 @@ def has(message: str, *parts: object) -> None:
 
 
 def gestures(root: Path, labels: tuple[str, ...] = ("shake", "still"), files: int = 5, rows: int = 4) -> Path:
-    """FOLDER/LABEL/i.csv, each cell a number that tells where it stands."""
+    """FOLDER/LABEL/i.csv, where each cell is a number that tells its place."""
     for a, label in enumerate(labels):
         for b in range(files):
             lines = [f"{1000 * a + 100 * b + t},{-t},{a}" for t in range(rows)]
@@ -211,7 +211,7 @@ def test_folder_layout_complaints(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="links of POSIX; run it on Linux or macOS")
 @pytest.mark.parametrize("target", ["/dev/zero", "nowhere"])
 def test_folder_with_a_table_that_is_no_file(tmp_path: Path, target: str) -> None:
-    """Neither read for ever nor left out silently."""
+    """Such a table is neither read for ever nor left out silently."""
     root = gestures(tmp_path / "moves")
     (root / "still" / "9.csv").symlink_to(target)
     has(complaint(root), root / "still" / "9.csv", "is not a file, or links to none", "remove it")
@@ -392,7 +392,7 @@ def test_csv_round_trip(tmp_path_factory: Any, rows: Any, mark: str, end: str, b
 
 
 def steps_csv(path: Path, rows: int = 60) -> Path:
-    """Columns t, ax, ay, who, is, force; 'is' changes every 5 rows, who every 15."""
+    """Columns t, ax, ay, who, is, force. 'is' changes every 5 rows, 'who' every 15."""
     lines = ["t,ax,ay,who,is,force"]
     for i in range(rows):
         lines.append(f"{i * 10},{i},{-i},p{i // 15},{'up' if i // 5 % 2 else 'lie down'},{i / 4}")
@@ -484,7 +484,7 @@ def test_csv_complaints(tmp_path: Path) -> None:
 
 
 def _outcome(path: Path, seed: int) -> str:
-    """What load() says of a split with this seed, less the file's name and the cure; "read" if nothing."""
+    """What load() says of a split with this seed, without the file's name and the cure; "read" if nothing."""
     try:
         data.load(str(path), label="is", window=10, seed=seed)
     except DataError as error:
@@ -652,7 +652,7 @@ def _spoiled(raw: bytes, rng: random.Random, values: Any, end: int | None = None
 
 
 def test_npz_with_damaged_headers_gives_dataerror_or_a_recording(tmp_path: Path) -> None:
-    """The archive's own checksum is right here, so that numpy's reading of the array's header is reached."""
+    """The archive's own checksum is right, so that numpy reads the damaged header of the array."""
     path = tmp_path / "a.npz"
     rng = random.Random(2)
     messages = []
@@ -833,7 +833,7 @@ def test_npz_bombs(tmp_path: Path, x: np.ndarray, parts: tuple[str, ...], monkey
 
 
 def test_npz_that_compresses_well_is_read(tmp_path: Path) -> None:
-    """Events are mostly zeros: 1.5 million numbers in 3 kB, and 16 million that are without compression."""
+    """Events are mostly zeros: 1.5 million numbers in 3 kB, and 16 million numbers without compression."""
     x = np.zeros((1000, 100, 15), np.int8)
     x[:, ::50] = 1
     path = packed(tmp_path / "a.npz", x=x, y=np.arange(1000) % 2)
@@ -891,7 +891,7 @@ def test_csv_with_many_columns_is_read_and_named_briefly(tmp_path: Path) -> None
 
 
 def test_many_classes_take_no_longer_than_few(tmp_path: Path) -> None:
-    """One draw for each class, not a search of all sequences for each."""
+    """Each class takes one draw, not a search of all sequences."""
     path = save(tmp_path / "a.npz", x=np.zeros((60_000, 1, 1)), y=np.arange(60_000) // 2)
     assert len(data.load(str(path)).labels) == 30_000
 

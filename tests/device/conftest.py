@@ -11,6 +11,6 @@ from tinyrnn.emulation.core_board import CoreBoard
 
 @pytest.fixture(params=SETS)
 def board(request: pytest.FixtureRequest) -> Board:
-    """A Cortex-M0+ core with the package and each kernel set in turn."""
+    """A Cortex-M0+ core with the package, and each kernel set in turn."""
     with needed():
         return CoreBoard(), request.param

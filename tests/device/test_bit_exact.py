@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Bit-exact or not done: every hidden state and output, on every runtime, with every kernel set, compared with ``==``."""
+"""Every hidden state and output, on every runtime, with every kernel set, compared with ``==``."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_random_models(pair: Pair) -> None:
 
 
 def test_a_thousand_steps(pair: Pair) -> None:
-    """No drift and no wrap in a long run."""
+    """A long run has no drift and no wrap."""
     runtime, kernels = pair
     cases = []
     for seed in (1, 2, 3):
@@ -70,7 +70,7 @@ def test_a_thousand_steps(pair: Pair) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["basic-motions", "japanese-vowels"])
 def test_test_sets(pair: Pair, source: str, trained: Callable[[str], Trained]) -> None:
-    """The complete test set of a trained model, on real recordings."""
+    """The complete test set of a recording, with a model trained on it."""
     runtime, kernels = pair
     network, sequences = trained(source)
     check(verification.replay(runtime, kernels, [(network, sequences)]), kernels)
@@ -78,7 +78,7 @@ def test_test_sets(pair: Pair, source: str, trained: Callable[[str], Trained]) -
 
 @pytest.fixture(scope="session")
 def trained() -> Callable[[str], Trained]:
-    """trained(source): a network trained on the set for a moment, and the set's raw test sequences."""
+    """``trained(source)`` returns a network trained briefly on the data set, and the raw test sequences."""
     train = pytest.importorskip("tinyrnn.training.trainer", reason="needs torch: pip install 'tinyrnn[train]'")
     done: dict[str, Trained] = {}
 
@@ -93,7 +93,7 @@ def trained() -> Callable[[str], Trained]:
 
 
 def test_a_difference_is_found_and_named(need_runtime: Callable[[str], Runtime], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison itself can fail: one wrong expectation gives one difference, with its place."""
+    """The comparison can fail: one wrong expectation gives one difference, with its place."""
     network = ready(7)
     samples = random_samples(network, 7, 3)
     truth = verification.expected(network, [samples])

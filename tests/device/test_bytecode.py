@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The kernels that are byte code written at load: what they are made of, and what happens where they do not fit."""
+"""The kernels that are written as byte code at load: what they consist of, and what happens where they cannot be used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCRIPT = DEVICE_SCRIPTS / "bytecode.py"
 
 @pytest.fixture
 def made(tmp_path: Path) -> Callable[..., Path]:
-    """made(inputs, units, outputs): a folder with such a GRU as m.urnn."""
+    """``made(inputs, units, outputs)`` returns a folder with a GRU of this size as m.urnn."""
 
     def make(inputs: int, units: int, outputs: int) -> Path:
         model = random_float_model(np.random.default_rng(units), inputs, (units,), outputs)
@@ -36,7 +36,7 @@ SHAPES = [(1, 1, 1), (3, 7, 2), (6, 32, 4), (40, 17, 30), (6, 64, 4)]  # inputs,
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_every_row_is_byte_code(micropython: Runtime, made: Callable[..., Path], shape: tuple[int, int, int]) -> None:
-    """Products, digits of each base, code of several pieces of 8 kB; and a generator that has ended starts anew."""
+    """Products, digits of each base, code in several pieces of 8 kB, and a generator that has ended and starts anew."""
     folder = made(*shape)
     _, units, outputs = shape
     out = micropython.run(SCRIPT, "m.urnn", "ended", cwd=folder, path=[verification.DEVICE], timeout=120).splitlines()
@@ -66,7 +66,7 @@ REFUSALS = (
 def test_firmware_that_takes_none_uses_other_kernels(
     micropython: Runtime, made: Callable[..., Path], there: str, instead: str
 ) -> None:
-    """Of another version, without such file systems, or one that refuses the file: a kernel set less."""
+    """Firmware of another version, without such a file system, or that refuses the file has one kernel set less."""
     folder = made(2, 3, 2)
     shutil.copytree(verification.DEVICE / "urnn", folder / "urnn")
     module = folder / "urnn" / "kernels_bytecode.py"

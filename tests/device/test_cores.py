@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A net on two cores: every integer as on one, on an emulated RP2040 with MicroPython's firmware (TINYRNN_UF2).
+"""A net on two cores computes the integers of one core, on an emulated RP2040 with MicroPython's firmware (TINYRNN_UF2).
 
-The emulator's fast build gives both cores one interrupt controller (rp2040py 1.0.0b1), so a write to the flash, for which
-MicroPython interrupts the other core, hangs there while any thread runs. Its slow build has two: that test runs there.
+The emulator's fast build gives both cores one interrupt controller (rp2040py 1.0.0b1). MicroPython interrupts the other core
+for a write to the flash, so such a write hangs there while any thread runs. The slow build has two controllers, and the test
+of writes uses it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ SAME = 'same("h32.urnn", 3)'
 
 
 def install(port: Port) -> None:
-    """The package, the script and the models onto the board."""
+    """Copy the package, the script and the models to the board."""
     models = {f"h{h}": step_cycles.Size(6, h, 4).file() for h in (4, 8, 32, 64)}
     models |= {f"gru{seed}": pack(random_network(seed)) for seed in SEEDS}
     models |= {f"mixed{seed}": pack(random_network(seed, "mixed", plain=False)) for seed in MIXED}
@@ -53,7 +54,7 @@ def install(port: Port) -> None:
 
 @pytest.fixture(scope="module")
 def flash(tmp_path_factory: pytest.TempPathFactory, uf2: Path) -> Path:
-    """A folder with the flash of a board on which everything is installed."""
+    """A folder with the flash of a board that has everything installed."""
     folder = tmp_path_factory.mktemp("cores")
     port = open_port("rp2040", folder)
     try:
@@ -89,7 +90,7 @@ def test_a_thousand_steps(board: Link) -> None:
 
 
 def test_the_work_is_divided(board: Link) -> None:
-    """Simulated time, to the cycle the same each run: it can only change when the kernels or the emulator do."""
+    """Simulated time is the same in each run, to the cycle. It changes only with the kernels or the emulator."""
     one, two = (int(word) for word in call(board, "cost('h64.urnn')").split())
     assert 1.5 < one / two < 2
 
@@ -116,7 +117,7 @@ def test_steps_in_an_interrupt_in_the_middle_of_steps(board: Link) -> None:
 
 
 def interrupt(board: Link, expression: str, dots: int, pause_s: float) -> str:
-    """call(), with Ctrl-C once the board has printed so many dots, and a little later; what it printed after them."""
+    """Run call(), send Ctrl-C a little after this many dots, and return what it printed after them."""
     seen = b""
     with board._line():
         board._send(f"from two_cores import *\nprint({expression})")
@@ -132,14 +133,14 @@ def interrupt(board: Link, expression: str, dots: int, pause_s: float) -> str:
 
 
 def test_ctrl_c(board: Link) -> None:
-    """Wherever in a step it comes, no core waits for the other, and the state is that of whole steps."""
+    """At any point of a step: no core waits for the other, and the state is that of complete steps."""
     for dots in (1, 2, 5):
         for pause_s in (0.0, 0.003, 0.007, 0.011):
             assert interrupt(board, "forever('h32.urnn')", dots, pause_s) == "True"
 
 
 def test_ctrl_c_while_a_program_is_divided(board: Link) -> None:
-    """It ends load() as it ends any program; the next load() has both cores."""
+    """Ctrl-C ends load(), and the next load() has both cores."""
     for pause_s in (0.0, 0.01, 0.02, 0.04, 0.08):
         assert interrupt(board, "load_until_stopped('h32.urnn')", 1, pause_s) == "True"
         assert call(board, SAME) == "3"
@@ -155,7 +156,7 @@ def test_soft_resets(board: Link) -> None:
 
 @pytest.mark.slow
 def test_files_are_written_while_core_1_waits(flash: Path, board: Link, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And after a soft reset that ended it, before it is back. Two minutes."""
+    """Also after a soft reset that ended core 1, before it runs again. Takes two minutes."""
     slow = flash.parent / "slow"
     slow.mkdir()
     (slow / "flash.img").write_bytes((flash / "flash.img").read_bytes())
@@ -192,7 +193,7 @@ def test_where_there_is_one_core(runtime: Runtime, tmp_path: Path) -> None:
 
 
 def without_core_1(monkeypatch: pytest.MonkeyPatch) -> CoreBoard:
-    """A core with the package, where cores.py takes it for an RP2040 whose core 1 is not there."""
+    """A core with the package that cores.py takes for an RP2040 without core 1."""
     board = CoreBoard()
     function = board.function
 

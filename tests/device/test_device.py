@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The device API: under CPython in detail, and on every runtime what depends on the runtime."""
+"""The device API: in detail under CPython, and on every runtime where the runtime matters."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_public_api() -> None:
 
 
 def test_device_imports_only_what_boards_have() -> None:
-    """Imports of the device package: itself and what every MicroPython and CircuitPython board has."""
+    """The device package imports itself and modules that every MicroPython and CircuitPython board has."""
     allowed = {"array", "struct", "binascii", "time"}
     for path in Path(urnn.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -159,7 +159,7 @@ def test_the_name_of_the_class() -> None:
 
 
 def test_regression_value_in_the_users_unit() -> None:
-    """value() follows the float model in the target's own unit, far from 1 and with a large offset."""
+    """value() follows the float model in the target's unit, far from 1 and with a large offset."""
     rng = np.random.default_rng(3)
     model = random_float_model(rng, 3, (8,), 2)
     model = replace(
@@ -181,7 +181,7 @@ def test_regression_value_in_the_users_unit() -> None:
 
 @pytest.mark.parametrize("kernels", ["plain", "viper"])
 def test_a_file_in_romfs_stays_in_flash(bounded32: Runtime, kernels: str, network: Network, tmp_path: Path) -> None:
-    """load() of a mapped file takes the buffers alone; machine code, which needs it at a multiple of 4, copies any other."""
+    """load() of a mapped file allocates only the buffers. Machine code needs a multiple of 4 and copies any other file."""
     romfs = pytest.importorskip("mpremote.romfs", reason="needs mpremote 1.25 or newer: pip install -U mpremote")
     data = pack(network)
     (tmp_path / "m.urnn").write_bytes(data)
@@ -205,7 +205,7 @@ def test_a_file_in_romfs_stays_in_flash(bounded32: Runtime, kernels: str, networ
 
 @pytest.fixture(scope="module")
 def of_samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
-    """A model of three inputs in a folder, and what its plain kernels make of all the samples under CPython."""
+    """A folder with a model of three inputs, and the answers of its plain kernels to all samples under CPython."""
     folder = tmp_path_factory.mktemp("samples")
     (folder / "m.urnn").write_bytes(pack(quantize(random_float_model(np.random.default_rng(0), 3, (4,), 2))))
     return folder, said_of_samples(runtimes.get("cpython"), folder, ("plain",))["plain"]
@@ -221,7 +221,7 @@ def said_of_samples(runtime: Runtime, folder: Path, kernels: Sequence[str]) -> d
 
 
 def test_samples_that_are_integers_and_those_that_are_not(of_samples: Samples) -> None:
-    """Integers of any size count as the nearest in 31 bits; all else is refused, and nothing has changed then."""
+    """An integer of any size counts as the nearest in 31 bits. Everything else is refused and changes nothing."""
     said = dict(of_samples[1])
     assert len(said) > 180
     nearest = {"": said["tuple 1073741823"], "-": said["tuple -1073741823"]}
@@ -240,7 +240,7 @@ def test_samples_that_are_integers_and_those_that_are_not(of_samples: Samples) -
 
 
 def test_samples_of_every_kind(runtime: Runtime, of_samples: Samples) -> None:
-    """The same integers or the same exception from every kernel set of every runtime."""
+    """Every kernel set of every runtime gives the same integers or the same exception."""
     folder, want = of_samples
     for kernels, said in said_of_samples(runtime, folder, verification.kernel_sets(runtime)).items():
         assert said == want, kernels
@@ -259,7 +259,7 @@ def test_samples_of_every_kind_on_the_emulated_rp2040(of_samples: Samples, uf2: 
 
 @pytest.mark.parametrize("kernels", ["plain", "viper"])
 def test_steps_are_counted(bounded32: Runtime, kernels: str, network: Network, tmp_path: Path) -> None:
-    """One for each sample that was taken, none for others, up to what a small integer holds; reset() begins anew."""
+    """Each accepted sample counts one step, up to the largest small integer. reset() starts again."""
     (tmp_path / "m.urnn").write_bytes(pack(replace(network, window=40)))
     (tmp_path / "count.py").write_text(
         "import sys, urnn\n"
@@ -290,7 +290,7 @@ def test_a_state_that_is_no_integers_changes_nothing(net: urnn.Net, bad: list[An
 
 
 def test_a_set_that_fails_is_compiled_once(micropython: Runtime, tmp_path: Path) -> None:
-    """kernel_sets() asks for every set. One whose module fails to compile is not compiled again; one without a file is."""
+    """kernel_sets() tries every set. A module that fails to compile is not tried again. A missing file is."""
     shutil.copytree(verification.DEVICE / "urnn", tmp_path / "urnn")
     (tmp_path / "urnn" / "kernels_asm_thumb.py").write_text("print('compiled')\nraise ImportError('not here')\n")
     (tmp_path / "list.py").write_text(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The machine code of the other cells' gates against gates_plain.py, integer by integer: on a Cortex-M0+ core without
-firmware, on the cores of other boards, and on an emulated RP2040 with MicroPython.
+"""The machine code of the gates against gates_plain.py, integer by integer.
+
+It runs on a Cortex-M0+ core without firmware, on the cores of other boards, and on an emulated RP2040 with MicroPython.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Case:
         self.c = array("i", [*self.signed(self.GUARD), *self.signed(n), *self.signed(self.GUARD)])
 
     def table(self, seed: int) -> Any:
-        """a: the constants of the kernels that have some."""
+        """The argument a: the constants of a kernel that has some."""
         n, chance = self.n, self.chance
         if self.code == MEMORY:
             return memoryview(bytearray((self.k, 0, 0, 0)))
@@ -92,7 +93,7 @@ class Case:
         )
 
     def check(self, board: Board) -> None:
-        """The set's kernel and the definition, in the same memory: the results, and nothing else changes."""
+        """The set's kernel and the definition on the same arguments give the same results and change nothing else."""
         want_b, want_c = array("i", self.b), array("i", self.c)
         (kernel, *_) = gates_plain.pack([(self.code, None, None, None, 0)])[0]
         kernel(self.a, want_b, memoryview(want_c)[self.GUARD : self.GUARD + self.n], self.n)
@@ -115,7 +116,7 @@ def test_kernels(board: Board) -> None:
 
 
 def test_who_has_which() -> None:
-    """The assembler's part, by which deploy and load() decide what viper does."""
+    """deploy and load() decide by the assembler's CODES which kernels viper computes."""
     with needed():
         core = CoreBoard().urnn
     assert core.module("gates_viper").CODES == gates_plain.CODES
@@ -131,7 +132,7 @@ def test_every_shift(board: Board) -> None:
 
 
 def test_results_in_the_place_of_an_argument(board: Board) -> None:
-    """As the cells use them: c is a, or b."""
+    """c is a or b, as the cells use it."""
     module = gates(board)
     for code in (SIGMOID, TANH, RELU, MUL):
         for place in (0, 1):
@@ -156,7 +157,7 @@ def test_results_in_the_place_of_an_argument(board: Board) -> None:
 
 
 def test_every_argument_of_the_functions(board: Board) -> None:
-    """sigmoid and tanh over the whole range and beyond, and tanh of an LSTM's c in both directions of its shift."""
+    """sigmoid and tanh over their whole range and beyond, and tanh of an LSTM's c with every shift."""
     n = 2048
     functions = [Case(code, 0, n) for code in (SIGMOID, TANH)]
     for start in range(-33000, 33000, n):
@@ -183,7 +184,7 @@ def test_an_empty_vector_is_left_alone(board: Board) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_vectors_out_of_range_read_no_wild_address(board: Board, seed: int) -> None:
-    """Any 32 bits in the vectors, as a file of another maker may produce them: the core faults on a wild access."""
+    """The vectors hold any 32 bits, as a hostile file may give them. The core faults on a wild access."""
     chance = random.Random(seed)
 
     def wild(count: int) -> array[int]:
@@ -204,7 +205,7 @@ def test_vectors_out_of_range_read_no_wild_address(board: Board, seed: int) -> N
 
 
 def test_steps_of_all_kernels_in_one_call(board: Board) -> None:
-    """In every order: none leaves something behind that another relies on."""
+    """In any order, no kernel leaves anything behind that changes another."""
     module = gates(board)
     for seed in range(6):
         cases = [Case(code, seed, random.Random(seed * 50 + code).randint(1, 9)) for code in module.CODES] * 2
@@ -245,7 +246,7 @@ def test_a_thousand_steps(board: Board, cell: str) -> None:
 
 
 def small(cell: str) -> tuple[CoreBoard, list[Any]]:
-    """Calls of the assembler in some steps of a small network, with the memory before and after each."""
+    """The assembler calls in some steps of a small network, with the memory before and after each."""
     with needed():
         core = CoreBoard(scratch_bytes=MICROBIT_BYTES)
     data = pack(quantize(random_float_model(np.random.default_rng(1), 2, (3,), 3, cell)))
@@ -276,7 +277,7 @@ def test_assembler_on_larger_cores(core: str) -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_cells_on_the_emulated_rp2040(uf2: Path, name: str) -> None:
-    """With MicroPython's firmware: one network of each cell, every integer."""
+    """Every integer of one network of each cell, with MicroPython's firmware."""
     files: dict[str, bytes] = {}
     for cell in OTHERS:
         network = random_network(3028, cell)
@@ -290,7 +291,7 @@ def test_cells_on_the_emulated_rp2040(uf2: Path, name: str) -> None:
 
 @pytest.mark.parametrize("cell", ["lstm", "fastgrnn"])
 def test_assembler_allocates_nothing(uf2: Path, cell: str) -> None:
-    """Nor what calls it: these take turns between the two modules, and have all of their kernels but the simplest."""
+    """Nor does its caller. These cells use both modules in turn, and nearly all of their kernels."""
     files = {"m.urnn": pack(random_network(3028, cell))}
     text = rp2040_firmware.run(uf2, files, DEVICE_SCRIPTS / "no_alloc.py", ["asm_thumb", "m.urnn"])
     assert text.split()[-3:] == ["OK", "asm_thumb", "0"]

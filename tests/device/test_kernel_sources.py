@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the kernels' source files say twice: codes, machine words and their comments, generated lines."""
+"""What the kernels' source files repeat: codes, machine words and their comments, generated lines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_modules_with_machine_code_repeat_their_codes() -> None:
 
 @pytest.mark.parametrize("name", WITH_CODES)
 def test_codes_are_those_of_the_program(name: str) -> None:
-    """A constant of the compiler cannot be imported, so its number is repeated; CODES and the family follow from it."""
+    """A const() cannot be imported, so its number is repeated. CODES and the family follow from it."""
     constants = {word: int(number) for word, number in CONSTANT.findall(SOURCES[name])}
     listed = re.search(r"^CODES = \((.+?),?\)$", SOURCES[name], re.MULTILINE)
     assert listed
@@ -76,7 +76,7 @@ def plain(text: str) -> str:
 
 
 def unlike(text: str) -> list[str]:
-    """The lines of a source file whose comment does not start with the instruction of their words."""
+    """The lines whose comment does not start with the instruction that their words encode."""
     found = []
     for match in DATA.finditer(text):
         words = b"".join(int(word, 16).to_bytes(2, "little") for word in match[1].split(", "))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The kernels' machine code against the plain kernels, integer by integer: on a Cortex-M0+ core without firmware, and
-on an emulated RP2040 with MicroPython.
+"""The machine code of the matrix kernels against the plain kernels, integer by integer.
+
+It runs on a Cortex-M0+ core without firmware, and on an emulated RP2040 with MicroPython.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ def kernels(board: Board) -> Any:
 
 
 def execute(board: Board, steps: list[tuple[Any, ...]], sample: Any = 0) -> Any:
-    """Run steps of program.py on the core; what run() returns."""
+    """Run steps of program.py on the core and return what run() returns."""
     module = kernels(board)
     program = module.pack(steps)
     return module.run(program, program, [sample, array("i", (0,))])
 
 
 def matrix(chance: random.Random, rows: int, cols: int) -> memoryview:
-    """A matrix in the 31-bit range for |x| <= 32767, as the file has it."""
+    """A matrix as the file has it, in the 31-bit range for |x| <= 32767."""
     data = bytearray(rows.to_bytes(2, "little") + cols.to_bytes(2, "little"))
     for _ in range((rows + 3) // 4):
         most = min(127, TOP // 2 // 32767 // cols)
@@ -60,14 +61,14 @@ def matrix(chance: random.Random, rows: int, cols: int) -> memoryview:
 
 
 def vector(chance: random.Random, n: int) -> array[int]:
-    """n integers of 16 bits, room for whole blocks of four, and beyond them what must not matter."""
+    """n integers of 16 bits, padded to a multiple of four with numbers that must not matter."""
     values = [chance.choice((-32767, 32767, 0, chance.randint(-32767, 32767))) for _ in range(n)]
     return array("i", values + [chance.randint(-TOP, TOP) for _ in range(-n % 4)])
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 5, 12])
 def test_matrices_of_every_width(board: Board, rows: int) -> None:
-    """Widths take turns in how many columns are left over from the unrolled loops."""
+    """The widths leave each possible number of columns to the code after the unrolled loops."""
     chance = random.Random(rows)
     for cols in (*range(1, 36), 64, 71, 130, 258):
         m, x, y = matrix(chance, rows, cols), vector(chance, cols), vector(chance, rows)
@@ -79,7 +80,7 @@ def test_matrices_of_every_width(board: Board, rows: int) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_gates(board: Board, seed: int) -> None:
-    """All pairs of edges, then whatever: saturation, both ends of the table, ties of the rounding."""
+    """All pairs of edges, then random values: saturation, both ends of the table, ties of the rounding."""
     chance = random.Random(seed)
     n = 60
 
@@ -97,7 +98,7 @@ def test_gates(board: Board, seed: int) -> None:
 
 @pytest.mark.slow
 def test_every_argument_of_the_functions(board: Board) -> None:
-    """sigmoid and tanh of the whole range, through the gates: with z as small as it gets, h is nearly n."""
+    """sigmoid and tanh over their whole range, through the gates: with the smallest z, h is nearly n."""
     n = 1024
     a, b, h = array("i", bytes(12 * n)), array("i", bytes(12 * n)), array("i", bytes(4 * n))
     before = vector(random.Random(1), n)
@@ -115,7 +116,7 @@ def test_every_argument_of_the_functions(board: Board) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_sums_out_of_range_read_no_wild_address(board: Board, seed: int) -> None:
-    """Any 32 bits in a, b and h, as a file of another maker may produce them: the core faults on a wild access."""
+    """a, b and h hold any 32 bits, as a hostile file may give them. The core faults on a wild access."""
     chance = random.Random(seed)
     n = 50
     words = (-(1 << 31), (1 << 31) - 1, -(1 << 30), 0x8000, -0x8000)
@@ -152,7 +153,7 @@ def test_normalise_takes_every_kind_of_sample(board: Board, kind: Callable[[list
 
 
 def test_samples_of_a_step(board: Board) -> None:
-    """Whatever counts as a sequence of integers gives the same step; a wrong length is said and changes nothing."""
+    """Every sequence of integers gives the same step. A wrong length is an error and changes nothing."""
     network = random_network(7)
     n = network.inputs
     values = [v % 128 for v in range(n)]
@@ -195,14 +196,14 @@ def test_a_thousand_steps(board: Board) -> None:
 
 
 def test_a_file_at_an_odd_address_is_refused(board: Board) -> None:
-    """The core faults on a word at an odd address, and so would the chip."""
+    """The core faults on a word at an odd address, as the chip does."""
     data = memoryview(bytearray(b"\0\0" + pack(random_network(1))))[2:]
     with pytest.raises(ValueError, match="multiple of 4"):
         board[0].urnn.load(data, kernels=board[1])
 
 
 def test_assembler_is_not_there_where_objects_lie_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A firmware that puts a word more into a tuple, or that keeps integers in 30 bits, has no set asm_thumb."""
+    """Firmware with one more word in a tuple, or with integers of 30 bits, has no set asm_thumb."""
     with needed():
         assert "asm_thumb" in CoreBoard().urnn.kernel_sets()
     layout, to_word = CoreBoard._layout, CoreBoard.to_word
@@ -226,7 +227,7 @@ def test_assembler_is_not_there_where_objects_lie_otherwise(monkeypatch: pytest.
 @pytest.mark.runtime
 @pytest.mark.parametrize("core", thumb_cores.CORES)
 def test_assembler_on_larger_cores(core: str) -> None:
-    """The machine code of a step on the cores of other boards, with the memory as it was on the Cortex-M0+."""
+    """The machine code of a step on the cores of other boards, with the Cortex-M0+'s memory."""
     with needed():
         board = CoreBoard(scratch_bytes=256)
     network = random_network(4)
@@ -242,7 +243,7 @@ def test_assembler_on_larger_cores(core: str) -> None:
 
 
 class WithDsp(CoreBoard):
-    """A board whose machine code of the asm_dsp kernels runs on a core that has the instructions, all other on its own."""
+    """A board that runs the asm_dsp kernels on a core with these instructions, and all other code on its own core."""
 
     def __init__(self, package: Path, core: str) -> None:
         self.dsp = compile_module(package / "kernels_asm_dsp.py").functions["run"].code
@@ -266,7 +267,7 @@ class WithDsp(CoreBoard):
 @pytest.mark.runtime
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7", "cortex-m33"])
 def test_dual_multiplications(core: str, tmp_path: Path) -> None:
-    """Whole steps, their products on a core that has smlad; a board whose core has not does not have the set either."""
+    """Whole steps with their products on a core that has smlad. A board with another core does not have the set."""
     shutil.copytree(PACKAGE, tmp_path / "urnn")
     module = tmp_path / "urnn" / "kernels_asm_dsp.py"
     text = module.read_text(encoding="utf-8")
@@ -290,9 +291,9 @@ def test_dual_multiplications(core: str, tmp_path: Path) -> None:
 
 
 def replay(uf2: Path, name: str, cases: list[tuple[Network, int]]) -> None:
-    """Replay each network on the emulated RP2040, so many steps of it, and compare every integer there.
+    """Replay this many steps of each network on the emulated RP2040 and compare every integer.
 
-    The largest comes first: it needs the heap in one piece.
+    The largest network comes first, since it needs the heap in one piece.
     """
     cases = sorted(cases, key=lambda case: -len(pack(case[0])))
     files: dict[str, bytes] = {}
@@ -308,7 +309,7 @@ def replay(uf2: Path, name: str, cases: list[tuple[Network, int]]) -> None:
 
 @pytest.mark.parametrize("name", [*SETS, "bytecode"])
 def test_random_models_on_the_emulated_rp2040(uf2: Path, name: str) -> None:
-    """Some of the suite's; TINYRNN_BOARD_MODELS=200 takes all, half an hour."""
+    """A selection of the models. TINYRNN_BOARD_MODELS=200 takes all and half an hour."""
     batch: list[tuple[Network, int]] = []
     size = 0
     for seed in range(0, MODELS, max(1, MODELS // BOARD_MODELS)):
@@ -330,5 +331,5 @@ def test_a_thousand_steps_on_the_emulated_rp2040(uf2: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [*SETS, "bytecode"])
 def test_other_cells_on_the_emulated_rp2040(uf2: Path, name: str) -> None:
-    """Their steps take turns between the assembler and viper."""
+    """The steps alternate between the assembler and viper."""
     replay(uf2, name, [(random_network(seed, "mixed", plain=False), 3) for seed in (2, 10, 20)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The loader survives damaged and hostile files on every runtime; and the fuzzer finds what it looks for."""
+"""The loader survives damaged and hostile files on every runtime, and the fuzzer finds the faults that it looks for."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def cell_files(cells_folder: Path) -> list[bytes]:
 
 @pytest.fixture
 def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Buffers between canaries, as in fuzz_load.main()."""
+    """Buffers have canaries around them, as in fuzz_load.main()."""
     monkeypatch.setattr(urnn.program.Program, "vector", fuzz_load.guarded)
 
 
@@ -90,7 +90,7 @@ def test_mutated_files_of_every_cell(runtime: Runtime, cells_folder: Path) -> No
 
 
 def test_the_same_files_everywhere(need_runtime: Callable[[str], Runtime], folder: Path, files: list[bytes]) -> None:
-    """A case can be made again on the host: a 32-bit runtime refuses exactly as many of the files."""
+    """The host can make the same case again: a 32-bit runtime refuses exactly as many files."""
     seeds = [fuzz_load.sections_of(data) for data in files]
     loaded = 0
     for case in range(500, 1500):
@@ -107,7 +107,7 @@ def test_the_same_files_everywhere(need_runtime: Callable[[str], Runtime], folde
 @pytest.mark.slow
 @pytest.mark.usefixtures("guarded")
 def test_in_range_is_what_the_host_proves(files: list[bytes], cell_files: list[bytes]) -> None:
-    """The fuzzer excuses different results only for files that the packer would refuse."""
+    """The fuzzer accepts different results only for files that the packer would refuse."""
     verdicts = []
     for original in files + cell_files:
         del fuzz_load.guards[:]
@@ -139,7 +139,7 @@ def test_in_range_is_what_the_host_proves(files: list[bytes], cell_files: list[b
 
 
 def test_every_length(files: list[bytes], cell_files: list[bytes]) -> None:
-    """Cut off anywhere, size and CRC made right or not: a ValueError."""
+    """A file cut off anywhere gives a ValueError, also with the right size and CRC."""
     for data in files + cell_files:
         for n in range(len(data)):
             for mend in (False, True):
@@ -217,7 +217,7 @@ def test_a_changed_file_is_found(files: list[bytes], monkeypatch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("guarded")
 def test_a_read_outside_is_found(files: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel without checks that reads beyond its vector: the second set finds another canary there."""
+    """A kernel without checks reads beyond its vector. The second set finds another canary there."""
     plain = urnn.kernels_plain.matvec
 
     def greedy(m: memoryview, x: memoryview, y: memoryview, n: int) -> None:
@@ -259,13 +259,13 @@ print(refused, len(sys.argv) - 1)
 
 
 def named(data: bytes, name: bytes) -> bytes:
-    """The file with one more section, where a cell could be."""
+    """The file with one more section in the place of a cell."""
     first, *others = fuzz_load.sections_of(data)
     return bytes(frame.seal([first, (name, b"\1\0\2\0"), *others]))
 
 
 def test_other_names_of_sections(runtime: Runtime, files: list[bytes], tmp_path: Path) -> None:
-    """With a capital: a ValueError, also for a module of the package that is not a cell's. With a small letter: skipped."""
+    """A name with a capital is a ValueError, also if the package has a module of that name. A small letter is skipped."""
     (tmp_path / "names.py").write_text(NAMES_SCRIPT, encoding="utf-8")
     for names, refused in ((NAMES, len(NAMES)), (SKIPPED, 0)):
         paths = [f"{number}.urnn" for number in range(len(names))]

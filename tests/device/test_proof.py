@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Kernels prove themselves before a net may use them: the proofs are the definition's, and a wrong set is passed over."""
+"""Kernels prove themselves before a net uses them. The proofs are the definition's, and a wrong set is passed over."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCRIPT = DEVICE_SCRIPTS / "passed_over.py"
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_definition_proves_itself(family: str) -> None:
-    """A step that is new or changed: the error names the CRC to write into its line."""
+    """The error for a new or changed step names the CRC to write into its line."""
     plain, proof = FAMILIES[family]
     proof.prove(plain)
     assert {case[0] for case in proof._cases()} == set(plain.CODES), "every kernel has a step, and no other"
@@ -59,7 +59,7 @@ def broken(folder: Path, module: str, line: str, fault: str) -> Path:
 
 @pytest.mark.parametrize(("module", "line", "fault", "code"), FAULTS)
 def test_a_fault_in_any_kernel_is_seen(tmp_path: Path, module: str, line: str, fault: str, code: int) -> None:
-    """On the Cortex-M0+ core, each in a copy of the package."""
+    """Each fault is in a copy of the package, on the Cortex-M0+ core."""
     board = CoreBoard(package=broken(tmp_path, module, line, fault))
     assert board.urnn.module(module) is None
     assert re.search(rf"kernel {code}: wrong integers", board.urnn.kernel_sets(True)[module])
@@ -69,7 +69,7 @@ def test_a_fault_in_any_kernel_is_seen(tmp_path: Path, module: str, line: str, f
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_wrong_set_is_passed_over(bounded32: Runtime, tmp_path: Path, family: str) -> None:
-    """With firmware: the next set serves, with the definition's integers, and the reason can be read."""
+    """With firmware: the next set serves with the definition's integers, and the reason can be read."""
     lines = {"kernels": ("a0 = int(m) * int(x) + a0", "a0 = int(m) * int(x)"), "gates": ("int(b[0]) + int(m)", "int(m)")}
     broken(tmp_path, f"{family}_viper", *lines[family])
     network = random_network(10, "lstm", plain=False)
@@ -84,7 +84,7 @@ def test_a_wrong_set_is_passed_over(bounded32: Runtime, tmp_path: Path, family: 
 
 
 def test_a_proof_is_forgotten(micropython: Runtime, tmp_path: Path) -> None:
-    """Its memory is the model's again."""
+    """The model gets the proof's memory back."""
     script = tmp_path / "left.py"
     script.write_text(
         "import sys, urnn\nurnn.kernel_sets()\n"
@@ -95,7 +95,7 @@ def test_a_proof_is_forgotten(micropython: Runtime, tmp_path: Path) -> None:
 
 
 def test_a_module_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """But one whose file was not there is looked for again: it may have been copied since."""
+    """A module without a file is looked for again, since it may have been copied meanwhile."""
     asked: list[str] = []
     original = program._import
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""urnn.serve: the line protocol on every runtime, by pipes and by serial ports. docs/protocol.md says what must happen."""
+"""urnn.serve: the line protocol of docs/protocol.md on every runtime, by pipes and by serial ports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PIPES = ("cpython", "unix-x64", "unix-i386", "unix-armhf")  # a port is there fo
 
 
 class Talk:
-    """A conversation: numbers are counted here, answers are checked and split."""
+    """A conversation that counts numbers, checks answers and splits them."""
 
     def __init__(self, line: Line) -> None:
         self.line = line
@@ -53,7 +53,7 @@ class Talk:
         return self.receive()
 
     def ask(self, body: str) -> list[str]:
-        """A good frame with the next number; the answer without its number."""
+        """Send a good frame with the next number; return the answer without its number."""
         self.number = (self.number + 1) & 0xFFFF
         words = self.send(frame(f"{self.number:04x} {body}"))
         assert words[0] == f"{self.number:04x}"
@@ -65,7 +65,7 @@ def words_of(*samples: tuple[int, ...]) -> str:
 
 
 def expect_vectors(talk: Talk) -> None:
-    """The document's frames, byte for byte; of an error only what does not depend on the runtime's own words."""
+    """The document's frames, byte for byte. Of an error, only what does not depend on the runtime's own words."""
     for sent, answer in documented():
         got = talk.send(sent.encode() + b"\n")
         want = answer.split(" ")[:-1]
@@ -76,7 +76,7 @@ def expect_vectors(talk: Talk) -> None:
 
 
 def expect_errors(talk: Talk) -> None:
-    """Every error has its code, and the board goes on."""
+    """Every error has its code, and the session goes on."""
     sample = words_of((1, 2))
     for body in (f"step {sample}", f"steps {sample}", f"check {sample}", "reset", "state"):
         assert talk.ask(body)[:2] == ["err", "model"], body
@@ -118,7 +118,7 @@ def expect_errors(talk: Talk) -> None:
 
 
 def expect_long_lines(talk: Talk) -> None:
-    """A line of the greatest length is taken, a longer one refused, an answer without room too."""
+    """A line of the greatest length is accepted. A longer line, and an answer that has no room, are refused."""
     talk.ask("load tiny.urnn plain")
     room = (talk.length - len("ffff check h  ffffffff")) // 4 * 3 // 4
     samples = np.arange(2 * room).reshape(room, 2)
@@ -133,7 +133,7 @@ def expect_long_lines(talk: Talk) -> None:
 
 
 def expect_numbers(talk: Talk) -> None:
-    """A command is carried out once: the same number gives the same answer again, any other is refused."""
+    """A command is carried out once. The same number gives the same answer again, and any other number is refused."""
     talk.ask("load tiny.urnn plain")
     body = f"step {words_of((100, -200))}"
     first = talk.ask(body)
@@ -153,7 +153,7 @@ def expect_numbers(talk: Talk) -> None:
 
 
 def expect_noise(talk: Talk) -> None:
-    """Random bytes, those that stop a REPL among them: an error line each, and the next good frame is answered."""
+    """Random bytes, also those that stop a REPL, give an error line each. The next good frame is answered."""
     talk.ask("load tiny.urnn plain")
     rng = np.random.default_rng(0)
     ends = re.compile(rb"(^|[\r\n])\x03([\r\n\x03]|$)")  # what ends the server, and may
@@ -181,7 +181,7 @@ def expect_noise(talk: Talk) -> None:
 
 
 def expect_state(talk: Talk) -> None:
-    """A stream can be left and taken up again."""
+    """A stream can be interrupted and continued."""
     talk.ask("load tiny.urnn")
     rng = np.random.default_rng(1)
     samples = rng.integers(-1000, 1000, (12, 2))
@@ -200,7 +200,7 @@ def expect_state(talk: Talk) -> None:
 
 
 def expect_steps(talk: Talk) -> None:
-    """`steps` of 16 and of 32 bits gives what as many `step` give."""
+    """`steps` with 16 and with 32 bits gives the same as single `step` commands."""
     talk.ask("load tiny.urnn")
     samples = np.array([(1, -2), (300, 400), (-5, 6)])
     singles = [talk.ask(f"step {pack_samples(sample)}") for sample in samples]
@@ -214,7 +214,7 @@ def expect_steps(talk: Talk) -> None:
 
 
 def expect_ctrl_c(talk: Talk) -> None:
-    """What mpremote sends first ends the server, half a line before it or not."""
+    """The first byte that mpremote sends ends the server, also after half a line."""
     talk.line.send(b"0001 res\r\x03")
     assert talk.receive()[1:3] == ["err", "line"]
     talk.line.send(b"\r")
@@ -227,7 +227,7 @@ def expect_two_ctrl_c(talk: Talk) -> None:
 
 
 def expect_four_digits(talk: Talk) -> None:
-    """A number is four lower-case hexadecimal digits; what int() takes as well is a damaged line."""
+    """A number is four lower-case hexadecimal digits. Other text that int() accepts is a damaged line."""
     talk.ask("load tiny.urnn plain")
     expected = f"{talk.number + 1:04x}"
     for number in ("0x02", "0_02", "+002", " 002", "0X02", "002", "00002", "000G", "-001", "00 2"):
@@ -238,7 +238,7 @@ def expect_four_digits(talk: Talk) -> None:
 
 
 def expect_hello_is_one_word(talk: Talk) -> None:
-    """Only hello itself takes any number."""
+    """Only hello itself accepts any number."""
     talk.ask("load tiny.urnn plain")
     for body in ("hello x", "hello ", "hello hello"):
         for number in ("1234", "0100"):
@@ -251,7 +251,7 @@ def expect_hello_is_one_word(talk: Talk) -> None:
 
 
 def expect_short_errors(talk: Talk) -> None:
-    """An error's text is cut where the line would be longer than LINE, and is printable ASCII."""
+    """The text of an error is cut to the length of a line, and is printable ASCII."""
     for path in ("x" * 480, "\x01\x7f\t", "é" * 200):
         words = talk.ask(f"load {path}")
         assert words[:2] == ["err", "model"]
@@ -324,7 +324,7 @@ def test_ends_with_its_input(pipe: PipeLine) -> None:
 
 
 def test_mpremote_finds_the_board_free(port: Port, tmp_path: Path) -> None:
-    """mpremote's own way in, while the server waits and while half a line is there."""
+    """mpremote's own way in works while the server waits and after half a line."""
     from mpremote.transport_serial import SerialTransport
 
     serving.put_model(port, serving.write_tiny(tmp_path))
@@ -345,7 +345,7 @@ def test_mpremote_finds_the_board_free(port: Port, tmp_path: Path) -> None:
 
 
 def documented() -> list[tuple[str, str]]:
-    """(sent, answered) pairs of the document's worked frames."""
+    """(sent, answered) pairs of the document's frames."""
     lines = [line for line in DOCUMENT.read_text().splitlines() if line.startswith(("> ", "< "))]
     assert lines[0].startswith("< 0000 ok urnn ")
     pairs = list(zip(lines[1::2], lines[2::2], strict=True))
@@ -360,7 +360,7 @@ def test_the_documents_frames_have_right_checks() -> None:
 
 
 def test_the_documents_client_runs(port: Port, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As it stands there, but for the port's name."""
+    """The client runs unchanged, except for the port's name."""
     serving.put_model(port, serving.write_tiny(tmp_path))
     code = re.search(r"```python\n(import base64.*?)```", DOCUMENT.read_text(), re.DOTALL)
     assert code
@@ -374,7 +374,7 @@ def test_the_documents_client_runs(port: Port, tmp_path: Path, capsys: pytest.Ca
 
 
 def full_heap_commands(name: str, kernels: str) -> list[str]:
-    """Commands of every kind, and lines and answers as long as they can be."""
+    """Commands of every kind, and the longest lines and answers."""
     samples = np.random.default_rng(0).integers(-900, 900, (300, 2))
     line = (512 - len("ffff check h  ffffffff")) // 4 * 3 // 4
     answer = (512 - 32) * 3 // 16 // 3
@@ -385,7 +385,7 @@ def full_heap_commands(name: str, kernels: str) -> list[str]:
 
 
 def with_full_heap(runtime: Runtime, folder: Path, free: int, piece: int, kernels: str) -> list[list[str]]:
-    """The answers to full_heap_commands(), sent at once to a server whose heap has so much room."""
+    """The answers to full_heap_commands(), sent at once to a server with this much free heap."""
     commands = full_heap_commands("tiny.urnn", kernels)
     sent = b"".join(frame(f"{number:04x} {body}") for number, body in enumerate(commands, 1))
     script = DEVICE_SCRIPTS / "full_heap.py"
@@ -406,7 +406,7 @@ def with_full_heap(runtime: Runtime, folder: Path, free: int, piece: int, kernel
 
 @pytest.mark.parametrize("kernels", ["plain", "unrolled", "bytecode", "viper"])
 def test_a_full_heap_ends_no_session(need_runtime: Callable[[str], Runtime], kernels: str, tmp_path: Path) -> None:
-    """Each command has its answer: of a model that could be loaded the right one, else that memory is full."""
+    """Each command has an answer: the right one if the model could be loaded, otherwise that memory is full."""
     serving.write_tiny(tmp_path)
     runtime = need_runtime("unix-i386")
     want = with_full_heap(runtime, tmp_path, 60000, 60000, kernels)

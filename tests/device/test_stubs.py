@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The stubs of urnn for editors name what the package has: the same functions, arguments, defaults and attributes."""
+"""The stubs of urnn for editors have the functions, arguments, defaults and attributes of the package."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def names(body: list[ast.stmt]) -> set[str]:
 
 
 def stated(function: ast.FunctionDef) -> list[tuple[str, Any]]:
-    """(argument, default) of a function of the stubs; inspect's mark where there is none."""
+    """(argument, default) for each argument of a function in the stubs; inspect's mark if there is no default."""
     arguments = function.args.args
     defaults: list[Any] = [inspect.Parameter.empty] * (len(arguments) - len(function.args.defaults))
     defaults += [ast.literal_eval(value) for value in function.args.defaults]
@@ -50,7 +50,7 @@ def real(function: Any) -> list[tuple[str, Any]]:
 
 
 def differences(stub: list[ast.stmt], owner: ModuleType | type) -> list[str]:
-    """The functions whose arguments differ, in words. Of overloaded ones the first has the defaults."""
+    """The functions whose arguments differ, in words. The first of some overloads has the defaults."""
     found = []
     seen = set()
     for node in stub:
@@ -116,7 +116,7 @@ net.kernels
 
 
 def test_a_type_checker_reads_them(tmp_path: Path) -> None:
-    """A program of a user's: all is known but the attribute that does not exist."""
+    """In a user's program, everything has a type but the attribute that does not exist."""
     (tmp_path / "urnn").mkdir()  # a checker takes the suffix -stubs only in an installation
     for stub in STUBS.glob("*.pyi"):
         (tmp_path / "urnn" / stub.name).write_bytes(stub.read_bytes())

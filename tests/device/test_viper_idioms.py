@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Viper code keeps to what every released emitter compiles rightly: docs/kernels.md, "Idioms", says which do not.
+"""Viper code uses only what every released emitter compiles correctly: docs/kernels.md, "Idioms", lists the rest.
 
-The rules are looked for in the syntax tree of each function marked @micropython.viper.
+The tests search the syntax tree of each function marked @micropython.viper.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def viper_functions(source: str) -> list[ast.FunctionDef]:
 
 
 def pointers(function: ast.FunctionDef) -> set[str]:
-    """Names that are a pointer somewhere: by annotation, by a cast, or by another such name."""
+    """Names that are a pointer somewhere: by annotation, by a cast, or by assignment from another such name."""
 
     def is_pointer(node: ast.expr | None, known: set[str]) -> bool:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -48,7 +48,7 @@ def pointers(function: ast.FunctionDef) -> set[str]:
 
 
 def faults(source: str) -> list[str]:
-    """A line for each idiom that some emitter compiles wrongly."""
+    """A line for each idiom that some emitter compiles incorrectly."""
     found = []
     for function in viper_functions(source):
         addresses = pointers(function)

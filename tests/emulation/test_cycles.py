@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The kernels' machine code on the Cortex-M0+ core: the host's integers, and cycles that repeat."""
+"""The kernels' machine code on the Cortex-M0+ core gives the host's integers and repeatable cycles."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_assembler_as_source(micro_bit: MicroBit) -> None:
 
 
 def test_recorded_calls_of_machine_code(micro_bit: MicroBit) -> None:
-    """The bytes that mpy-cross makes, called on two cores that know nothing of each other."""
+    """The bytes that mpy-cross makes, called on two independent cores."""
     with needed():
         core = CoreBoard(scratch_bytes=SCRATCH)
     module = core.module(DOT)
@@ -51,7 +51,7 @@ def test_recorded_calls_of_machine_code(micro_bit: MicroBit) -> None:
 
 @pytest.mark.parametrize("kernels", ASSEMBLER)
 def test_a_step_of_a_network(micro_bit: MicroBit, kernels: str) -> None:
-    """All assembler of some steps of a small network, each call with the memory as it was on the other core."""
+    """All assembler calls in some steps of a small network, each with the memory that it had on the other core."""
     size = step_cycles.Size(2, 5, 3)
     data = size.file()
     with needed():

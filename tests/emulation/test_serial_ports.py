@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The ports that other tests run on are boards: mpremote drives them, their flash outlives the power."""
+"""The ports that other tests run on behave like boards: mpremote drives them, and their flash survives a restart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinyrnn.emulation.serial_ports import Port
 
 
 class Serial(SerialTransport):
-    """mpremote's link with the raw REPL open; closed at the end of a ``with``."""
+    """mpremote's link with the raw REPL open, for a ``with`` statement."""
 
     def __init__(self, port: Port, soft_reset: bool = True) -> None:
         super().__init__(port.path)
@@ -28,7 +28,7 @@ class Serial(SerialTransport):
 
 
 def read_on(link: SerialTransport) -> None:
-    """Read more than can be on its way."""
+    """Read more than can be in flight."""
     for _ in range(10_000):
         link.serial.read(1)
 
@@ -51,7 +51,7 @@ def test_soft_reset_forgets_and_keeps_the_line(port: Port) -> None:
 
 
 def test_libraries_are_found_where_deploy_puts_them(port: Port) -> None:
-    """'' and one folder called lib are on the path: mip and deploy ask for the latter."""
+    """The path has '' and one folder called lib, which mip and deploy ask for."""
     with Serial(port) as link:
         path = link.eval("__import__('sys').path")
     assert "" in path
@@ -111,7 +111,7 @@ def test_flash_outlives_the_power(fresh_port: Port) -> None:
 
 
 def test_cut_in_the_middle_of_a_write(fresh_port: Port) -> None:
-    """The host notices at once; what was closed before is whole, what was being written is a prefix."""
+    """The host notices at once. Closed files are complete, and the file being written is a prefix."""
     with Serial(fresh_port) as link:
         link.fs_writefile("whole.bin", bytes(5000))
     link = Serial(fresh_port)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every cell in float: against torch's own modules, against its formula; the model; the document."""
+"""Every float cell against torch's own modules and against its formula; the model; docs/cells.md."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tinyrnn.float_model.layers import (
 
 
 def fill(module: Any, **arrays: np.ndarray) -> Any:
-    """The module in float64 with these parameters, all of them."""
+    """The module in float64, with all of its parameters set to these."""
     module = module.double()
     with torch.no_grad():
         assert set(dict(module.named_parameters())) == set(arrays)
@@ -110,7 +110,7 @@ def test_a_symbol_without_a_row_is_refused(symbol: float) -> None:
 
 
 def by_hand(layer: Any, xs: np.ndarray) -> np.ndarray:
-    """One sequence (T, I) -> (T, units), written anew from the papers for one unit and one number at a time."""
+    """One sequence (T, I) -> (T, units), written from the papers for one unit and one number at a time."""
     from math import exp, sqrt, tanh
 
     def sigma(v: float) -> float:
@@ -278,7 +278,7 @@ def test_the_document_names_every_kind_field_and_cell_of_the_trainer() -> None:
 
 @pytest.mark.parametrize("gates", [("i", "f", "g", "o"), ("r", "z", "n")])
 def test_the_document_s_gate_order(gates: tuple[str, ...]) -> None:
-    """A large bias on one block opens one gate: what the cell then does is what the document says of that gate."""
+    """A large bias on one block opens one gate. The cell then does what the document says of that gate."""
     kind = "lstm" if len(gates) == 4 else "gru"
     text = (DOCS / "cells.md").read_text()
     assert f"| `{kind}` | " in text

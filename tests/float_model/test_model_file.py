@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""model.pt: what was saved is read again, what is damaged or hostile is refused in one line."""
+"""A saved model.pt is read back. A damaged or hostile one is refused in one line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_files_of_the_first_format_are_read(tmp_path: Path) -> None:
-    """As tinyrnn 0.1 wrote them: layers without kind, no heads, no value_ranges."""
+    """The first format has layers without kind, no heads and no value ranges."""
     model = model_of(cell("gru"), cell("gru", UNITS))
     model_file.save(model, tmp_path / "model.pt")
     raw = torch.load(tmp_path / "model.pt", weights_only=True)
@@ -60,7 +60,7 @@ def test_files_of_the_first_format_are_read(tmp_path: Path) -> None:
 
 
 def test_files_of_the_second_format_are_read(tmp_path: Path) -> None:
-    """They have the value ranges under another name."""
+    """The second format has another name for the value ranges."""
     model = model_of(cell("gru"))
     model = replace(model, calibration=replace(model.calibration, value_ranges=model.value_ranges(sequences())))
     model_file.save(model, tmp_path / "model.pt")
@@ -72,7 +72,7 @@ def test_files_of_the_second_format_are_read(tmp_path: Path) -> None:
 
 
 def put(*path: Any) -> Callable[[dict[str, Any]], Any]:
-    """put(key, ..., value): set it in the model's dictionary."""
+    """``put(key, ..., value)`` sets a value in the model's dictionary."""
 
     def change(raw: dict[str, Any]) -> None:
         place: Any = raw["model"]
@@ -223,7 +223,7 @@ def test_every_cut_of_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_tensors_that_share_their_numbers_are_a_bomb(tmp_path: Path) -> None:
-    """Ten thousand layers on the numbers of one: a small file that would take gigabytes."""
+    """Ten thousand layers share the numbers of one: a small file that would take gigabytes."""
     path = tmp_path / "m.pt"
     model_file.save(random_float_model(np.random.default_rng(0), 3, (8,), 2), path)
     raw = torch.load(path, weights_only=True)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What several tests share: random models, boards to deploy to, cables that fail, places in the checkout."""
+"""What several tests share: random models, boards to deploy to, faulty cables, runtimes."""

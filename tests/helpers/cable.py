@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A cable for tests: a pseudo terminal in front of a port, whose bytes can be counted, damaged, and cut off."""
+"""A cable for tests: a pseudo terminal in front of a port that counts, damages and cuts off bytes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Damage = Callable[[bool, int, int], int]  # (towards the board?, number of the b
 
 
 class Wire:
-    """Bytes go both ways between ``path`` and a port until close(), or until ``cut_after`` have gone to the board.
+    """Pass bytes both ways between ``path`` and a port until close(), or until ``cut_after`` bytes have gone to the board.
 
-    cut_after: bytes; then ``on_cut`` is called (the power goes) and the host finds its port gone.
+    At the cut ``on_cut`` is called, which turns off the power, and the host finds its port gone.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Random float models of every cell, with and without each option, for the tests."""
+"""Random float models of every cell, with and without each option."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _random = [np.random.default_rng(11)]
 
 
 def seed(number: int = 11) -> None:
-    """Start the random numbers anew: a test gets the same ones alone and among others."""
+    """Start the random numbers again, so that a test gets the same ones alone and among others."""
     _random[0] = np.random.default_rng(number)
 
 
@@ -49,7 +49,7 @@ def cell(kind: str, inputs: int = INPUTS, rank: bool = False, layernorm: bool = 
 
 
 def tamed(layer: FloatCell, kind: str) -> FloatCell:
-    """The cell, whose state does not grow without bound: a ReLU has small recurrent weights."""
+    """The cell with a bounded state: a ReLU gets small recurrent weights."""
     weight = layer.weight_hh
     if kind != "rnn-relu":
         return layer
@@ -85,7 +85,7 @@ def sequences(inputs: int = INPUTS, steps: int = 40) -> np.ndarray:
 
 
 def every_kind() -> FloatModel:
-    """Layers of every kind but the table, options among them, and two heads."""
+    """Layers of every kind but the embedding, with and without options, and two heads."""
     layers: list[Layer] = [BatchNorm(some(INPUTS), some(INPUTS), some(INPUTS), some(INPUTS) ** 2)]
     width = INPUTS
     for number, (kind, rank, inside) in enumerate(VARIANTS):
@@ -100,7 +100,7 @@ def every_kind() -> FloatModel:
 
 
 def identical(a: Any, b: Any) -> bool:
-    """Field by field, arrays by ==."""
+    """Whether all fields are equal, arrays with ==."""
     if isinstance(a, np.ndarray):
         return isinstance(b, np.ndarray) and np.array_equal(a, b)
     if isinstance(a, (tuple, list)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The commonest ways to write a recurrent network in PyTorch, a function for Net.forward each: what docs/import.md lists."""
+"""The most common ways to write a recurrent network in PyTorch, each as a function for Net.forward: docs/import.md."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Turned(nn.Module):
 
 
 class Last(nn.Module):
-    """The last step of what a recurrent layer returns, for nn.Sequential."""
+    """The last step of a recurrent layer's output, for nn.Sequential."""
 
     def forward(self, found: Any) -> Any:
         return found[0][-1]
 
 
 class Net(nn.Module):
-    """A GRU, an LSTM and a head for forward() to use, and some constants of a normalisation."""
+    """A GRU, an LSTM and a head for forward() to use, and constants of a normalisation."""
 
     def __init__(self, function: Callable[[Any, Any], Any]) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of all importers do with a file: import it, or see it refused."""
+"""What the tests of all importers do with a file: import it, or expect a refusal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinyrnn.importers.source_model import Options, SourceModel
 
 
 def read(path: Path, options: Options | None = None, **settings: Any) -> tuple[SourceModel, FloatModel]:
-    """What the file holds, and the model, which gives what the file's own framework gives."""
+    """The file's content and its model, which gives the answers of the file's own framework."""
     source = importers.read(path, options)
     model = float_conversion.build(source, float_conversion.Settings(**settings), None)
     assert framework_check.compare(source, model)[0] <= framework_check.LIMIT
@@ -28,7 +28,7 @@ def imported(path: Path, options: Options | None = None, **settings: Any) -> Flo
 
 
 def refused(path: Path, message: str, options: Options | None = None) -> None:
-    """The import ends in one line with these words."""
+    """Expect the import to end in one line with this message."""
     with pytest.raises(ModelError, match=message) as caught:
         imported(path, options)
     assert "\n" not in str(caught.value)

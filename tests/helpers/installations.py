@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""For the tests of deploy: two versions of the package, models, and what stands on a board."""
+"""For the tests of deploy: two versions of the package, models, and the content of a board."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def model_bytes(seed: int, units: int = 6) -> bytes:
 
 
 def model(folder: Path, seed: int, name: str = "gesture.urnn", units: int = 6) -> Model:
-    """The same as a file, read as `tinyrnn deploy` reads it."""
+    """Such a model as a file, read as `tinyrnn deploy` reads it."""
     folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(model_bytes(seed, units))
     return read_model(folder / name)
@@ -35,7 +35,7 @@ def model(folder: Path, seed: int, name: str = "gesture.urnn", units: int = 6) -
 
 @contextmanager
 def version(scratch: Path, prefix: str) -> Iterator[None]:
-    """A device package whose __version__ has this prefix: two of them differ in one module. Made once in scratch."""
+    """A device package whose __version__ starts with this prefix. Two of them differ in one module. Made once in scratch."""
     folder = scratch / prefix / "urnn"
     if not folder.exists():
         shutil.copytree(device_modules.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -57,7 +57,7 @@ def version(scratch: Path, prefix: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Stands:
-    """What is in use on a board."""
+    """What a board uses."""
 
     version: str  # of the package that the pointer names; "" without one
     files: dict[str, tuple[int, str]]  # of that version's folder
@@ -72,7 +72,7 @@ class Stands:
 
 
 def stands(port: str, name: str = "gesture.urnn") -> Stands:
-    """Ask the board, by hash."""
+    """Read a board by the hashes of its files."""
     with Link(port) as link:
         identity = link.identity
         library, base = identity.library.rstrip("/"), identity.folder.rstrip("/")
@@ -98,7 +98,7 @@ def built_for(port: str, model: Model) -> package.Package:
 
 
 def selftest(port: str, name: str = "gesture.urnn") -> str:
-    """What a user types after switching the board on."""
+    """Run what a user types after a restart of the board."""
     with Link(port) as link:
         link.soft_reset()
         return link.exec(f"import urnn; print(urnn.load({name!r}).selftest())", timeout_s=60).strip()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Random networks for the bit-exact suite: shapes, weights and inputs that a trained model never shows."""
+"""Random networks for the bit-exact tests: shapes, weights and inputs that no trained model has."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NETWORKS = (*CELLS, "mixed")  # what random_network() makes
 
 
 def random_matrix(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Matrix:
-    """Any matrix that the 31-bit range allows; `kind` says how wild."""
+    """Any matrix in the 31-bit range; `kind` is one of KINDS."""
     if kind == "extreme":
         weight = rng.choice([-127, 127], (rows, cols))
     elif kind == "sparse":
@@ -49,7 +49,7 @@ def random_matrix(rng: np.random.Generator, rows: int, cols: int, kind: str) -> 
 
 
 def bounded_matrix(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Matrix:
-    """A matrix whose results have 16 bits by proof, some of them just so: the smallest shift that does it."""
+    """A matrix with results of 16 bits by proof. Each shift is the smallest that gives them."""
     wild = random_matrix(rng, rows, cols, kind)
     bias = np.clip(wild.bias, -(1 << 20), 1 << 20)
     matrix = Matrix(wild.weight, bias, wild.shift)
@@ -58,7 +58,7 @@ def bounded_matrix(rng: np.random.Generator, rows: int, cols: int, kind: str) ->
 
 
 def random_norm(rng: np.random.Generator, n: int, kind: str) -> Norm:
-    """Any table of scale() that the loader takes."""
+    """Any table of scale() that the loader accepts."""
     if kind == "extreme":
         gain, bias = rng.choice([-32768, 32767], (2, n))
         return Norm(gain.astype(np.int16), bias.astype(np.int16), int(rng.choice([1, 32768])), int(rng.choice([0, 15])))
@@ -67,7 +67,7 @@ def random_norm(rng: np.random.Generator, n: int, kind: str) -> Norm:
 
 
 def random_fine(rng: np.random.Generator, rows: int, cols: int, kind: str) -> ExtendedProduct:
-    """A matrix of which some rows have weights of 15 bits, their sums right at the bound where it is extreme."""
+    """A matrix with some rows of 15-bit weights. In extreme ones the sums reach the bound."""
     wild = random_matrix(rng, rows, cols, kind)
     chosen = np.flatnonzero(rng.random(rows) < 0.5) if rows > 1 else np.zeros(1, np.int64)
     chosen = chosen if len(chosen) else np.array([rows - 1])
@@ -83,7 +83,7 @@ def random_fine(rng: np.random.Generator, rows: int, cols: int, kind: str) -> Ex
 
 
 def random_product(rng: np.random.Generator, rows: int, cols: int, kind: str, plain: bool) -> Product:
-    """A matrix; or, unless it is to be plain, two times in three of low rank, normalised, both, or with finer rows."""
+    """A matrix. Unless plain, two of three have low rank, a norm, both, or finer rows."""
     low = norm = None
     choice = 0 if plain else int(rng.integers(0, 6))
     if choice == 4:
@@ -100,7 +100,7 @@ def random_product(rng: np.random.Generator, rows: int, cols: int, kind: str, pl
 
 @dataclass(frozen=True)
 class Drawing:
-    """Parts of cells, as wild as `kind` says. plain: without low rank, norms and finer rows."""
+    """Draws what cells consist of; kind is one of KINDS. plain: without low rank, norms and finer rows."""
 
     rng: np.random.Generator
     kind: str
@@ -129,10 +129,10 @@ def random_cell(rng: np.random.Generator, name: str, inputs: int, n: int, kind: 
 
 
 def random_network(seed: int, cell: str = "gru", plain: bool = True) -> Network:
-    """1-3 layers, 1-64 inputs and units, 1-12 outputs. The same seed gives the same network.
+    """A network of 1-3 layers, 1-64 inputs and units, 1-12 outputs. The same seed gives the same network.
 
-    cell: one of NETWORKS. Not plain: with low rank and norms in the cells, a norm between some of them,
-    and sometimes an embedding in front.
+    cell: one of NETWORKS. plain: False adds low rank and norms in the cells, norms between some of them, and sometimes an
+    embedding in front.
     """
     rng = np.random.default_rng(seed)
     kind = KINDS[seed % 3]
@@ -173,7 +173,7 @@ def random_network(seed: int, cell: str = "gru", plain: bool = True) -> Network:
 
 
 def random_samples(network: Network, seed: int, steps: int) -> np.ndarray:
-    """(T, C) raw samples: within the range that counts, at its ends, and at the ends of the small integers."""
+    """(T, C) raw samples: within each channel's range, at its ends, and at the ends of the small integers."""
     rng = np.random.default_rng(seed)
     low, high = network.input.low.astype(np.int64), network.input.high.astype(np.int64)
     shape = (steps, network.inputs)
@@ -185,7 +185,7 @@ def random_samples(network: Network, seed: int, steps: int) -> np.ndarray:
 
 
 def ready(seed: int, cell: str = "gru", plain: bool = True) -> Network:
-    """The network of a seed, whose 31-bit range is proven."""
+    """The network of a seed, with its 31-bit range proven."""
     network = random_network(seed, cell, plain)
     pack(network)
     return network

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Kernel sets with machine code on emulated cores: which there are, their edges, their steps beside the definition."""
+"""Kernel sets with machine code on emulated cores: their names, edge cases, and steps compared with the definition."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EDGES = (0, 1, -1, 127, 128, -128, 255, 256, 32766, 32767, 32768, -32766, -32767
 
 
 def compare_steps(board: Board, network: Network, samples: Sequence[Sequence[int]]) -> None:
-    """Every output and state of each step is the definition's."""
+    """Compare every output and state of each step with the definition's."""
     core, kernels = board
     data = pack(network)
     net, plain = core.load(data, kernels), urnn.load(bytearray(data), kernels="plain")

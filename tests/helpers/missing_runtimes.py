@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What a test does without a runtime that it needs, and the list of missing runtimes at the end of a run.
 
-A test skips with the cure. With TINYRNN_REQUIRE_RUNTIMES=1, as in CI, it fails: where every runtime was provided, a skip
-would hide a fault. Runtimes that no package brings stay optional even there: the list says what a green run did not cover.
+The test is skipped with the cure. With TINYRNN_REQUIRE_RUNTIMES=1, as in CI, it fails: where every runtime was provided, a
+skip would hide a fault. Runtimes that no package provides stay optional even there, and the list says what a green run did
+not cover.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ MISSING = "missing runtime"  # the name of a property in a test's report, which 
 
 @contextmanager
 def needed(optional: bool = False) -> Iterator[None]:
-    """Skip, or fail where all runtimes are required, when what is inside raises RuntimeMissing.
+    """Skip the test when the body raises RuntimeMissing, or fail it where all runtimes are required.
 
-    optional: no package brings it, so that CI may lack it too.
+    optional: no package provides this runtime, so CI may lack it too.
     """
     try:
         yield
@@ -43,7 +44,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Each missing runtime with its cure and the number of tests that asked for it in vain."""
+    """List each missing runtime with its cure and the number of tests that were skipped for it."""
     tests = Counter(
         cure
         for report in terminalreporter.stats.get("skipped", ())

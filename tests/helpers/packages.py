@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Packages that only some commands need: without one its tests are skipped with the cure."""
+"""Packages that only some commands need: without one, its tests are skipped with the cure."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ EXTRAS = {  # package -> the extra of pyproject.toml that brings it
 
 
 def need_package(name: str) -> Any:
-    """The module, imported. At the head of a file it skips the whole file."""
+    """Import and return the module. At the head of a file it skips the whole file."""
     return pytest.importorskip(name, reason=f"{name} is not installed: pip install 'tinyrnn[{EXTRAS[name]}]'")

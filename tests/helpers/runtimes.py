@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Runtimes and ports for tests: each is started, or the test is skipped with the cure.
 
-Tests that start a MicroPython have the mark ``runtime``, by which ``make test-fast`` leaves them out. Parameters made here
-bring it; conftest.py gives it to tests that ask for a fixture that starts one.
+Tests that start a MicroPython have the mark ``runtime``, and ``make test-fast`` leaves them out. The parameters made here
+carry it, and conftest.py adds it to tests that ask for a fixture that starts one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def need_runtime(name: str) -> Runtime:
 
 
 def each(names: Iterable[str]) -> list[ParameterSet]:
-    """Runtimes as parameters, all but CPython marked."""
+    """The runtimes as parameters. All but CPython have the mark."""
     return [pytest.param(name, id=name, marks=mark(name)) for name in names]
 
 
@@ -37,6 +37,6 @@ def mark(name: str) -> tuple[pytest.MarkDecorator, ...]:
 
 
 def open_port(name: str, folder: Path, heapsize: str | None = None, real_time: bool = False) -> serial_ports.Port:
-    """The emulated RP2040 needs firmware that no package brings: it may be missing even where all runtimes are required."""
+    """Start a port. The emulated RP2040 needs firmware that no package provides, so it is always optional."""
     with needed(optional=name == "rp2040"):
         return serial_ports.open_port(name, folder, heapsize, real_time)

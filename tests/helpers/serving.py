@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of the line protocol share: a tiny model, and lines to a server, by a pipe or by a serial port."""
+"""What the tests of the line protocol share: a tiny model, and a server's lines by a pipe or by a serial port."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _deployed: WeakKeyDictionary[Port, dict[str, bytes]] = WeakKeyDictionary()
 
 
 def tiny_network(bias: int = 0) -> Network:
-    """2 inputs, 2 units, 3 classes, made by hand: docs/protocol.md's frames are of it. bias: of the head's first row."""
+    """2 inputs, 2 units, 3 classes, made by hand, for the frames of docs/protocol.md. bias: of the head's first row."""
 
     def matrix(weight: list[list[int]], bias: list[int], shift: int) -> Matrix:
         return Matrix(np.array(weight, np.int8), np.array(bias, np.int32), np.full(len(weight), shift, np.uint8))
@@ -56,7 +56,7 @@ def write_tiny(folder: Path, name: str = "tiny.urnn", bias: int = 0) -> Path:
 
 
 def put_model(port: Port, path: Path) -> None:
-    """Deploy unless this session has put the same file there and the board is the same."""
+    """Deploy the model unless this session has already put the same file on this board."""
     data = path.read_bytes()
     there = _deployed.setdefault(port, {})
     if there.get(path.name) != data:
@@ -65,7 +65,7 @@ def put_model(port: Port, path: Path) -> None:
 
 
 class PipeLine:
-    """A server whose stdin and stdout are pipes."""
+    """A server behind stdin and stdout."""
 
     def __init__(self, runtime: Runtime, folder: Path) -> None:
         script = folder / "main_serve.py"
@@ -83,7 +83,7 @@ class PipeLine:
         self.process.stdin.flush()
 
     def line(self, timeout_s: float = TIMEOUT_S) -> bytes | None:
-        """The next line, its end cut off; None when none comes, or the server has ended."""
+        """The next line without its end; None when none comes or the server has ended."""
         assert self.process.stdout
         deadline = time.monotonic() + timeout_s
         while b"\n" not in self._buffer:
@@ -97,7 +97,7 @@ class PipeLine:
         return line.rstrip(b"\r")
 
     def ended(self) -> bool:
-        """Whether the server is back where it was started from."""
+        """Whether the server has returned to its caller."""
         return self.process.wait(TIMEOUT_S) == 0
 
     def end_input(self) -> None:

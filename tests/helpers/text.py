@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a terminal may be given."""
+"""What a terminal may show."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A PyTorch network with any part around its cell, for the tests of the importers."""
+"""A PyTorch network with optional layers around its cell, for the tests of the importers."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def inputs(net: Net, batch: int = 2, time: int = 6) -> Any:
 
 
 def agree(net: nn.Module, model: FloatModel, x: Any) -> None:
-    """The user's own module and the imported model, on inputs that the import has not seen."""
+    """Compare the user's own module and the imported model on inputs that the import has not seen."""
     with torch.no_grad():
         want = net(x).numpy()
     got = model.forward(x.numpy()[..., None] if x.dtype == torch.int64 else x.numpy())

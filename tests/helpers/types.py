@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Types that a test knows and a checker cannot."""
+"""Types that a test knows and a type checker cannot know."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ T = TypeVar("T")
 
 
 def instance(kind: type[T], value: object) -> T:
-    """The value, which is one of this class."""
+    """The value, which has to be an instance of this class."""
     assert isinstance(value, kind), f"{type(value).__name__}, expected {kind.__name__}"
     return value

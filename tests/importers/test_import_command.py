@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`tinyrnn import` as a user meets it: options, recordings, ranges, what is written and what is not."""
+"""`tinyrnn import`: options, recordings, ranges, and what it writes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_to_float_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_to_urnn(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a recording: raw integers in, the decisions of torch on normalised data out."""
+    """A recording sets the normalisation: raw integers in, torch's decisions on normalised data out."""
     status, out, err = run(capsys, "net.pt", "-o", "net.urnn", "--data", "sensor.npz", "--normalise")
     assert (status, err) == (0, "")
     assert "test accuracy on sensor" in out
@@ -140,7 +140,7 @@ def _run(network: Any, raw: np.ndarray) -> np.ndarray:
 def test_every_cell_to_urnn(
     kind: str, parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From a file to integers in one command; the board's arithmetic gives torch's outputs, rounded."""
+    """From a file to integers in one command. The board's arithmetic gives torch's outputs, rounded."""
     from helpers.torch_networks import Net as Other
 
     torch.manual_seed(2)
@@ -185,7 +185,7 @@ def test_every_cell_to_urnn(
 def test_mistakes(
     args: tuple[str, ...], status: int, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line, its exit status, nothing written."""
+    """One line, its exit status, and no file."""
     import re
 
     if "basic-motions" in args:
@@ -204,7 +204,7 @@ def test_mistakes(
 def test_missing_frameworks(
     module: str, suffix: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Said with the command that installs it; an import without its framework_check does not pass."""
+    """The message names the command that installs it. An import without a comparison is refused."""
     path = folder / f"net{suffix}"
     if suffix == ".onnx":
         need_package("onnx")
@@ -228,7 +228,7 @@ def test_missing_frameworks(
 
 
 def source(*steps: Any, inputs: int = 2) -> SourceModel:
-    """A source whose framework is not asked."""
+    """A source model that needs no framework."""
     named = tuple(SourceStep(f"step {i}", what) for i, what in enumerate(steps))
     return SourceModel("nobody", named, inputs, "every", run=lambda x: x)
 
@@ -247,7 +247,7 @@ def recording(scale: float, offset: float) -> Recording:
 
 @pytest.mark.parametrize("first", ["gru", "affine", "batchnorm", "layernorm", "dense", "affine twice"])
 def test_a_new_normalisation_changes_nothing(first: str) -> None:
-    """Raw sensor values get the recording's normalisation; the first layer undoes it, whichever it is."""
+    """Raw sensor values get the recording's normalisation, and the first layer undoes it, whatever its kind."""
     rng = np.random.default_rng(5)
     weight, bias, mean = rng.random((3, 2))
     layers: dict[str, tuple[Layer | Dense | Affine, ...]] = {
@@ -288,7 +288,7 @@ def test_refusal_of_what_cannot_be_placed() -> None:
 
 
 def test_comparison_of_decisions() -> None:
-    """Behind argmax, a class that another logit beats by more than the limit is a difference."""
+    """After argmax, a class that loses to another logit by more than the limit is a difference."""
     rng = np.random.default_rng(7)
     made = replace(source(gru(rng)), tail=("argmax",))
     model = float_conversion.build(made, float_conversion.Settings(), None)
@@ -304,7 +304,7 @@ def test_comparison_of_decisions() -> None:
 
 
 class Ending(nn.Module):
-    """Strong weights, so that the outputs fill the range of the function at the end."""
+    """Strong weights, so that the outputs fill the range of the last function."""
 
     def __init__(self, function: Any, outputs: int = 1) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""torch.export programs: decomposed ones, cells written by hand, streams with states, parametrized weights, messages."""
+"""torch.export programs: decomposed, with hand-written cells, streaming, parametrized; and the messages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def imported(path: Path, options: Options | None = None) -> tuple[SourceModel, F
 
 
 def agree(net: nn.Module, path: Path, x: Any) -> list[str]:
-    """The imported model answers as the user's module does, on inputs that the import has not seen; its layers' kinds."""
+    """Compare the imported model and the user's module on inputs that the import has not seen; return its layers' kinds."""
     source, model = imported(path)
     with torch.no_grad():
         want = net(x).numpy()
@@ -86,7 +86,7 @@ class Stacked(nn.Module):
     ],
 )
 def test_decomposed(kind: str, layers: int, first: bool, take: str, more: Any, batch: int, tmp_path: Path) -> None:
-    """run_decompositions() leaves matrices, sigmoids and products: the cells are found in them."""
+    """run_decompositions() leaves matrices, sigmoids and products. The importer finds the cells in them."""
     torch.manual_seed(layers)
     net, x = Stacked(kind, layers, first, take, **more), torch.randn(batch, 5, 3)
     export(net, x, tmp_path / "m.pt2", decomposed=True)
@@ -94,7 +94,7 @@ def test_decomposed(kind: str, layers: int, first: bool, take: str, more: Any, b
 
 
 class Loop(nn.Module):
-    """Two cells, one on the other."""
+    """Two stacked cells."""
 
     def __init__(self, make: Any, take: str) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ def test_cells_by_hand(kind: str, tmp_path: Path) -> None:
 
 
 def test_other_cells_are_refused(tmp_path: Path) -> None:
-    """What is no GRU, LSTM or RNN is not taken for one."""
+    """A cell that is not a GRU, LSTM or RNN is refused."""
     export(by_hand("decay"), torch.randn(2, 6, 3), tmp_path / "m.pt2")
     with pytest.raises(ModelError, match=r"uses a state in a way that no GRU, LSTM or RNN does; expected nn\.GRU"):
         imported(tmp_path / "m.pt2")
@@ -277,7 +277,7 @@ PACKED = ("h and c in one tensor", "two layers with a state each")
 
 @pytest.mark.parametrize(("name", "decomposed"), [(n, d) for n in STREAMS for d in (False, True) if not (d and n in PACKED)])
 def test_streams(name: str, decomposed: bool, tmp_path: Path) -> None:
-    """A program that takes and gives back its states, fed with them for many steps, is the model that runs on."""
+    """A program that takes and returns its states, run for many steps, equals one run of the model."""
     torch.manual_seed(5)
     function, given = STREAMS[name]
     export(FoldedLayers(function), given, tmp_path / "m.pt2", decomposed)
@@ -295,7 +295,7 @@ def test_streams(name: str, decomposed: bool, tmp_path: Path) -> None:
 
 
 def test_one_tensor_for_h_and_c(tmp_path: Path) -> None:
-    """Exported with the same zeros as h and c, the program has one input for both: they are two again, and it is said."""
+    """A program exported with the same zeros as h and c has one input for both. The import makes two of it and says so."""
     z = zeros(1, 1, 6)
     net = FoldedLayers(lambda m, x, hc: (lambda y: returned(m, y[0], *y[1]))(m.lstm(x, hc)))
     export(net, (zeros(1, 1, 3), (z, z)), tmp_path / "m.pt2")
@@ -327,7 +327,7 @@ CHANGED: dict[str, Callable[[Any, Any], Any]] = {
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("name", CHANGED)
 def test_states_handed_back_changed(name: str, steps: int, decomposed: bool, tmp_path: Path) -> None:
-    """The first piece is right, and the second is not: refused."""
+    """The first piece is right and the second is not, so the program is refused."""
     torch.manual_seed(6)
     net = FoldedLayers(lambda m, x, h: stepped(m, x, h, CHANGED[name]))
     export(net, (zeros(1, steps, 3), zeros(1, 1, 6)), tmp_path / "m.pt2", decomposed)
@@ -341,7 +341,7 @@ def test_states_handed_back_changed(name: str, steps: int, decomposed: bool, tmp
 
 
 def test_states_that_cannot_stream(tmp_path: Path) -> None:
-    """No state among the outputs, or one that is changed on its way in: a line, whose cure works."""
+    """A state that is not returned, or changed before its layer, gives a line whose cure works."""
     given = (zeros(1, 4, 3), zeros(1, 1, 6))
     export(FoldedLayers(lambda m, x, h: m.head(m.gru(x, h)[0])), given, tmp_path / "m.pt2")
     with pytest.raises(ModelError, match=r"takes the state .* returns none of its shape; .*: return y, h_n"):
@@ -356,7 +356,7 @@ def test_states_that_cannot_stream(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("decomposed", [False, True])
 def test_spellings(decomposed: bool, tmp_path: Path) -> None:
-    """Exports of other kinds: strict, of a free batch, of one channel without its axis, symbols as floats."""
+    """Other exports: strict, with a free batch, with one channel without its axis, with symbols as floats."""
     x = torch.randn(2, 5, 3)
     cases: list[tuple[Any, Any, dict[str, Any]]] = [
         (lambda m, x: m.head(m.gru(x, zeros(1, x.size(0), 6).to(x.device))[0][:, -1]), x, {"strict": True}),
@@ -381,7 +381,7 @@ def test_spellings(decomposed: bool, tmp_path: Path) -> None:
 
 
 def test_free_batch(tmp_path: Path) -> None:
-    """Sizes that are symbols, and arithmetic with them."""
+    """Symbolic sizes and arithmetic with them."""
     net = FoldedLayers(lambda m, x: m.head(m.gru(x, zeros(1, x.shape[0] * 2 // 2, 6))[0][torch.arange(x.size(0)), -1]))
     batch = torch.export.Dim("batch", min=2, max=64)
     export(net, torch.randn(4, 5, 3), tmp_path / "m.pt2", dynamic_shapes={"given": ({0: batch},)})
@@ -391,7 +391,7 @@ def test_free_batch(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_messages_name_the_source(tmp_path: Path) -> None:
-    """The line of the user's file and the module's path, and no control characters of a stranger's file."""
+    """The message has the line of the user's file and the module's path, and no control characters of the file."""
     (tmp_path / "mymodel.py").write_text(
         "import torch\nfrom torch import nn\n\n\nclass Net(nn.Module):\n    def __init__(self):\n"
         "        super().__init__()\n"
@@ -452,7 +452,7 @@ def test_messages_name_the_source(tmp_path: Path) -> None:
     ],
 )
 def test_cures(function: Any, message: str, cure: Any, tmp_path: Path) -> None:
-    """A refusal's line, and the same network with what the line says."""
+    """A refused network, and the same network with what the message advises."""
     x = torch.randn(2, 5, 3)
     export(FoldedLayers(function), x, tmp_path / "m.pt2")
     with pytest.raises(ModelError, match=message) as caught:
@@ -469,7 +469,7 @@ def doubled_in_place(m: FoldedLayers, x: Any) -> Any:
 
 
 def parametrized(kind: str, where: str) -> nn.Module:
-    """A GRU and a Linear, one of whose weights is kept in parts."""
+    """A GRU and a Linear, with one weight stored in factors."""
 
     class Made(nn.Module):
         def __init__(self) -> None:
@@ -519,7 +519,7 @@ def parametrized(kind: str, where: str) -> nn.Module:
     ],
 )
 def test_parametrized(kind: str, where: str, tmp_path: Path) -> None:
-    """weight_norm, spectral_norm and pruning are multiplied out, in a state_dict and in a program, as torch does it."""
+    """weight_norm, spectral_norm and pruning are multiplied out as torch does, in a state_dict and in a program."""
     net = parametrized(kind, where)
     x = torch.randn(2, 5, 3)
     with torch.no_grad():
@@ -536,7 +536,7 @@ def test_parametrized(kind: str, where: str, tmp_path: Path) -> None:
 
 
 def test_other_parametrizations(tmp_path: Path) -> None:
-    """Named with the call that removes it, and the call works."""
+    """The message names the call that removes them, and the call works."""
 
     class Made(nn.Module):
         def __init__(self) -> None:
@@ -560,7 +560,7 @@ def test_other_parametrizations(tmp_path: Path) -> None:
 
 
 def test_torchscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own line, and what it says works as it stands there."""
+    """TorchScript has its own message, whose advice works as printed."""
 
     class Made(nn.Module):
         def __init__(self) -> None:
@@ -586,7 +586,7 @@ def test_torchscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names_of_files(tmp_path: Path) -> None:
-    """A program under the name of a state_dict and the other way round."""
+    """A program under the name of a state_dict, and the reverse."""
     net = parametrized("pruning", "head")
     export(net, torch.randn(2, 5, 3), tmp_path / "program.pt")
     torch.save(net.state_dict(), tmp_path / "weights.pt2")

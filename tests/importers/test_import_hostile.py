@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Files of strangers for `tinyrnn import`: refused in one line, and nothing executed, allocated or read elsewhere.
+"""Hostile files for `tinyrnn import` are refused in one line, and nothing is executed, allocated or read elsewhere.
 
-Executed: each payload would make a file. Allocated: the address space may not grow by more than ROOM while a file is read.
-Read elsewhere: inotify watches the file that a link or a path of external data leads to.
+Executed: each payload would make a file. Allocated: the address space may grow by at most ROOM while a file is read. Read
+elsewhere: inotify watches the file that a link or a path of external data leads to.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ HUGE = 10**12
 
 @contextlib.contextmanager
 def bounded() -> Iterator[None]:
-    """Address space: what there is and ROOM more."""
+    """Limit the address space to its present size and ROOM more."""
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (now + ROOM, hard))
@@ -62,7 +62,7 @@ def take(path: Path) -> None:
 
 
 def refused(path: Path, message: str) -> None:
-    """In one line of these words and within the room."""
+    """Expect one line with this message, within the memory limit."""
     with bounded(), pytest.raises(ModelError, match=message) as caught:
         take(path)
     assert "\n" not in str(caught.value)
@@ -71,7 +71,7 @@ def refused(path: Path, message: str) -> None:
 
 @contextlib.contextmanager
 def untouched(path: Path) -> Iterator[None]:
-    """The file is not opened meanwhile."""
+    """Expect that the file is not opened."""
     libc = ctypes.CDLL(None, use_errno=True)
     watch = libc.inotify_init1(os.O_NONBLOCK)
     assert libc.inotify_add_watch(watch, os.fsencode(path), 0x21) > 0  # IN_OPEN, IN_ACCESS
@@ -103,7 +103,7 @@ def canary(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_bomb_and_bound_work(tmp_path: Path) -> None:
-    """The tests below prove something: unpickled, the bomb makes its file, and beyond the bound there is no memory."""
+    """The bomb makes its file when it is unpickled, and the limit refuses memory, so that the other tests can fail."""
     pickle.loads(pickle.dumps(Bomb(tmp_path / "executed")))
     assert (tmp_path / "executed").exists()
     if sys.platform.startswith("linux"):
@@ -130,7 +130,7 @@ def test_pickle_bombs(tmp_path: Path, canary: Path) -> None:
 
 
 def repacked(path: Path, change: Callable[[str, bytes], bytes | None], method: int = zipfile.ZIP_STORED) -> None:
-    """The archive with entries changed; None leaves one out."""
+    """Write the archive with changed entries. None removes an entry."""
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w", method) as archive:
@@ -187,7 +187,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def edit(path: Path, suffix: str, change: Callable[[Any], Any]) -> None:
-    """Change the JSON of the entries whose names end so."""
+    """Change the JSON of the entries whose names have this suffix."""
     repacked(path, lambda n, d: json.dumps(change(json.loads(d))).encode() if n.endswith(suffix) else d)
 
 
@@ -249,7 +249,7 @@ def test_programs(program: Path, tmp_path: Path, canary: Path) -> None:
 
 
 def made(operator: str, output: str, **inputs: Any) -> dict[str, Any]:
-    """A node of a program; inputs: "name" for a tensor, a number, or a list of numbers or names."""
+    """A node of a program. inputs: "name" for a tensor, a number, or a list of numbers or names."""
 
     def argument(value: Any) -> dict[str, Any]:
         if isinstance(value, str):
@@ -330,7 +330,7 @@ CONSTANTS: dict[str, tuple[list[dict[str, Any]], str]] = {
 @linux
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_program_constants(name: str, program: Path, tmp_path: Path) -> None:
-    """Constants that a program computes: their size is known before they are."""
+    """The size of a constant that a program computes is checked before it is computed."""
     path = tmp_path / "m.pt2"
     path.write_bytes(program.read_bytes())
     nodes, message = CONSTANTS[name]
@@ -368,7 +368,7 @@ LOOPS = {
 @pytest.mark.parametrize("index", [0, 1])
 @pytest.mark.parametrize("name", LOOPS)
 def test_program_loops(name: str, index: int, program: Path, tmp_path: Path) -> None:
-    """Arithmetic on steps of the input whose formula doubles with each call: refused, and soon."""
+    """A formula of the input's steps that doubles with each call is refused quickly."""
     path = tmp_path / "m.pt2"
     path.write_bytes(program.read_bytes())
 
@@ -394,7 +394,7 @@ WRONG: list[Any] = [None, True, -1, 0, 2, 10**9, 1e400, "x", "", [], {}, [[]], [
 
 
 def spoiled(value: Any, rng: random.Random) -> Any:
-    """The JSON with one entry, anywhere, replaced or gone."""
+    """The JSON with one random entry replaced or removed."""
     places: list[tuple[Any, Any]] = []
     stack = [value]
     while stack:
@@ -411,7 +411,7 @@ def spoiled(value: Any, rng: random.Random) -> Any:
 
 
 def import_spoiled(original: Path, path: Path, spoil: Callable[[Path], None]) -> None:
-    """Import 60 copies of a file, each spoiled: a whole import or one line, and both happen."""
+    """Import 60 spoiled copies of a file. Each gives a model or one line, and both happen."""
     whole, messages = 0, []
     for _ in range(60):
         path.write_bytes(original.read_bytes())
@@ -427,7 +427,7 @@ def import_spoiled(original: Path, path: Path, spoil: Callable[[Path], None]) ->
 
 @pytest.mark.parametrize("suffix", [".pt2", ".keras"])
 def test_spoiled_descriptions(suffix: str, program: Path, keras_files: Path, tmp_path: Path) -> None:
-    """Anything else than it should be, anywhere in the JSON: a whole import, or one line."""
+    """Any value in the place of another, anywhere in the JSON, gives a model or one line."""
     rng = random.Random(4)
     original = program if suffix == ".pt2" else keras_files / "m.keras"
 
@@ -439,7 +439,7 @@ def test_spoiled_descriptions(suffix: str, program: Path, keras_files: Path, tmp
 
 
 def test_spoiled_slices(tmp_path: Path) -> None:
-    """The same of a functional model that takes x[:, -1], whose indices are plain values of the description."""
+    """The same for a functional model with x[:, -1], whose indices are plain values of the description."""
     keras = need_package("keras")
     x = keras.layers.Input((7, 3), name="in")
     h = keras.layers.GRU(4, return_sequences=True, name="cell")(x)
@@ -456,7 +456,7 @@ def test_spoiled_slices(tmp_path: Path) -> None:
 
 
 def onnx_file(path: Path, change: Callable[[Any], None] = lambda model: None) -> Path:
-    """A GRU over (5, 1, 3), changed."""
+    """A GRU over (5, 1, 3) with a change."""
     rng = np.random.default_rng(0)
     arrays = [
         numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), name)
@@ -472,7 +472,7 @@ def onnx_file(path: Path, change: Callable[[Any], None] = lambda model: None) ->
 
 
 def initial(kind: str, *inputs: np.ndarray) -> Callable[[Any], None]:
-    """The initial state comes from a node of constants."""
+    """The initial state comes from a node that makes constants."""
 
     def change(model: Any) -> None:
         names = [f"in{i}" for i in range(len(inputs))]
@@ -510,7 +510,7 @@ def many_states(model: Any) -> None:
 
 
 def doubled_state(model: Any) -> None:
-    """A state that is joined with itself sixty times: 2^62 numbers."""
+    """A state concatenated with itself sixty times: 2^62 numbers."""
     model.graph.input.append(helper.make_tensor_value_info("h0", TensorProto.FLOAT, [1, 1, 4]))
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     for i in range(60):
@@ -519,7 +519,7 @@ def doubled_state(model: Any) -> None:
 
 
 def twisted_state(model: Any) -> None:
-    """A state of another size than the layer's."""
+    """A state with another size than the layer's."""
     model.graph.input.append(helper.make_tensor_value_info("h0", TensorProto.FLOAT, [1, 1, 7]))
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     model.graph.node[0].input.extend(["", "", "h0"])
@@ -552,7 +552,7 @@ def test_onnx_sizes(change: Callable[[Any], None], message: str, tmp_path: Path)
 
 @linux
 def test_onnx_external_data(tmp_path: Path) -> None:
-    """Outside the folder, beside the file, by an absolute path: not opened."""
+    """External data outside the folder, beside the file, or at an absolute path is not opened."""
     secret = tmp_path / "secret.bin"
     secret.write_bytes(np.ones(36, np.float32).tobytes())
     inner = tmp_path / "inner"
@@ -573,7 +573,7 @@ def test_onnx_external_data(tmp_path: Path) -> None:
 
 @linux
 def test_onnx_nesting(tmp_path: Path) -> None:
-    """Graphs within graphs, deeper than any parser likes, and a plain If."""
+    """Graphs nested more deeply than parsers accept, and a plain If."""
 
     def nested(depth: int) -> Callable[[Any], None]:
         def change(model: Any) -> None:
@@ -604,7 +604,7 @@ def keras_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(folder: Path, path: Path, change: Callable[[Any], None]) -> Path:
-    """The model's HDF5 part changed by h5py, as .h5 or inside .keras by path's suffix."""
+    """Change the model's HDF5 data with h5py, in .h5 or inside .keras."""
     if path.suffix == ".h5":
         path.write_bytes((folder / "m.h5").read_bytes())
         with h5py.File(path, "r+") as file:
@@ -624,7 +624,7 @@ def kernel_of(file: Any) -> str:
 
 
 def relinked(make: Callable[[str], Any]) -> Callable[[Any], None]:
-    """The GRU's kernel replaced by something else."""
+    """Replace the GRU's kernel."""
 
     def change(file: Any) -> None:
         name = kernel_of(file)
@@ -639,7 +639,7 @@ def relinked(make: Callable[[str], Any]) -> Callable[[Any], None]:
 @linux
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 def test_hdf5_links(suffix: str, keras_files: Path, tmp_path: Path) -> None:
-    """External and soft links, external and virtual datasets: the file that they lead to is not opened."""
+    """External and soft links, external and virtual datasets: the target file is not opened."""
     secret = tmp_path / "secret.h5"
     with h5py.File(secret, "w") as file:
         file["kernel"] = np.ones((3, 12), np.float32)
@@ -671,7 +671,7 @@ def test_hdf5_links(suffix: str, keras_files: Path, tmp_path: Path) -> None:
 @linux
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 def test_hdf5_sizes(suffix: str, keras_files: Path, tmp_path: Path) -> None:
-    """Sizes without bytes, compressed zeros, circles."""
+    """Sizes without bytes, compressed zeros, cycles."""
     path = tmp_path / f"m{suffix}"
 
     def dataset(**options: Any) -> Callable[[Any], None]:
@@ -701,7 +701,7 @@ def test_hdf5_sizes(suffix: str, keras_files: Path, tmp_path: Path) -> None:
 
 
 def described(folder: Path, path: Path, change: Callable[[Any], Any]) -> Path:
-    """The model's description changed."""
+    """Change the model's description."""
     if path.suffix == ".h5":
         path.write_bytes((folder / "m.h5").read_bytes())
         with h5py.File(path, "r+") as file:
@@ -723,7 +723,7 @@ def described(folder: Path, path: Path, change: Callable[[Any], Any]) -> Path:
 @linux
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 def test_keras_descriptions(suffix: str, keras_files: Path, tmp_path: Path, canary: Path) -> None:
-    """Code in the description: lambdas, modules, functions, initializers; deep and endless JSON."""
+    """Code in the description, as lambdas, modules, functions and initializers; deep and endless JSON."""
     path = tmp_path / f"m{suffix}"
     command = f"touch '{canary}'"
 
@@ -784,7 +784,7 @@ def test_keras_archives(keras_files: Path, tmp_path: Path) -> None:
 
 @linux
 def test_functional_circle(keras_files: Path, tmp_path: Path) -> None:
-    """Layers that take each other's output: an error, no endless walk."""
+    """Layers that take each other's output give an error, not an endless loop."""
 
     def circle(config: Any) -> Any:
         layers = config["config"]["layers"]

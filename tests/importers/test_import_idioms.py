@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The commonest PyTorch idioms as .pt2 and as .onnx: each is imported, or the table in docs/import.md says why not.
+"""The most common PyTorch idioms as .pt2 and as .onnx: each is imported, or the table in docs/import.md says why not.
 
-Run as a script it writes the table: python tests/test_import_idioms.py.
+As a script, it writes the table: python tests/importers/test_import_idioms.py.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def files(name: str, folder: Path) -> tuple[Net, Any, dict[str, Path]]:
 
 
 def outcome(path: Path) -> str:
-    """ "imported", or what was seen of it."""
+    """ "imported", or the reason why not."""
     try:
         source = importers.read(path)
         framework_check.compare(source, float_conversion.build(source, float_conversion.Settings(ranges=((-1, 1),)), None))
@@ -64,7 +64,7 @@ def row(name: str, folder: Path) -> str:
 
 
 def ended(tail: tuple[str, ...], logits: np.ndarray) -> np.ndarray:
-    """What the network's own end makes of the model's logits (B, T, O)."""
+    """What the network's last function makes of the model's logits (B, T, O)."""
     found = torch.from_numpy(logits)
     if tail == ("sigmoid",):  # two classes with the logits 0 and z
         found = torch.sigmoid(found[..., 1:] - found[..., :1])
@@ -77,7 +77,7 @@ def ended(tail: tuple[str, ...], logits: np.ndarray) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", IDIOMS)
 def test_idiom(name: str, tmp_path: Path) -> None:
-    """The row of the table is today's, and the .pt2 is imported right wherever it has an answer at all."""
+    """The row of the table is up to date, and the imported .pt2 gives the network's answers."""
     net, x, paths = files(name, tmp_path)
     found = {suffix: outcome(path) for suffix, path in paths.items()}
     assert f"| `{name}` | {found['pt2']} | {found['onnx']} |" in TABLE_PAGE.read_text()
@@ -96,7 +96,7 @@ def test_idiom(name: str, tmp_path: Path) -> None:
 
 
 def test_table() -> None:
-    """The table has every idiom in order, and no other; 49 at least."""
+    """The table has every idiom in order and no other, and at least 49."""
     text = TABLE_PAGE.read_text()
     rows = text[text.index(HEAD) :].split("\n\n")[0].splitlines()[2:]
     assert [line.split(" | ")[0].strip("| `") for line in rows] == [name.strip("` ") for name in IDIOMS]
@@ -104,7 +104,7 @@ def test_table() -> None:
 
 
 def write_table(folder: Path) -> None:
-    """Put today's table into docs/import.md."""
+    """Write the current table into docs/import.md."""
     text = TABLE_PAGE.read_text()
     start = text.index(HEAD)
     end = text.index("\n\n", start)

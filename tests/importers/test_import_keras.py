@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`tinyrnn import` of Keras 3: every layer and option against Keras itself on its torch backend, .keras and .h5."""
+"""`tinyrnn import` of Keras 3: every layer and option in .keras and .h5, against Keras itself on its torch backend."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CELLS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 def shaken(model: Any, seed: int = 0) -> Any:
-    """Random weights everywhere, biases and moving averages as well; variances positive."""
+    """Random weights everywhere, also in biases and moving averages; variances are positive."""
     rng = np.random.default_rng(seed)
     for weight in model.weights:
         value = 0.5 * rng.standard_normal(weight.shape)
@@ -72,7 +72,7 @@ def agree(net: Any, model: FloatModel, seed: int = 5) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_cells(cell: str, tmp_path: Path) -> None:
-    """Layers x bias x last or every step x softmax or not, Sequential and functional, fixed and free time."""
+    """Layers x bias x last or every step x softmax or not, sequential and functional, fixed and free time."""
     make, more = CELLS[cell]
     cases = [
         (1, True, False, "softmax"),
@@ -101,7 +101,7 @@ def test_cells(cell: str, tmp_path: Path) -> None:
 
 
 def test_everything_in_front_and_behind(tmp_path: Path) -> None:
-    """Normalization becomes the model's own, norms stay layers, Dense layers with functions become cells."""
+    """A Normalization becomes the model's own, norms stay layers, Dense layers with functions become cells."""
     parts = [
         L.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0]),
         L.GRU(4, return_sequences=True, stateful=False),
@@ -140,7 +140,7 @@ def test_everything_in_front_and_behind(tmp_path: Path) -> None:
 
 
 def test_adapted_and_rescaled(tmp_path: Path) -> None:
-    """Statistics that adapt() has put into weights; Rescaling; norms without gain or shift; one sigmoid is two classes."""
+    """Statistics from adapt(), Rescaling, norms without gain or shift, and one sigmoid as two classes."""
     layer = L.Normalization()
     layer.adapt(np.random.default_rng(0).normal(3, 2, (50, 7, 2)))
     net = keras.Sequential([L.Input((7, 2)), layer, L.SimpleRNN(4), L.LayerNormalization(scale=False), L.Dense(2)])
@@ -177,7 +177,7 @@ def test_embedding_and_masking(tmp_path: Path) -> None:
 
 
 def test_stateful(tmp_path: Path) -> None:
-    """A stateful layer is what a board is; the framework_check starts from zero."""
+    """A stateful layer behaves like a board. The comparison starts from zero."""
     net = shaken(keras.Sequential([L.Input(batch_shape=(1, 5, 2)), L.GRU(4, stateful=True), L.Dense(2)]))
     net.save(tmp_path / "m.keras")
     source = importers.read(tmp_path / "m.keras")
@@ -186,7 +186,7 @@ def test_stateful(tmp_path: Path) -> None:
 
 
 def test_same_shapes_are_told_apart(tmp_path: Path) -> None:
-    """Four layers of one shape and two classes: which weights belong to which comes out right in both formats."""
+    """Four layers of one shape and two classes get their own weights in both formats."""
     cells = [L.GRU(3, return_sequences=True), L.LSTM(3, return_sequences=True), L.GRU(3, return_sequences=True), L.LSTM(3)]
     both(shaken(keras.Sequential([L.Input((None, 3)), *cells, L.Dense(3), L.Dense(3)])), tmp_path)
     names = ["z", "a", "m"]
@@ -196,7 +196,7 @@ def test_same_shapes_are_told_apart(tmp_path: Path) -> None:
 
 @keras.saving.register_keras_serializable(package="tests")
 class Own(L.Layer):  # type: ignore[name-defined]
-    """A layer of a user's own."""
+    """A user's own layer."""
 
     def call(self, x: Any) -> Any:
         return x
@@ -230,7 +230,7 @@ def swish(x: Any) -> Any:
     ],
 )
 def test_refused(parts: Any, message: str, tmp_path: Path) -> None:
-    """By the layer's class and name, with what helps; in both formats."""
+    """The message names the layer's class and name and what helps, in both formats."""
     net = keras.Sequential([L.Input((8, 3)), *parts()])
     for suffix in (".keras", ".h5"):
         net.save(tmp_path / f"m{suffix}")
@@ -262,7 +262,7 @@ def test_refused_graphs(tmp_path: Path) -> None:
 
 
 def test_keras_2_files(tmp_path: Path) -> None:
-    """The description as Keras 2 wrote it: batch_input_shape, no modules, lists as inbound nodes, bytes as names."""
+    """The description of Keras 2: batch_input_shape, no modules, lists as inbound nodes, bytes as names."""
     x = L.Input((None, 3), name="in")
     net = shaken(keras.Model(x, L.Dense(2, name="out")(L.GRU(4, name="cell")(x))))
     net.save(tmp_path / "new.h5")
@@ -284,7 +284,7 @@ def test_keras_2_files(tmp_path: Path) -> None:
 
 
 def test_damaged_files(tmp_path: Path) -> None:
-    """Cut, without a part, weights of another model: one line, nothing else."""
+    """A cut file, a missing entry, or weights of another model give one line."""
     net = shaken(keras.Sequential([L.Input((None, 3)), L.GRU(4), L.Dense(2)]))
     for suffix in (".keras", ".h5"):
         path = tmp_path / f"m{suffix}"
@@ -330,7 +330,7 @@ LASTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", LASTS)
 def test_the_last_step(name: str, tmp_path: Path) -> None:
-    """Every spelling of the last step, of sequences of fixed length and, where it has no number of steps, of any."""
+    """Every spelling of the last step for sequences of a fixed length, and for a free length where it needs no number."""
     for time in (7, None) if "-1" in name or name[0] == "h" else (7,):
         x = L.Input((time, 3))
         h = L.GRU(4, return_sequences=True)(x)
@@ -389,7 +389,7 @@ def rewritten(path: Path, change: Any) -> None:
 
 @pytest.mark.parametrize("last", [True, False])
 def test_axes_as_lists_and_other_spellings(last: bool, tmp_path: Path) -> None:
-    """BatchNormalization's axis as a list, tuples and lists as objects, policies as objects, classes with a version."""
+    """BatchNormalization's axis as a list; tuples, lists and policies as objects; classes with a version."""
     spellings: list[Any] = [
         lambda axis: [axis],
         lambda axis: {"class_name": "__tuple__", "items": [axis]},
@@ -432,7 +432,7 @@ def test_axes_as_lists_and_other_spellings(last: bool, tmp_path: Path) -> None:
 
 
 def test_groups_of_tensorflow_2_12(tmp_path: Path) -> None:
-    """A .keras file whose groups of weights have the name of before TensorFlow 2.14."""
+    """A .keras file with the group names of weights from before TensorFlow 2.14."""
     net = shaken(keras.Sequential([L.Input((7, 3)), L.GRU(4, return_sequences=True), L.GRU(4), L.Dense(2)]))
     path = tmp_path / "m.keras"
     net.save(path)
@@ -449,7 +449,7 @@ def test_groups_of_tensorflow_2_12(tmp_path: Path) -> None:
 
 
 def test_functions_of_tensorflow(tmp_path: Path) -> None:
-    """SlicingOpLambda and TFOpLambda, as Keras 2 writes x[:, -1], tf.nn.relu and tf.squeeze; another function is named."""
+    """Keras 2 writes x[:, -1], tf.nn.relu and tf.squeeze as SlicingOpLambda and TFOpLambda. Another function is named."""
     x = L.Input((7, 3), name="x")
     h = L.GRU(4, return_sequences=True, name="g")(x)
     net = shaken(keras.Model(x, L.Dense(2, name="d")(keras.ops.squeeze(keras.ops.relu(h[:, -1:]), 1))))
@@ -481,7 +481,7 @@ def test_functions_of_tensorflow(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_stateful_streams(tmp_path: Path) -> None:
-    """Stateful layers, run piece by piece, against one run; only some of them stateful is another network."""
+    """Stateful layers run piece by piece equal one run. A network with only some stateful layers is refused."""
     for time, every in ((1, False), (1, True), (5, True), (5, False)):
         cells = [L.GRU(4, stateful=True, return_sequences=True), L.LSTM(3, stateful=True, return_sequences=every)]
         net = shaken(keras.Sequential([L.Input(batch_shape=(1, time, 2)), *cells, L.Dense(2)]))
@@ -502,7 +502,7 @@ def test_stateful_streams(tmp_path: Path) -> None:
 
 
 def test_states_as_inputs_name_a_way_that_works(tmp_path: Path) -> None:
-    """The cure of the line, done: the same layers, stateful, with the weights of the refused model."""
+    """The message's cure works: the same layers, stateful, with the weights of the refused model."""
     x, h = L.Input(batch_shape=(1, 1, 3)), L.Input(batch_shape=(1, 4))
     y, after = L.GRU(4, return_state=True, name="g")(x, initial_state=h)
     net = shaken(keras.Model([x, h], [L.Dense(2)(y), after]))
@@ -521,7 +521,7 @@ def test_states_as_inputs_name_a_way_that_works(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("function", ["sigmoid", "tanh", "relu"])
 def test_a_function_at_the_end_as_a_regression(function: str, count: int, tmp_path: Path) -> None:
-    """Its values are the outputs; several sigmoids are a regression by themselves."""
+    """The outputs are the function's values. Several sigmoids are a regression without being told."""
     net = shaken(keras.Sequential([L.Input((None, 2)), L.GRU(3), L.Dense(count, activation=function)]))
     x = np.random.default_rng(8).standard_normal((5, 6, 2))
     for suffix in (".keras", ".h5"):
@@ -534,7 +534,7 @@ def test_a_function_at_the_end_as_a_regression(function: str, count: int, tmp_pa
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 def test_other_floats(policy: str, tmp_path: Path) -> None:
-    """A network of another float type is taken in float32."""
+    """A network of another float type is imported in float32."""
     layers = [L.GRU(4, dtype=policy), L.Dense(2, dtype=policy)]
     net = keras.Sequential([L.Input((7, 3)), *layers])
     for suffix in (".keras", ".h5"):
@@ -545,7 +545,7 @@ def test_other_floats(policy: str, tmp_path: Path) -> None:
 
 
 def test_weights_in_float16(tmp_path: Path) -> None:
-    """Of a network that was built in half precision: its weights as they are; bfloat16 is named."""
+    """Weights of a half-precision network are imported as they are. bfloat16 is refused by name."""
     net = shaken(keras.Sequential([L.Input((7, 3)), L.GRU(4), L.Dense(2)]))
     for weight in net.weights:
         weight.assign(np.asarray(weight).astype(np.float16).astype(np.float32))

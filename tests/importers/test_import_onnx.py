@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""`tinyrnn import` of ONNX: graphs as exporters write them, attributes, ONNX' own backend tests; ONNX Runtime judges."""
+"""`tinyrnn import` of ONNX: graphs as exporters write them, attributes, ONNX's own backend tests; compared with ONNX
+Runtime.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
 class Graph:
-    """An ONNX graph put together node by node, with random weights."""
+    """An ONNX graph built node by node, with random weights."""
 
     def __init__(self, seed: int = 0, opset: int = 17) -> None:
         self.rng = np.random.default_rng(seed)
@@ -91,7 +93,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("number", range(len(VARIANTS)))
 def test_cells(number: int, tmp_path: Path) -> None:
-    """Variant x layout x layers x bias x which output, fixed and dynamic sizes: 32 graphs a variant."""
+    """Variant x layout x layers x bias x output, with fixed and free sizes: 32 graphs a variant."""
     kind, attributes = VARIANTS[number]
     cases = itertools.product((0, 1), (1, 2), (True, False), ("Y", "Y_h"), (True, False))
     for seed, (layout, layers, bias, output, fixed) in enumerate(cases):
@@ -115,7 +117,7 @@ def test_cells(number: int, tmp_path: Path) -> None:
 
 
 def test_backend_tests(tmp_path: Path) -> None:
-    """ONNX' own cases for RNN, LSTM and GRU: passed with the expected values of ONNX, or refused by name; none else."""
+    """ONNX's own cases for RNN, LSTM and GRU either give ONNX's expected values or are refused by name."""
     package = "onnx.backend.test.case.node"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -172,7 +174,7 @@ def torch_net(kind: str, layers: int, parts: str, take: str) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gru", "lstm", "rnn-tanh", "rnn-relu"])
 def test_torch_exporters(kind: str, tmp_path: Path) -> None:
-    """torch.onnx.export, both of its exporters, fixed and dynamic axes."""
+    """Both exporters of torch.onnx.export, fixed and dynamic axes."""
     need_package("torch")
     cases = [
         (False, False, 2, "layernorm", "h_n"),
@@ -237,7 +239,7 @@ def test_as_tf2onnx_writes(tmp_path: Path) -> None:
 
 
 def test_as_skl2onnx_writes(tmp_path: Path) -> None:
-    """A StandardScaler in front, and the MLP's tail: MatMul, Add, Relu, ..., Softmax, ArgMax to labels beside it."""
+    """A StandardScaler in front, and the MLP's end: MatMul, Add, Relu, ..., Softmax, and ArgMax to labels beside it."""
     g = Graph(3)
     x = g.take("batch", "time", 3)
     flat = g.add("Reshape", x, g.constant(np.array([-1, 3])))
@@ -281,7 +283,7 @@ def test_norms_and_embedding(tmp_path: Path) -> None:
 
 
 def test_lengths_and_states_as_inputs(tmp_path: Path) -> None:
-    """sequence_lens as an input: the answer is the state at each sequence's own end; initial states start as zero."""
+    """With sequence_lens as an input the answer is the state at each sequence's own end. Initial states start at zero."""
     g = Graph(5)
     x = g.take("time", "batch", 3)
     lengths = g.take("batch", name="lengths", kind=TensorProto.INT32)
@@ -301,7 +303,7 @@ def test_lengths_and_states_as_inputs(tmp_path: Path) -> None:
 
 
 def bare(seed: int = 0, kind: str = "GRU", **attributes: Any) -> Any:
-    """A graph, its input and a recurrent node whose squeezed output can go on."""
+    """A graph, its input and a recurrent node with a squeezed output to continue from."""
     g = Graph(seed)
     x = g.take("time", "batch", 3)
     y, *_ = g.cell(kind, x, 3, 4, **attributes)
@@ -354,7 +356,7 @@ def loop(path: Path) -> Path:
 
 
 def inside(kind: str) -> Any:
-    """A node with a graph of its own, as tf2onnx writes a loop over the steps."""
+    """A node with its own graph, as tf2onnx writes a loop over the steps."""
 
     def make(path: Path) -> Path:
         g, y = bare()
@@ -409,7 +411,7 @@ def swish(path: Path) -> Path:
     ],
 )
 def test_refused(make: Any, message: str, tmp_path: Path) -> None:
-    """By the name of the node, with what helps."""
+    """The message names the node and what helps."""
     refused(make(tmp_path / "m.onnx"), message)
 
 
@@ -424,7 +426,7 @@ def test_zero_extras_are_accepted(tmp_path: Path) -> None:
 
 
 def test_several_outputs(tmp_path: Path) -> None:
-    """Y and Y_h beside each other are a question; a head and a state are not; an unknown branch is an error or avoided."""
+    """Y beside Y_h is a question, and a head beside a state is not. An unknown branch is an error or avoided."""
     g = Graph(6)
     x = g.take("time", "batch", 3)
     y, y_h = g.cell("GRU", x, 3, 4)
@@ -441,7 +443,7 @@ def test_several_outputs(tmp_path: Path) -> None:
 
 
 def test_damaged_files(tmp_path: Path) -> None:
-    """Cut anywhere, the file is refused in one line or is a whole file still."""
+    """A file cut off anywhere is refused in one line, or is still complete."""
     path = rnn("GRU")(tmp_path / "m.onnx")
     data = path.read_bytes()
     assert imported(path)
@@ -454,7 +456,7 @@ def test_damaged_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64"])
 def test_other_floats(kind: str, tmp_path: Path) -> None:
-    """Weights, input and casts of another float type are taken as float32, and it is said."""
+    """Weights, input and casts of another float type are imported as float32, with a note."""
     element = {"float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16, "float64": TensorProto.DOUBLE}[kind]
     g = Graph(7)
     x = g.take("time", 2, 3, kind=element)
@@ -483,7 +485,7 @@ def test_other_floats(kind: str, tmp_path: Path) -> None:
 
 
 def sigmoids(path: Path, count: int, kind: str = "Sigmoid") -> tuple[Path, Any]:
-    """A GRU, a dense layer and the function at the very end; and the graph's own run."""
+    """A GRU, a dense layer and the last function, and a way to run the graph itself."""
     g = Graph(8)
     x = g.take("batch", 6, 3)
     _y, y_h = g.cell("GRU", g.add("Transpose", x, perm=[1, 0, 2]), 3, 4, linear_before_reset=1)
@@ -496,7 +498,7 @@ def sigmoids(path: Path, count: int, kind: str = "Sigmoid") -> tuple[Path, Any]:
 @pytest.mark.parametrize("kind", ["Sigmoid", "Tanh", "Relu"])
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_function_at_the_end_as_a_regression(kind: str, count: int, tmp_path: Path) -> None:
-    """The outputs are the function's values: for one sigmoid if it is asked for, for several by themselves."""
+    """The outputs are the function's values: for one sigmoid on request, for several without being told."""
     path, run = sigmoids(tmp_path / "m.onnx", count, kind)
     values = np.random.default_rng(2).standard_normal((4, 6, 3))
     model = imported(path, task="regression")
@@ -508,7 +510,7 @@ def test_a_function_at_the_end_as_a_regression(kind: str, count: int, tmp_path: 
 
 
 def test_sigmoids_as_a_classification(tmp_path: Path) -> None:
-    """One: two classes, as ever. Several, if it is asked for: the largest decides."""
+    """One sigmoid is two classes. Several are classes on request, and the largest decides."""
     values = np.random.default_rng(3).standard_normal((9, 6, 3))
     path, run = sigmoids(tmp_path / "m.onnx", 1)
     model = imported(path)
@@ -520,7 +522,7 @@ def test_sigmoids_as_a_classification(tmp_path: Path) -> None:
 
 
 def test_a_softmax_is_no_regression(tmp_path: Path) -> None:
-    """Its logits would be the values; the same file as a classification is imported."""
+    """Its logits would be the values. The same file is imported as a classification."""
     path, _ = sigmoids(tmp_path / "m.onnx", 3, "Softmax")
     with pytest.raises(ModelError, match=r"ends in softmax, which a regression cannot have; .*--task classification"):
         imported(path, task="regression")
@@ -535,7 +537,7 @@ def test_clip_from_zero_is_relu(tmp_path: Path) -> None:
 
 
 def test_a_gru_that_pytorch_does_not_have(tmp_path: Path) -> None:
-    """A file that says it is PyTorch's, with linear_before_reset=0: a warning; of another maker none."""
+    """linear_before_reset=0 in a file from PyTorch gives a warning, and in a file from another producer none."""
     g, y = bare()
     path = g.save(tmp_path / "m.onnx", y)
     assert not importers.read(path).notes
@@ -552,7 +554,7 @@ def test_a_gru_that_pytorch_does_not_have(tmp_path: Path) -> None:
 
 
 def test_two_states_in_one_tensor(tmp_path: Path) -> None:
-    """Two layers whose states are joined are followed; a joined output that is no state names the others."""
+    """Two layers with concatenated states are followed. A concatenated output that is not a state names the others."""
     g = Graph(9)
     x, state = g.take(1, 1, 3), g.take(1, 2, 4, name="s")
     zero, one = (g.constant(np.array(n)) for n in (0, 1))
@@ -577,7 +579,7 @@ def test_two_states_in_one_tensor(tmp_path: Path) -> None:
 
 
 def test_large_offsets_in_float32(tmp_path: Path) -> None:
-    """A normalisation in float32 of 10^5 +- 1 rounds by more than the limit: that is the file's error, not the import's."""
+    """A float32 normalisation of 10^5 +- 1 rounds by more than the limit. That is the file's error, not the import's."""
     g = Graph(11)
     x = g.take("batch", 5, 1)
     scaled = g.add(
@@ -591,7 +593,7 @@ def test_large_offsets_in_float32(tmp_path: Path) -> None:
 
 
 def test_a_difference_names_its_layer(tmp_path: Path) -> None:
-    """Two layers, the second one wrong: its name, and what helps."""
+    """With a wrong second layer, the message has its name and what helps."""
     g = Graph(12)
     y, _ = g.cell("GRU", g.take("time", "batch", 3), 3, 4, linear_before_reset=1)
     squeeze = g.constant(np.array([1]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Files that take their states and give them back, as ONNX: the states are those of the layers, or the file is refused."""
+"""ONNX files that take and return their states: the states are those of the layers, or the file is refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Change = Callable[[list[Any], list[Any]], Sequence[Any]]
 
 
 class Policy(nn.Module):
-    """One step of a network, or a piece of a sequence, with its states in and out, in one of several forms."""
+    """One step of a network, or a piece of a sequence, with its states as inputs and outputs, in one of several forms."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Policy(nn.Module):
         return (y, *after)
 
     def start(self, time: int = 1) -> tuple[Any, ...]:
-        """Inputs of the right shapes, zero states."""
+        """Inputs of the right shapes, with zero states."""
         shape = {"F": (5,), "BF": (1, 5)}.get(self.obs, (1, time, 5) if self.axis else (time, 1, 5))
         state = {"BH": (1, 8), "H": (8,), "two": (2, 1, 8), "joined": (1, 2, 8, 1)}.get(self.state, (self.layers, 1, 8))
         count = 2 if self.pair and self.state not in ("two", "joined") else 1
@@ -104,7 +104,7 @@ def export(net: Policy, path: Path, time: int = 1, names: Sequence[str] = ("y", 
 
 
 def agree(net: Policy, model: FloatModel) -> None:
-    """60 steps of the network itself, its own states handed back, give what one run of the model gives."""
+    """60 steps of the network itself, with its own states fed back, equal one run of the model."""
     x = torch.randn(60, 5)
     _, *states = net.start()
     answers = []
@@ -119,7 +119,7 @@ def agree(net: Policy, model: FloatModel) -> None:
 @pytest.mark.parametrize("obs", ["F", "BF", "TBF", "last"])
 @pytest.mark.parametrize("state", ["LBH", "BH", "H", "two", "joined"])
 def test_one_step_in_every_form(obs: str, state: str, tmp_path: Path) -> None:
-    """obs (F,), (1, F), (1, 1, F); h and c apart or in one tensor: an answer at every step."""
+    """Observations (F,), (1, F), (1, 1, F); h and c apart or in one tensor. Each step has an answer."""
     for batch_first in (False, True):
         if obs == "last" and not batch_first:
             continue
@@ -180,7 +180,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_changed_state_is_refused(name: str, tmp_path: Path) -> None:
-    """What was seen, and a cure: the same network that returns its states as they are is imported."""
+    """The message says what was seen and a cure: the same network is imported if it returns its states unchanged."""
     change, message = CHANGES[name]
     net = Policy(change=change)
     with pytest.raises(ModelError, match=message) as caught:
@@ -192,7 +192,7 @@ def test_a_changed_state_is_refused(name: str, tmp_path: Path) -> None:
 
 
 def test_a_changed_state_of_a_file_for_sequences(tmp_path: Path) -> None:
-    """Its pieces would start from another state; without the states in and out it is a file like any other."""
+    """Its pieces would start from another state. Without the states it is an ordinary file."""
     for more in WITHOUT_AND_WITH_FREE_TIME:
         path = export(Policy("gru", change=factor, batch_first=True), tmp_path / "m.onnx", time=6, **more)
         with pytest.raises(
@@ -222,7 +222,7 @@ def test_what_changes_nothing_is_taken(tmp_path: Path) -> None:
 
 
 def test_names_and_order(tmp_path: Path) -> None:
-    """Another order under the right names is right; another order under names that say nothing is a question."""
+    """Another order with the right names is accepted. With names that say nothing it is refused."""
     net = Policy(change=lambda n, s: n[::-1])
     imported(export(net, tmp_path / "m.onnx", names=("y", "cn", "hn")))
     with pytest.raises(ModelError, match=r"o2 is the state c of LSTM .*, which belongs there by its position"):
@@ -243,7 +243,7 @@ def test_a_state_changed_before_its_layer(tmp_path: Path) -> None:
 
 
 def test_without_a_recurrent_node(tmp_path: Path) -> None:
-    """A cell in pieces: what to do, and that it works."""
+    """The message for a decomposed cell says what to do, and that works."""
 
     class Cells(nn.Module):
         def __init__(self) -> None:
@@ -269,7 +269,7 @@ def test_without_a_recurrent_node(tmp_path: Path) -> None:
 
 
 def test_a_single_step_without_states(tmp_path: Path) -> None:
-    """Such a file always starts from zero, a board does not: it is said."""
+    """Such a file always starts from zero, and a board does not. The import says so."""
 
     class Plain(nn.Module):
         def __init__(self) -> None:
@@ -286,7 +286,7 @@ def test_a_single_step_without_states(tmp_path: Path) -> None:
 
 
 def test_the_stream_itself_is_compared(tmp_path: Path) -> None:
-    """A stream that forgets between its pieces is found by running it, whatever the file's structure says."""
+    """The comparison runs the stream, so it finds one that forgets between its pieces."""
     source = importers.read(export(Policy(), tmp_path / "m.onnx"))
     model = float_conversion.build(source, float_conversion.Settings(), None)
     framework_check.compare(source, model)

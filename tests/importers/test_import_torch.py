@@ -31,7 +31,7 @@ PARTS = ["", "embedding", "batchnorm", "layernorm", "hidden", "batchnorm layerno
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_state_dict(kind: str, tmp_path: Path) -> None:
-    """Layers, bias and every part around the cell: 42 files a kind."""
+    """Layers, bias and every layer around the cell: 42 files a kind."""
     for seed, (layers, bias, parts) in enumerate(itertools.product((1, 2, 3), (True, False), PARTS)):
         torch.manual_seed(seed)
         net = Net(kind, layers, bias, parts, take="every")
@@ -45,7 +45,7 @@ def test_state_dict(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_exported(kind: str, tmp_path: Path) -> None:
-    """torch.export programs: layers, batch_first, how the last step is taken, parts."""
+    """torch.export programs: layers, batch_first, how the last step is taken, layers around the cell."""
     cases = [
         (1, True, "last", ""),
         (2, False, "h_n", "layernorm"),
@@ -69,7 +69,7 @@ def export(net: nn.Module, x: Any, path: Path) -> None:
 
 
 class Loop(nn.Module):
-    """Two stacked cells in a loop, as examples for nn.GRUCell show it."""
+    """Two stacked cells in a loop, as nn.GRUCell's documentation shows it."""
 
     def __init__(self, make: Any, take: str, **more: Any):
         super().__init__()
@@ -102,7 +102,7 @@ class Loop(nn.Module):
     ],
 )
 def test_cells(make: Any, more: dict[str, Any], take: str, tmp_path: Path) -> None:
-    """nn.GRUCell, LSTMCell, RNNCell: their state_dict, and the loop unrolled by torch.export."""
+    """The state_dict of nn.GRUCell, LSTMCell and RNNCell, and the loop unrolled by torch.export."""
     torch.manual_seed(3)
     net = Loop(make, take, **more).eval()
     x = torch.randn(2, 4, 3)
@@ -141,7 +141,7 @@ def test_tails(tail: str, tmp_path: Path) -> None:
 
 
 def test_a_state_as_input(tmp_path: Path) -> None:
-    """A streaming program takes its state as an input and gives it back: both are recognised."""
+    """A streaming program takes its state as an input and returns it. The import recognises both."""
 
     class Stream(nn.Module):
         def __init__(self) -> None:
@@ -165,7 +165,7 @@ def test_a_state_as_input(tmp_path: Path) -> None:
 
 
 def test_checkpoints_and_prefixes(tmp_path: Path) -> None:
-    """A trainer's checkpoint: the entry that holds tensors is found, or chosen with a key."""
+    """In a trainer's checkpoint the import finds the entry with tensors, or a key chooses it."""
     net = Net("gru")
     plain = {f"module.{key}": value for key, value in net.state_dict().items()}
     torch.save({"epoch": 3, "model": plain, "optimizer": {"lr": 0.1}}, tmp_path / "m.pt")
@@ -179,7 +179,7 @@ def test_checkpoints_and_prefixes(tmp_path: Path) -> None:
 
 
 def test_order(tmp_path: Path) -> None:
-    """A head registered before the layers: the chain does not fit, and --order mends it."""
+    """A head registered before the layers breaks the chain, and --order mends it."""
 
     class Mixed(nn.Module):
         def __init__(self) -> None:
@@ -199,7 +199,7 @@ def test_order(tmp_path: Path) -> None:
 
 
 def test_linear_in_front(tmp_path: Path) -> None:
-    """A Linear without activation in front of a cell goes into its weights, as factors where that is smaller."""
+    """A Linear without activation in front of a cell is folded into its weights, as factors where that is smaller."""
 
     class Front(nn.Module):
         def __init__(self, middle: int) -> None:
@@ -218,7 +218,7 @@ def test_linear_in_front(tmp_path: Path) -> None:
 
 
 class Other(nn.Module):
-    """A GRU and one module more."""
+    """A GRU and one more module."""
 
     def __init__(self, module: nn.Module, **more: Any) -> None:
         super().__init__()
@@ -281,7 +281,7 @@ def forward(function: Any, inputs: int = 3) -> nn.Module:
     ],
 )
 def test_refused_programs(function: Any, message: str, tmp_path: Path) -> None:
-    """Each names the operator and says what helps."""
+    """Each message names the operator and what helps."""
     export(forward(function), torch.randn(2, 6, 3), tmp_path / "m.pt2")
     with pytest.raises(ModelError, match=message) as caught:
         imported(tmp_path / "m.pt2")
@@ -306,7 +306,7 @@ def test_a_wrong_reading_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_stands_where(tmp_path: Path) -> None:
-    """A BatchNorm stays a layer, an Embedding takes symbols with an exact range."""
+    """A BatchNorm stays a layer, and an Embedding takes symbols with an exact range."""
     net = Net("gru", parts="batchnorm")
     torch.save(net.state_dict(), tmp_path / "m.pt")
     model = imported(tmp_path / "m.pt", channels=("a", "b", "c"), labels=("no", "yes"), name="net")

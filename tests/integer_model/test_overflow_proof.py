@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The overflow proof: each sum in the 31-bit range for every input, and a network that could leave it refused."""
+"""The overflow proof: every sum stays in the 31-bit range for every input, or the network is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinyrnn.quantization.quantizer import quantize
 
 
 def test_a_row_that_could_overflow_is_refused() -> None:
-    """A bias that reaches the bound's last integer is taken, and one more is not."""
+    """A bias that reaches the last integer of the range is accepted, and one more is not."""
     network = random_network(0)
     cell = instance(GRU, network.cells[0])
     w, u = instance(Matrix, cell.w), instance(Matrix, cell.u)
@@ -48,7 +48,7 @@ def test_a_gate_that_could_overflow_is_refused() -> None:
 
 
 def test_factors_are_proven_to_have_16_bits() -> None:
-    """The quantizer gives the product in the middle a format that no input leaves: LIMIT has nothing to do."""
+    """The quantizer gives the inner product a format that holds every result, so that LIMIT has nothing to do."""
     rng = np.random.default_rng(2)
     for cell in ("gru", "rnn", "lstm"):
         network = quantize(random_float_model(rng, 9, (24, 24), 3, cell, rank=4))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The simulator: the device package's integers for whole batches, and states that stay in their range."""
+"""The simulator gives the device package's integers for whole batches, and states stay in their range."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STEPS = 5
 
 
 def compare(network: Network, seed: int) -> None:
-    """Simulator and definition, step by step; every number of every vector stays in the 31-bit range."""
+    """Compare simulator and definition step by step. Every number of every vector stays in the 31-bit range."""
     samples = random_samples(network, seed, STEPS)
     outputs, states = Simulator(network).run(samples[None])
     net = urnn.load(pack(network), kernels="plain")
@@ -47,7 +47,7 @@ def test_equals_the_definition_for_every_cell(cell: str) -> None:
 
 
 def test_padding_does_not_matter() -> None:
-    """A batch of unequal lengths gives each sequence what it gets alone."""
+    """Each sequence of a batch of unequal lengths gives what it gives alone."""
     network = ready(5)
     short, long = random_samples(network, 1, 3), random_samples(network, 2, 7)
     batch = np.zeros((2, 7, network.inputs), np.int64)
@@ -56,7 +56,7 @@ def test_padding_does_not_matter() -> None:
 
 
 def test_unbounded_states_saturate() -> None:
-    """LSTM's c and ReLU's h stay at the edge of their range for ever, on the right side."""
+    """LSTM's c and ReLU's h stay at the end of their range, with the right sign."""
     ones = Matrix(np.zeros((4, 1), np.int8), np.full(4, 32767, np.int32), np.zeros(4, np.uint8))
     none = Matrix(np.zeros((4, 1), np.int8), np.zeros(4, np.int32), np.zeros(4, np.uint8))
     down = Matrix(np.zeros((4, 1), np.int8), np.array([32767, 32767, 32767, -32767], np.int32), np.zeros(4, np.uint8))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The .urnn file: what is packed is what is unpacked, and what has no place in the format is refused."""
+"""The .urnn file: unpacking gives what was packed, and what the format cannot hold is refused."""
 
 from __future__ import annotations
 

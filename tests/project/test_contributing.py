@@ -11,7 +11,7 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def test_every_file_and_folder_exists() -> None:
-    """NAME and FOLDER stand for a name of the reader's: the folder around it has to exist."""
+    """NAME and FOLDER stand for a name that the reader chooses, so the folder around it has to exist."""
     named = re.findall(r"`((?:boards|device|docs|host|tests|tools)/[\w./]+)`", TEXT) + re.findall(
         r"\]\((?!http)([^)#]+)", TEXT
     )

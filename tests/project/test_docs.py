@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The documents against the code: examples, equation numbers, figures, tags, the hex dump, the API.
 
-Run as a script it prints what goes into the documents: `test_docs.py errors`, `test_docs.py dump`.
+As a script, it prints what the documents contain: `test_docs.py errors`, `test_docs.py dump`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def errors() -> list[tuple[str, float, float]]:
 
 
 def dump(data: bytes) -> list[str]:
-    """Sixteen bytes a line: offset in hex, then the bytes."""
+    """Lines of sixteen bytes: the offset in hex, then the bytes."""
     return [f"{at:04x}  {data[at : at + 16].hex(' ')}" for at in range(0, len(data), 16)]
 
 
@@ -127,7 +127,7 @@ def test_gru_example() -> None:
 
 
 def test_equation_numbers() -> None:
-    """The document numbers 1..17 without a gap, and the code cites only these, in the order of its own words."""
+    """The document numbers its equations without a gap, and the code cites only these."""
     assert [int(n) for n in re.findall(r"^\*\*\((\d+)\)", doc("numerics.md"), re.M)] == list(range(1, EQUATIONS + 1))
     cited = set()
     for path in [*ROOT.glob("device/urnn/*.py"), *ROOT.glob("host/tinyrnn/**/*.py"), *ROOT.glob("tools/*.py")]:
@@ -137,7 +137,7 @@ def test_equation_numbers() -> None:
 
 
 def test_errors_of_the_table() -> None:
-    """Figures of docs/numerics.md; the table's function never decreases and keeps its range."""
+    """The figures of docs/numerics.md. The table's function never decreases and stays in its range."""
     for name, largest, mean in errors():
         assert re.search(rf"^\| {name} \| {largest:.3f} .*\| {mean:.3f} \|", doc("numerics.md"), re.M), (name, largest, mean)
     a = np.arange(-32767, 32768)
@@ -151,7 +151,7 @@ def test_errors_of_the_table() -> None:
 
 
 def test_worst_cases_stay_in_the_31_bit_range() -> None:
-    """The numbers that docs/numerics.md derives from the ranges, and that they lie within the 31-bit range."""
+    """The numbers that docs/numerics.md derives from the ranges lie within the 31-bit range."""
     text = doc("numerics.md").replace(" ", "")
     top = 32767
     worst = [1024 * 127 + 64, 1024 * 255 + 128, 32757 * top + 16384, 32768 * top + 16384, 258 * 127 * top]
@@ -171,7 +171,7 @@ def test_worst_cases_stay_in_the_31_bit_range() -> None:
 
 
 def test_tags() -> None:
-    """The table of sections is what the packer writes and what the loader knows."""
+    """The table of sections has what the packer writes and what the loader knows."""
     listed = re.findall(r"^\| `([A-Z_a-z]+)` \|", doc("format.md"), re.M)
     others = set(integer_cells.known()) - {b"GRU"} | {b"PRODUCTS", b"HEAD", b"near"}
     written = [tag for tag, _, _ in frame.unseal(pack(tiny())) if tag != b"GRU"]
@@ -190,7 +190,7 @@ def test_versions() -> None:
 
 
 def test_hex_dump() -> None:
-    """The dump is the packed model, byte for byte; the model passes its own vectors."""
+    """The dump is the packed model, byte for byte, and the model passes its own vectors."""
     data = pack(tiny())
     said = re.findall(r"^([0-9a-f]{4}  (?:[0-9a-f]{2} ?)+?)(?:\s*;.*)?$", doc("format.md"), re.M)
     assert bytes.fromhex("".join(line[6:] for line in said)) == data
@@ -212,7 +212,7 @@ def test_device_api() -> None:
 
 @pytest.fixture(scope="module")
 def with_the_cell_of_the_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with the cell of docs/adding-a-cell.md: each block at the place that the page names."""
+    """A copy of the project with the cell of docs/adding-a-cell.md, each block at the place that the page names."""
     copy = tmp_path_factory.mktemp("project")
     for name in ("host", "device", "boards", "docs", "tools", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -245,7 +245,7 @@ def _in_the_copy(copy: Path, *command: str, cwd: Path | None = None) -> str:
 
 @pytest.mark.slow
 def test_the_cell_of_the_page_from_training_to_every_integer(with_the_cell_of_the_page: Path, tmp_path: Path) -> None:
-    """It is trained, quantized, compared on real MicroPython and described by the commands."""
+    """The cell is trained, quantized and compared, and the commands describe it."""
     copy = with_the_cell_of_the_page
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 60)
@@ -264,7 +264,7 @@ def test_the_cell_of_the_page_from_training_to_every_integer(with_the_cell_of_th
 
 @pytest.mark.slow
 def test_the_cell_of_the_page_is_in_every_test_and_table(with_the_cell_of_the_page: Path) -> None:
-    """The tests of all cells run on it without a change, and so do the lists that the tools measure."""
+    """The tests of all cells run on it without a change, and the tools' lists include it."""
     copy = with_the_cell_of_the_page
     files = ("float_model/test_float_cells.py", "training/test_torch_cells.py", "device/test_cells.py")
     chosen = "(ugrnn or document) and not armhf and not webassembly and not i386"

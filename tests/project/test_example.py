@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""examples/main.py on the unix ports, with a machine module made for it: any number of channels, and windows."""
+"""examples/main.py on the unix ports, with a fake machine module: any number of channels, and windows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ADC:
 
 
 def run(runtime: Runtime, folder: Path, values: list[int], **constants: object) -> list[str]:
-    """What main.py prints when its inputs read these values, one after the other, and then Ctrl-C is pressed."""
+    """What main.py prints when its inputs read these values in turn, and Ctrl-C after the last."""
     text = (EXAMPLES / "main.py").read_text()
     for name, value in {"PERIOD_MS": 0, **constants}.items():
         old = next(line for line in text.splitlines() if line.startswith(f"{name} = "))
@@ -52,7 +52,7 @@ def random(inputs: int, **fields: Any) -> Network:
 
 
 def test_the_example_model_as_it_is(bounded32: Runtime, tmp_path: Path) -> None:
-    """A board with the README's model and no sensor: it runs, says what it lacks, and what it says is every 100 steps."""
+    """A board with the README's model and no sensor: it runs, names what is missing, and prints a class every 100 steps."""
     shutil.copy(EXAMPLES / "gesture.urnn", tmp_path)
     network = urnn_file.load(EXAMPLES / "gesture.urnn").network
     values = np.random.default_rng(0).integers(0, 65536, (250, 3))
@@ -67,7 +67,7 @@ def test_the_example_model_as_it_is(bounded32: Runtime, tmp_path: Path) -> None:
 
 
 def lines(network: Network, windows: np.ndarray) -> list[str]:
-    """What show() prints at the end of each of these windows, each from the zero state. windows: (N, T, C)"""
+    """What show() prints at the end of each window, each started from the zero state. windows: (N, T, C)"""
     last = Simulator(network).run(windows)[0][:, -1]
     return [f"{network.labels[best]} {output[best]}" for output in last for best in [int(output.argmax())]]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every source file names its licence at its head, for readers who have the file alone."""
+"""Every source file names its licence at its head, for readers who have only the file."""
 
 from __future__ import annotations
 

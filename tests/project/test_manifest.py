@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""package.json installs the device package with mpremote's own mip; the example main.py runs from it."""
+"""package.json installs the device package with mpremote's own mip, and the example main.py runs with it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The checkout behind HTTP, on this machine only: its address."""
+    """The address of an HTTP server for the checkout, on this machine only."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -117,7 +117,7 @@ def test_example_reads_its_sensor_and_is_left_by_ctrl_c(make_port: Callable[...,
 
 
 def test_the_example_model_runs_in_the_example(make_port: Callable[..., Port]) -> None:
-    """A board behind the README's session, without a sensor: it runs and says what is to be done."""
+    """The board of the README's session, without a sensor: main.py runs and says what to do."""
     port = make_port("rp2040")
     assert main(["deploy", str(ROOT / "examples" / "gesture.urnn"), "--port", port.path]) == 0
     link = SerialTransport(port.path)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The sessions of the documentation, typed command by command: with pip, tinyrnn and mpremote as a stranger has them.
+"""The sessions of the documentation, typed command by command with pip, tinyrnn and mpremote.
 
-In README.md between <!-- session --> and <!-- /session -->, and in docs/getting-started.md between <!-- by-hand --> and
-<!-- /by-hand -->, a line ``$ COMMAND`` is typed at a shell in the project's folder. A line ``>>> LINE`` is typed at the
-REPL that the last command opened. The lines below it are its output. Only the port's name is exchanged; ``...`` stands
-for anything, lines too. On the emulated RP2040, where the sessions were recorded, outputs must have the same words, and
-the same figures within tolerance(): bytes of heap and flash within 3 %, times of a step within 5 %, any time for deploy,
-all others exactly. On the unix port the words must be the same. ``python tools/readme.py --session`` records them again.
+In README.md between <!-- session --> and <!-- /session -->, and in docs/getting-started.md between <!-- by-hand --> and <!--
+/by-hand -->, a line ``$ COMMAND`` is typed at a shell in the project's folder. A line ``>>> LINE`` is typed at the REPL that
+the last command opened. The lines below it are its output. Only the port's name is replaced; ``...`` stands for any text,
+also for several lines. On the emulated RP2040, where the sessions were recorded, outputs must have the same words, and the
+same figures within tolerance(): bytes of heap and flash within 3 %, times of a step within 5 %, any time for deploy, all
+others exactly. On the unix port the words must be the same. ``python tools/readme.py --session`` records them again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Step = tuple[str, list[str]]  # what is typed, with "$ " or ">>> ", and the line
 
 
 def block(name: str) -> str:
-    """The text of a session. Raises AssertionError unless it is there once."""
+    """The text of a session. Raises AssertionError unless the page has it once."""
     text = PAGES[name].read_text(encoding="utf-8")
     found = re.findall(rf"<!-- {name} -->\n```console\n(.*?)```\n<!-- /{name} -->", text, re.S)
     assert len(found) == 1, f"{PAGES[name].name} has {len(found)} sessions called {name}; expected one"
@@ -60,14 +60,14 @@ VERSION = re.compile(r"\bv[0-9a-f]{8}\b")
 
 
 def words(lines: list[str]) -> str:
-    """What must be the same each time: not the package's version, nor the width of a column."""
+    """The words that must be the same each time: without the package's version and the width of columns."""
     text = VERSION.sub("VERSION", "\n".join(line.replace("...", "…") for line in lines))
     cleaned = (re.sub(r"[ ─-╿-]+", " ", line).strip() for line in text.splitlines())
     return "\n".join(line for line in cleaned if line)
 
 
 def tolerance(before: str, after: str) -> float:
-    """By which share a figure may differ, from the text before and after it."""
+    """The relative difference that a figure may have, by the text before and after it."""
     if before.endswith("done in "):
         return float("inf")
     if re.match(r" ?(kB|bytes)\b", after) or before.endswith("needs "):
@@ -102,13 +102,13 @@ def near(seen: str, wanted: str, share: float) -> bool:
 
 
 def same(got: list[str], expected: list[str], exact: bool = True) -> bool:
-    """Whether an output is the page's; exact: its figures too."""
+    """Whether an output is the page's. exact: with its figures."""
     found = figures(got, expected)
     return found is not None and (not exact or all(near(*figure) for figure in found))
 
 
 def renewed(got: list[str], expected: list[str]) -> list[str]:
-    """What the page shows from now on: the new figures where the words are the same, otherwise what came."""
+    """What the page shows from now on: new figures where the words are the same, otherwise the new output."""
     found = figures(got, expected)
     if found is None or not any("..." in line for line in expected):
         return got
@@ -119,7 +119,7 @@ def renewed(got: list[str], expected: list[str]) -> list[str]:
 
 
 class Repl:
-    """``mpremote ... repl`` in a terminal, as a person has it."""
+    """``mpremote ... repl`` in a terminal."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self.master, slave = pty.openpty()
@@ -142,7 +142,7 @@ class Repl:
         return seen.decode()
 
     def type(self, line: str) -> list[str]:
-        """Type a line; its output, without the echo and the next prompt."""
+        """Type a line and return its output, without the echo and the next prompt."""
         os.write(self.master, line.encode() + b"\r")
         answer = self.wait_for("\n" + PROMPT).removesuffix(PROMPT)
         return [said for said in answer.replace("\r", "").split("\n")[1:] if said]
@@ -155,7 +155,7 @@ class Repl:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that `pip install .` of a copy of this project filled: what a user gets, and no more."""
+    """A folder with the result of `pip install .` in a copy of this project, and nothing else."""
     source = tmp_path_factory.mktemp("source")
     target = tmp_path_factory.mktemp("installed")
     for name in ("host", "device", "boards"):
@@ -170,7 +170,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def play(name: str, port: Port, target: Path) -> list[Step]:
-    """Type a session; each step with what it really answered."""
+    """Type a session and return each step with its real answer."""
     environment = {**os.environ, "PYTHONPATH": str(target), "COLUMNS": "120"}
     environment["PATH"] = os.pathsep.join([str(target / "bin"), str(Path(sys.executable).parent), environment["PATH"]])
     seen: list[Step] = []

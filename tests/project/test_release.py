@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The archives of a release have every file of the packages, and no release has two versions."""
+"""The archives of a release have every file of the packages, and all parts of a release have the same version."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_the_comparison_is_what_the_command_line_writes() -> None:
 
 
 def test_pictures_follow_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A figure that changes, changes its picture; the same figures give the same file."""
+    """A changed figure changes its picture. The same figures give the same file."""
     theme = pictures.THEMES["light"]
     first = pictures.svg("step-time", theme)
     assert pictures.svg("step-time", theme) == first
@@ -106,7 +106,7 @@ def accuracy_rows(dataset: str, cell: str, floats: float, ints: float, agreement
 
 @pytest.mark.slow
 def test_a_trained_model_keeps_its_accuracy() -> None:
-    """One seed of five, so that its limits are those of a seed or a little wider than those of the means."""
+    """One seed of five, so its limits are a little wider than those of the means."""
     row = accuracy.measure("japanese-vowels", "gru", 0, accuracy.UNITS)
     assert float(row["float_accuracy_pct"]) >= 96
     assert abs(float(row["float_accuracy_pct"]) - float(row["int_accuracy_pct"])) <= 0.6

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How near the integers are to the float model: measured, shown, made better, refused; and what is measured on."""
+"""How close the integers are to the float model: the measurement, its report, finer rows, refusals, and the sequences."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def regression(layer: FloatCell, head: list[float], low: float = -1.0, high: flo
 
 
 def leaky(unity: float, nonlinearity: str = "relu") -> FloatModel:
-    """h' = unity * h + (1 - unity) * x: a mean over time, whose weight lies close to 1."""
+    """h' = unity * h + (1 - unity) * x: a mean over time, with a weight close to 1."""
     cell = RNN(np.array([[1 - unity]]), np.array([[unity]]), np.zeros(1), np.zeros(1), nonlinearity)
     return regression(cell, [1.0], 0.0, 1.0)
 
 
 def slow_lstm(forget: float = 9.0) -> FloatModel:
-    """An LSTM whose c grows as long as the input is held."""
+    """An LSTM whose c grows while the input is held."""
     weight, bias = np.array([[0.0], [0.0], [2.0], [0.0]]), np.array([6.0, forget, 0.0, 6.0])
     return regression(LSTM(weight, np.zeros((4, 1)), bias, np.zeros(4)), [1.0])
 
@@ -109,7 +109,7 @@ def test_a_state_that_grows_gets_its_range_or_a_warning() -> None:
 
 
 def test_a_recording_is_measured_in_the_place_of_probing_sequences() -> None:
-    """What the warning advises: inputs that do not drive c that far."""
+    """The warning's advice works: inputs of a recording do not drive c that far."""
     model = slow_lstm()
     x = 0.2 * np.sin(np.arange(60) / 4)[:, None]
     seen = replace(model.calibration, sequences=(x,), value_ranges=value_ranges_over(model, [x]))
@@ -131,7 +131,7 @@ def test_networks_that_8_bits_serve_stay_as_they_are() -> None:
 
 
 def test_the_layer_at_fault() -> None:
-    """Of two layers the second, whose weight lies close to 1 and which has to do with 8 bits here."""
+    """The second of two layers has a weight close to 1, and only 8 bits for it."""
     rng = np.random.default_rng(1)
     model = random_float_model(rng, 2, (6,), 1, "gru")
     slow = RNN(np.full((1, 6), 0.002), np.array([[0.995]]), np.zeros(1), np.zeros(1), "relu")
@@ -197,7 +197,7 @@ def test_the_file_says_how_near_it_is() -> None:
 
 
 def test_far_off_is_refused_unless_it_is_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Chaos: recurrent weights with which the smallest rounding grows until nothing is the same."""
+    """A chaotic network, in which the smallest rounding error grows without bound."""
     need_package("torch")
     path, output = tmp_path / "m.pt", tmp_path / "m.urnn"
     rng = np.random.default_rng(16)
@@ -277,7 +277,7 @@ def test_a_float_model_of_another_network_is_refused(tmp_path: Path, capsys: pyt
 
 
 def test_a_small_signal_on_a_large_offset_keeps_its_steps() -> None:
-    """A barometer in Pa: the raw integers are as fine as the deviation asks for, and small enough for the device."""
+    """A barometer in Pa: the raw integers are fine enough for the deviation and small enough for the device."""
     for mean, least in ((101_325.0, 64), (1e6, 8), (-101_325.0, 64)):
         gru = random_float_model(np.random.default_rng(0), 1, (6,), 1)
         seen = Calibration(np.array([mean - 2]), np.array([mean + 2]), False, np.full((4, 1), mean))
@@ -291,7 +291,7 @@ def test_a_small_signal_on_a_large_offset_keeps_its_steps() -> None:
 
 
 def test_other_channels_keep_their_exponents() -> None:
-    """Where the deviation has steps enough, as before: 13 to 14 bits for the largest value."""
+    """Where the deviation has enough steps, the largest value keeps 13 to 14 bits."""
     gru = random_float_model(np.random.default_rng(0), 2, (6,), 2)
     seen = Calibration(np.array([-3.0, 0.0]), np.array([3.0, 40.0]), False, np.zeros((4, 2)))
     model = replace(gru, mean=np.array([0.0, 20.0]), std=np.array([1.0, 5.0]), calibration=seen)
@@ -326,7 +326,7 @@ def test_finer_rows_cost_a_row_each() -> None:
 
 @pytest.mark.slow
 def test_the_table_of_the_page() -> None:
-    """docs/numerics.md has what tools/nearness.py computes: two of its rows are computed again."""
+    """docs/numerics.md has the results of tools/nearness.py: two of its rows are computed again."""
     text = nearness.PAGE.read_text(encoding="utf-8").split(nearness.BEGIN)[1].split(nearness.END)[0]
     rows = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in text.splitlines() if "|" in line}
     assert set(nearness.ARCHITECTURES) <= set(rows)

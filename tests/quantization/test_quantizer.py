@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The quantizer: integer models stay close to their float models, the 31-bit range is proven, bad models are refused."""
+"""The quantizer: integer models stay close to their float models, use their bits, and bad models are refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def largest_difference(model: FloatModel, x: np.ndarray) -> float:
 
 @pytest.mark.parametrize("units", [(1,), (8,), (32,), (16, 16), (8, 64, 8)], ids=str)
 def test_close_to_the_float_model(units: tuple[int, ...]) -> None:
-    """Logits of some 0.5 within 0.02 over 200 steps: no drift."""
+    """Logits of about 0.5 stay within 0.02 over 200 steps, without drift."""
     rng = np.random.default_rng(4)
     model = random_float_model(rng, 6, units, 5)
     assert largest_difference(model, rng.uniform(-3000, 3000, (4, 200, 6)).round()) < 0.02
@@ -88,7 +88,7 @@ def test_batch_normalisation_is_folded_away() -> None:
 
 
 def test_calibrated_ranges() -> None:
-    """LSTM's c and ReLU's h get the power of two above 1.25 times what was seen."""
+    """LSTM's c and ReLU's h get the power of two above 1.25 times the largest value seen."""
     rng = np.random.default_rng(4)
     for cell, place in (("lstm", 16), ("rnn-relu", 0), ("fastrnn", 0)):
         model = random_float_model(rng, 4, (16,), 3, cell)
@@ -105,7 +105,7 @@ def test_calibrated_ranges() -> None:
 
 
 def largest_format(cell: integer_rnn.RNN, model: FloatModel) -> int:
-    """Fraction bits of a ReLU's products: those of its bias, which is b * 2^bits behind the shift."""
+    """The fraction bits of a ReLU's products: its bias is b * 2^bits before the shift."""
     bias = instance(RNN, model.layers[0]).bias_hh
     row = int(np.abs(bias).argmax())
     u = instance(Matrix, cell.u)
@@ -128,7 +128,7 @@ def test_a_norm_of_the_raw_inputs_is_refused() -> None:
 
 
 def test_normalisation_of_awkward_channels() -> None:
-    """Large offsets, tiny and huge ranges, bits, floats: folded in without loss."""
+    """Large offsets, tiny and huge ranges, bits and floats are folded in without loss."""
     rng = np.random.default_rng(5)
     model = random_float_model(rng, 6, (16,), 3)
     mean = np.array([1e5, 0.5, -2.0, 0.0, 3e6, 512.0])
@@ -161,7 +161,7 @@ def recurrent(network: Network) -> Matrix:
 
 
 def test_rows_use_their_eight_bits() -> None:
-    """Every row's largest weight lies in 64..127, however small the row."""
+    """The largest weight of every row is in 64..127, however small the row."""
     model = random_float_model(np.random.default_rng(7), 4, (8,), 3)
     scale = 2.0 ** -np.arange(24)[:, None] / 4
     layer = instance(GRU, model.layers[0])
@@ -190,7 +190,7 @@ def test_too_large_values_are_refused() -> None:
 @pytest.mark.parametrize("mean", [2.0**29, 2.0**31, 2.0**32, 2.0**62, 2.0**63, 1.5 * 2.0**63, 2.0**64, 1e30, 1e300])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_mean_far_outside_is_refused_however_far(mean: float, sign: int) -> None:
-    """The magnitude of the smallest integer of 64 bits is negative: a mean of 2^63 once passed as an offset of 0."""
+    """The magnitude of the smallest 64-bit integer is negative: a mean of 2^63 once passed as an offset of 0."""
     model = random_float_model(np.random.default_rng(9), 2, (4,), 2)
     with pytest.raises(ModelError, match=r"input channel 1 \(c1\) has a mean of .*, far outside its range in calibration"):
         quantize(replace(model, mean=model.mean + np.array([0.0, sign * mean])))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""tools/debian.py finds the host's mirror in what apt itself reads, and changes only the suite."""
+"""tinyrnn.runtimes.debian_packages finds the host's mirror in apt's own files and changes only the suite."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Components: main
 
 
 def etc(folder: Path, **files: str) -> Path:
-    """An /etc/apt: keyword -> text, ``list_`` for sources.list, the others in sources.list.d."""
+    """A folder /etc/apt: keyword -> text, ``list_`` for sources.list, the others in sources.list.d."""
     (folder / "sources.list.d").mkdir()
     for name, text in files.items():
         where = folder / "sources.list" if name == "list_" else folder / "sources.list.d" / name.replace("_", ".")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A script means the same on every runtime: arguments, folders, import path, exit status, output, files."""
+"""A script does the same on every runtime: arguments, folders, import path, exit status, output, files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write(folder: Path, text: str, name: str = "script.py") -> Path:
 
 
 def run(runtime: Runtime, tmp_path: Path, text: str, *args: str, **options: object) -> str:
-    """The output of a script that lies outside its working folder ``tmp_path/work``."""
+    """The output of a script outside its working folder ``tmp_path/work``."""
     work = tmp_path / "work"
     work.mkdir(exist_ok=True)
     options.setdefault("timeout", TIMEOUT_S)
@@ -86,7 +86,7 @@ def test_syntax_error(runtime: Runtime, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [0, 3])
 def test_large_output_is_complete(runtime: Runtime, tmp_path: Path, status: int) -> None:
-    """1 MB in lines and then 1 MB without one, right before the end: nothing may be lost in a buffer."""
+    """1 MB in lines and then 1 MB in one line, just before the end: no buffer may lose any of it."""
     text = (
         "import sys\n"
         "for i in range(10000): print('%09d' % i + 'x' * 90)\n"
@@ -104,7 +104,7 @@ def test_large_output_is_complete(runtime: Runtime, tmp_path: Path, status: int)
 
 
 def test_files_of_the_working_folder(runtime: Runtime, tmp_path: Path) -> None:
-    """Bytes are read and written as they are, at once, by relative and by absolute names."""
+    """Bytes are read and written unchanged and at once, by relative and by absolute names."""
     work = tmp_path / "work"
     work.mkdir()
     every_byte = bytes(range(256)) * 300
@@ -170,9 +170,9 @@ print(locked(), micropython.const(5), gc.mem_alloc() > 0, sys.implementation.nam
 
 
 def test_exception_under_a_locked_heap(micropython: Runtime, tmp_path: Path) -> None:
-    """How a step() that allocates fails: with a MemoryError, not with a hang.
+    """A step() that allocates fails with a MemoryError and does not hang.
 
-    (No test of the traceback: webassembly has no memory for it then.)
+    The traceback is not tested: webassembly has no memory for it then.
     """
     text = "import micropython\ndef step():\n    micropython.heap_lock()\n    return bytearray(100)\nstep()\n"
     with pytest.raises(TinyrnnError, match="MemoryError"):
@@ -201,7 +201,7 @@ def test_heapsize_is_accepted_everywhere(runtime: Runtime, tmp_path: Path) -> No
 
 
 def test_small_ints(micropython: Runtime, tmp_path: Path) -> None:
-    """What makes a 32-bit runtime the judge: 2**30 - 1 is the last integer that needs no memory."""
+    """2**30 - 1 is the last integer that needs no memory on a 32-bit runtime."""
     text = """
 import micropython
 def fits(n):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The trainer's modules: each is its float cell, gives it back, and torch's own where torch has it."""
+"""Each torch module of the trainer equals its float cell, can be converted back, and equals torch's own module if there is
+one.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,7 @@ def test_module_is_the_cell_and_gives_it_back(kind: str, rank: bool, inside: boo
 
 
 def test_own_loop_is_torch_s_own_and_so_are_its_gradients() -> None:
-    """The stepped form of each cell that torch has, on the same weights."""
+    """The stepped form of each cell that torch has, with the same weights."""
     x = torch.from_numpy(sequences(steps=15).astype(np.float32))
     for kind in ("gru", "lstm", "lstm-projection", "rnn"):
         layer = cell(kind)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The trainer: it learns, repeats itself bit for bit, survives interruptions, ignores the test set."""
+"""The trainer learns, repeats itself bit for bit, survives interruptions, and ignores the test set."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ QUICK: dict[str, Any] = {"units": 6, "epochs": 3}
 
 
 def tones(task: str = "classification", when: str = "last", sequences: int = 24, steps: int = 20) -> Recording:
-    """Sines: of two frequencies, the classes; or of any, the targets are frequency and amplitude."""
+    """Sines. The classes are two frequencies; the targets are any frequency and amplitude."""
     rng = np.random.default_rng(7)
 
     def part(count: int) -> Sequences:
@@ -133,7 +133,7 @@ def test_torch_network_is_the_float_model(layers: int) -> None:
 
 
 def test_stacked_nn_gru_gives_the_same() -> None:
-    """Against torch's own stack of layers, since ours is a list of single ones."""
+    """Our list of single layers equals torch's own stack of layers."""
     model = trainer.fit(tones(), units=4, layers=2, epochs=1)
     stack = torch.nn.GRU(2, 4, num_layers=2, batch_first=True)
     with torch.no_grad():
@@ -283,7 +283,7 @@ VARIANTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", VARIANTS, ids=lambda options: "-".join(map(str, options.values())))
 def test_every_cell_resumes(tmp_path: Path, options: dict[str, Any]) -> None:
-    """To the same weights as without the interruption; the model's value ranges are those of its training sequences."""
+    """A resumed training gives the weights of an uninterrupted one, and the value ranges of its training sequences."""
     architecture = Architecture(units=6, **options)
     part = tmp_path / "model.pt.part"
 
@@ -551,7 +551,7 @@ def test_hostile_checkpoint_is_said_and_not_used(tmp_path: Path, change: Callabl
 
 
 def test_rates_in_a_checkpoint_are_not_used(tmp_path: Path) -> None:
-    """Those that count are among the options, which are compared; the optimizer's own may say anything."""
+    """The options have the rates that count, and are compared. The optimizer's own copies are ignored."""
     part = tmp_path / "model.pt.part"
 
     def stop(state: trainer.Progress) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The length of the training sequences, from the trainer to the board, and what it is for."""
+"""The length of the training sequences, from the trainer to the board, and its use."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_it_is_carried_to_the_board(window: int, tmp_path: Path) -> None:
 
 
 def test_a_file_without_it_is_as_before() -> None:
-    """The window has a field of its own, which is 0 without one. Nothing else differs but the CRC."""
+    """The window has its own field, which is 0 without one. Nothing else differs but the CRC."""
     plain, with_window = pack(quantize(model())), pack(quantize(model(window=0x1234)))
     (at,) = (start for tag, start, _ in unseal(plain) if tag == b"DENS")
     different = [i for i in range(len(plain) - 4) if plain[i] != with_window[i]]
@@ -101,7 +101,7 @@ def test_train_and_info_say_it(
 
 
 def test_a_stream_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where every step has a label training cuts the recording anywhere."""
+    """Training cuts a recording with a label at every step anywhere."""
     need_package("torch")
     rng = np.random.default_rng(0)
     label = (np.arange(600) // 50) % 2
@@ -114,7 +114,7 @@ def test_a_stream_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_example_model_is_right_on_windows_and_not_on_a_stream() -> None:
-    """The fall that net.window is there to prevent; docs/device.md names it."""
+    """net.window prevents this loss of accuracy, which docs/device.md describes."""
     network = urnn_file.load(EXAMPLE).network
     recording = data.load("basic-motions")
     net = urnn.load(str(EXAMPLE), kernels="plain")

@@ -114,7 +114,7 @@ SIMPLE = (flip, set_byte, set_half, set_word, cut, grow, remove, splice, flip, s
 
 
 def recombine(seeds, random):
-    """A file of the sections of all seeds: one of them with some left out, doubled, exchanged, resized."""
+    """A file made of the sections of all seeds. Some are left out, doubled, exchanged or resized."""
     parts = list(random.pick(seeds))
     for _ in range(1 + random.below(3)):
         kind = random.below(5)
@@ -143,7 +143,7 @@ def recombine(seeds, random):
 
 
 def frame(parts):
-    """What urnn.format.seal() does, without the CRC, which repair() adds."""
+    """Build a file as urnn.format.seal() does, without the CRC, which repair() adds."""
     body = b"".join([_section(tag, payload) for tag, payload in parts])
     data = bytearray(b"URNN\x02\x01\0\0\0\0\0\0" + body + bytes(4))
     pack_into("<H", data, 6, len(parts))
@@ -157,7 +157,7 @@ def _section(tag, payload):
 
 
 def repair(data, size=True, crc=True):
-    """Make the stated size and the CRC right, where there is room for them."""
+    """Set the stated size and the CRC to the right values, where there is room for them."""
     if size and len(data) >= 12:
         pack_into("<I", data, 8, len(data))
     if crc and len(data) >= 4:
@@ -189,7 +189,7 @@ canary = 0
 
 
 def guarded(program, n, room=0):
-    """What Program.vector() does, between canaries."""
+    """Make a vector as Program.vector() does, between canaries."""
     room = room or (n + 3) & -4
     whole = array("i", bytes(4 * (room + 2 * GUARD)))
     for i in range(GUARD):
@@ -199,7 +199,7 @@ def guarded(program, n, room=0):
 
 
 def intact(arena, data):
-    """Whether no canary around the buffers, and neither the file nor those around it, were written."""
+    """Whether the file and all canaries around it and around the buffers are unchanged."""
     edge = bytes([canary & 255]) * (4 * GUARD)
     if arena != edge + data + edge:
         return False
@@ -211,7 +211,7 @@ def intact(arena, data):
 
 
 class Fault(Exception):
-    """A case that failed; the argument says how. No ValueError, which would look like a refusal."""
+    """A case that failed, with the reason. It is not a ValueError, which would look like a refusal."""
 
 
 def use(data, kernels, sign):
@@ -256,7 +256,7 @@ def use(data, kernels, sign):
 
 
 def bounds(m):
-    """For each row of a matrix: (the bound of its accumulator, its shift); docs/numerics.md, equation 8."""
+    """(bound of the accumulator, shift) for each row of a matrix; docs/numerics.md, equation 8."""
     rows, cols = unpack_from("<HH", m, 0)
     found = []
     for row in range(rows):
@@ -268,7 +268,7 @@ def bounds(m):
 
 
 def place(vector):
-    """Where a vector, or a part of one, lies: (the number of its buffer, its offset there); None outside of all."""
+    """(number of the buffer, offset) of a vector or of a slice of one; None outside of all buffers."""
     kept = vector[0]
     found = None
     for number in range(len(guards)):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""On a board with two cores: the same net on one and on two, every integer compared, while other things go on.
+"""On a board with two cores: the same net on one core and on two, every integer compared, under interference.
 
-Functions for tests/test_cores.py. They raise RuntimeError where two cores differ from one.
+Functions for tests/device/test_cores.py. They raise RuntimeError when two cores differ from one.
 """
 
 import gc
@@ -28,18 +28,18 @@ def pair(path):
 
 
 def nothing(at):
-    """Nobody disturbs."""
+    """Do not interfere."""
 
 
 def garbage(at):
-    """A storm on the heap of core 0."""
+    """Allocate heavily on core 0."""
     kept = [bytearray(at % 97 + 1) for _ in range(20)]
     kept = "%s" % len(kept)
     gc.collect()
 
 
 def same(path, steps, disturb=nothing):
-    """Compare outputs and state of so many steps, and return how many; disturb(number) is called before each."""
+    """Compare outputs and state of this many steps, and return the number. disturb(number) is called before each step."""
     one, two = pair(path)
     at = 0
     for sample in samples(one.inputs, steps):
@@ -66,7 +66,7 @@ def cost(path):
 
 
 def allocated(path):
-    """Bytes of heap of a step on two cores."""
+    """Bytes of heap that a step takes on two cores."""
     net = urnn.load(path, cores=2)
     sample = (0,) * net.inputs
     net.step(sample)
@@ -80,7 +80,7 @@ def allocated(path):
 
 
 def refused(path):
-    """Samples of a wrong length, and others that the kernels do not read, in between; what is said to them."""
+    """Take samples of a wrong length and of unsupported types between good ones; return the errors."""
     one, two = pair(path)
     said = ""
     for sample in samples(one.inputs, 20):
@@ -102,7 +102,7 @@ def refused(path):
 
 
 def stopped(path):
-    """Core 1 is given away and taken back while a net is used; what is said when it is asked for in between."""
+    """Use core 1 for something else while a net exists; return the error of a step meanwhile."""
     import _thread
 
     one, two = pair(path)
@@ -141,7 +141,7 @@ def stopped(path):
 
 
 def forever(path):
-    """Steps until Ctrl-C, a dot every ten; whether both nets are then where as many steps lead, and go on together."""
+    """Step until Ctrl-C with a dot every ten steps. Return whether both nets have the same state and can go on."""
     one, two = pair(path)
     seen = 0
     given = list(samples(one.inputs, 50))
@@ -163,7 +163,7 @@ def forever(path):
 
 
 def load_until_stopped(path):
-    """Loads for two cores again and again until Ctrl-C."""
+    """Load for two cores again and again until Ctrl-C."""
     try:
         while True:
             print(".", end="")
@@ -173,7 +173,7 @@ def load_until_stopped(path):
 
 
 def interrupted(path, ms=1, steps=300):
-    """A net is stepped in interrupts, in the middle of another one's steps, both on two cores; how often."""
+    """Step one net in interrupts during the steps of another, both on two cores; return how often."""
     from machine import Timer
 
     one, two = pair(path)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""On a board with two cores: the flash is written, for which MicroPython stops core 1, while it waits for the next step.
+"""On a board with two cores: write to the flash, for which MicroPython stops core 1 while it waits for the next step.
 
-Short, for a slow emulator, on which the import alone takes more than a minute.
+Short, since the slow emulator takes more than a minute for the import alone.
 """
 
 
 def write(value):
-    """A file over two blocks of the flash, read back."""
+    """Write a file over two blocks of the flash and read it back."""
     data = bytes([value]) * 5000
     with open("written", "wb") as f:
         f.write(data)
@@ -15,7 +15,7 @@ def write(value):
 
 
 def steps(path):
-    """The state after four steps with a file written before each."""
+    """The state after four steps, with a file written before each."""
     import urnn
 
     net = urnn.load(path, cores=2)
