@@ -336,7 +336,7 @@ def test_not_a_drive_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     assert not (target / "lib").exists()
 
 
-def test_a_drive_keeps_what_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_drive_keeps_files_that_are_not_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = drive(tmp_path / "drive")
     made = model(tmp_path, 1)
     (target / "gesture.urnn").write_text("my notes\n")

@@ -165,7 +165,7 @@ def test_no_block_is_large_enough(tight: Port, tmp_path: Path, monkeypatch: pyte
     assert stands(tight.path).version == ""
 
 
-def test_the_heap_is_too_small_after_all(tight: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trial_finds_that_the_heap_is_too_small(tight: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trial before the switch finds a model that the estimate let through."""
     old, large = model(tmp_path / "a", 1), model(tmp_path / "b", 2, units=140)
     deploy(tight.path, old)

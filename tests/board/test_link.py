@@ -155,7 +155,7 @@ def test_a_main_that_catches_ctrl_c(make_port: Callable[..., Port], board: str, 
         assert link.exec("print(here)") == "7\n"
 
 
-def test_a_watchdog_that_bites_at_once(make_port: Callable[..., Port]) -> None:
+def test_a_watchdog_that_expires_at_once(make_port: Callable[..., Port]) -> None:
     """The emulated chip's clock advances by hours while it waits for the host's next message."""
     port = make_port("rp2040")
     put_main(
@@ -168,7 +168,7 @@ def test_a_watchdog_that_bites_at_once(make_port: Callable[..., Port]) -> None:
         assert link.exec("print(here)") == "7\n"
 
 
-def test_a_main_that_has_turned_ctrl_c_off(make_port: Callable[..., Port]) -> None:
+def test_a_main_that_turned_ctrl_c_off(make_port: Callable[..., Port]) -> None:
     """Nothing that the line can send helps. The error names what does."""
     port = make_port("rp2040")
     put_main(port, "import time, micropython\nmicropython.kbd_intr(-1)\nwhile True:\n    time.sleep(0.1)\n")
@@ -387,7 +387,7 @@ def test_firmware_that_is_refused() -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "name 'micropython'", "nonsense", "name [\n", "flash (1, 2)"])
-def test_an_answer_that_is_none(answer: str) -> None:
+def test_an_answer_that_is_not_one(answer: str) -> None:
     with pytest.raises(LinkError, match="cannot be read") as error:
         parse("P", answer)
     one_line(error)
@@ -404,13 +404,13 @@ def test_an_answer_that_is_none(answer: str) -> None:
         (OSError(), "OSError"),
     ],
 )
-def test_what_the_system_says_of_a_port_is_said_once(error: OSError, want: str) -> None:
+def test_the_system_s_message_about_a_port_appears_once(error: OSError, want: str) -> None:
     from tinyrnn.board.raw_repl import _reason
 
     assert _reason(error) == want
 
 
-def test_a_port_that_is_none_is_one_clean_line(tmp_path: Path) -> None:
+def test_what_is_not_a_port_gives_one_line(tmp_path: Path) -> None:
     for path, words in ((tmp_path, "Is a directory"), (tmp_path / "file", "Inappropriate ioctl for device")):
         if path != tmp_path:
             path.write_bytes(b"")

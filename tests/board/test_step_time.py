@@ -47,7 +47,7 @@ def test_the_estimate_follows_the_cycle_model() -> None:
     assert two[0].cycles == 1000 + 2 * (16 * 66 + 8 * 72 + 8 * 4) + 30 * 24 + 5 * 6 + 7 * 2
 
 
-def test_the_same_chip_has_the_same_figures_and_others_none() -> None:
+def test_the_same_chip_has_the_same_figures() -> None:
     pico, same = (step_time.estimates(network(), board) for board in (PICO, catalogue.get("rpi-pico-w")))
     assert not isinstance(pico, str)
     assert same == [replace(each, source=f"same chip as rpi-pico: {each.source}") for each in pico]
@@ -78,13 +78,13 @@ def test_the_fit_finds_the_coefficients() -> None:
 
 
 @pytest.mark.parametrize("kernels", ["asm_thumb", "plain"])
-def test_ten_networks_are_not_fitted_to(kernels: str) -> None:
+def test_some_networks_are_left_for_prediction(kernels: str) -> None:
     fitted, unseen = costmodel.networks("gru", kernels)
     assert len(unseen) == 10
     assert not {case.title for case in fitted} & {case.title for case in unseen}
 
 
-def test_write_keeps_what_is_not_measured_anew(tmp_path: Path) -> None:
+def test_write_keeps_older_measurements(tmp_path: Path) -> None:
     path = tmp_path / "rpi-pico.toml"
     old = costmodel.BOARD.read_text(encoding="utf-8").partition(costmodel.MARK)[0].partition("\n[[measured]]")[0]
     measured = '\n[[measured]]\nmodel = "a.urnn"\n'

@@ -58,7 +58,7 @@ def test_as_many_steps_as_take_seconds(port: Port, model: Path) -> None:
     assert row.steps == ROUND_STEPS + 10
 
 
-def test_what_was_measured_is_shown_when_the_line_breaks(
+def test_measurements_are_shown_when_the_line_breaks(
     port: Port, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*args: object) -> Iterator[Measured]:

@@ -107,7 +107,7 @@ def test_the_core_alone() -> None:
         assert line.us == line.cycles / 125
 
 
-def test_what_the_chip_lacks_is_said_and_the_rest_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_parts_are_named_and_the_rest_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(case: kernel_timing.Case, small: kernel_timing.Case) -> list[Line]:
         raise RuntimeMissing("no compiler")
 

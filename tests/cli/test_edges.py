@@ -302,7 +302,7 @@ def test_never_onto_an_input(
 
 
 @pytest.mark.parametrize("make", ["link to text", "folder", "fifo", "device", "hard link to the recording"])
-def test_what_stands_in_a_checkpoint_s_place(
+def test_another_file_in_a_checkpoint_s_place(
     make: str, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

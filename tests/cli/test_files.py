@@ -68,7 +68,7 @@ def test_nothing_is_left_when_the_disk_is_full(tmp_path: Path) -> None:
 
 
 @posix
-def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
+def test_leftovers_of_killed_processes_only_are_removed(tmp_path: Path) -> None:
     script = (
         "import sys, time\nfrom pathlib import Path\nfrom tinyrnn import files\n"
         "stream, path = files._create(Path(sys.argv[1]))\nstream.write(b'half'); stream.flush()\n"
@@ -149,7 +149,7 @@ def test_read_never_waits(tmp_path: Path, make: Callable[[Path], None]) -> None:
         files.read(tmp_path / "odd", 100)
 
 
-def test_what_may_be_written_over(tmp_path: Path) -> None:
+def test_what_may_be_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "there"
     for data, kinds in ((b"", (files.FLOAT, files.PACKED)), (b"URNN and damaged", (files.PACKED,)), (b"PK\x03\x04", ())):
         path.write_bytes(data)
@@ -162,7 +162,7 @@ def test_what_may_be_written_over(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_state_dict_of_pytorch_is_not_written_over_but_our_own_model_is(tmp_path: Path) -> None:
+def test_only_our_own_models_are_overwritten(tmp_path: Path) -> None:
     torch = need_package("torch")
     import numpy as np
     from tinyrnn.float_model import model_file

@@ -152,7 +152,7 @@ def test_a_line_without_end(port: Port, model: Path) -> None:
     assert done.stderr == "tinyrnn: error: line 1: no end within 4194304 characters; expected lines of numbers\n"
 
 
-def test_samples_outside_the_range_are_told(port: Port, model: Path) -> None:
+def test_samples_outside_the_range_are_reported(port: Port, model: Path) -> None:
     """Such samples count as the end of the range. One line says how many there were."""
     samples = np.array([[100, 8], [2000, 8], [100, -4004], [3, 4]])
     status, outputs, said = feed(port, model, rows(samples).encode(), "--raw")
@@ -368,7 +368,7 @@ def test_values_of_a_regression() -> None:
     assert stream._text(facts) == "     3  speed     1.0000  angle    -0.5000  wind   100.0000"
 
 
-def test_the_board_is_left_to_others(port: Port, model: Path) -> None:
+def test_the_board_is_free_afterwards(port: Port, model: Path) -> None:
     run(port, model, "1,2\n")
     with Link(port.path) as link:
         assert link.exec("print(6 * 7)") == "42\n"

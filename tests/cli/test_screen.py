@@ -232,7 +232,7 @@ def test_half_a_character_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that are no UTF-8 are Linux's")
-def test_a_folder_of_a_label_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_label_folder_with_an_undecodable_name_is_refused(tmp_path: Path) -> None:
     for label in (b"a", b"b\xff"):
         folder = os.path.join(os.fsencode(tmp_path), label)
         os.mkdir(folder)
@@ -295,7 +295,7 @@ def test_verify_takes_the_options_that_a_recording_needs(
     assert "1 sequence, 50 steps" in capsys.readouterr().out
 
 
-def test_quantize_says_what_is_quantized_already(
+def test_quantize_refuses_a_quantized_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

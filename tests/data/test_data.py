@@ -430,7 +430,7 @@ def test_csv_targets_by_group(tmp_path: Path) -> None:
     assert not {x[0, 0] // 15 for x in cut.train.x} & {x[0, 0] // 15 for x in cut.test.x}  # groups stay whole
 
 
-def test_csv_default_window_is_told(tmp_path: Path) -> None:
+def test_csv_default_window_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", "a,b\n" + "1,2\n" * 250)
     r = data.load(str(path), target="b")
     assert sorted([*r.train.lengths, *r.test.lengths]) == [50, 100, 100]
@@ -632,7 +632,7 @@ def test_npz_window_of_sequences(tmp_path: Path) -> None:
     has(complaint(tmp_path / "a.npz", drop="1"), "--drop does not apply", "--window")
 
 
-def test_npz_that_is_none(tmp_path: Path) -> None:
+def test_what_is_not_an_npz_file(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", X)
     (tmp_path / "a.npy").rename(tmp_path / "array.npz")
     has(complaint(tmp_path / "array.npz"), "array.npz", "numpy.savez")

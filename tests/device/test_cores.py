@@ -183,7 +183,7 @@ def test_what_cannot_be(board: Link, arguments: str, said: str) -> None:
         call(board, f"urnn.load('h8.urnn', {arguments})")
 
 
-def test_where_there_is_one_core(runtime: Runtime, tmp_path: Path) -> None:
+def test_a_board_with_one_core(runtime: Runtime, tmp_path: Path) -> None:
     (tmp_path / "m.urnn").write_bytes(pack(random_network(1)))
     out = runtime.run(SCRIPT.with_name("one_core.py"), "m.urnn", cwd=tmp_path, path=[verification.DEVICE], timeout=60)
     assert out.strip() == "cores=2: not on this board"

@@ -281,7 +281,7 @@ def test_steps_are_counted(bounded32: Runtime, kernels: str, network: Network, t
 
 
 @pytest.mark.parametrize("bad", [[1, 2, 0.5, *[0] * 29], [1, "2", *[0] * 30], [1, None, *[0] * 30], [2.0] * 32])
-def test_a_state_that_is_no_integers_changes_nothing(net: urnn.Net, bad: list[Any]) -> None:
+def test_a_state_without_integers_changes_nothing(net: urnn.Net, bad: list[Any]) -> None:
     net.step([100, -200, 300, 0, 5, 6])
     before = net.state
     with pytest.raises(TypeError):
@@ -304,7 +304,9 @@ def test_a_set_that_fails_is_compiled_once(micropython: Runtime, tmp_path: Path)
     assert out.split() == ["compiled", "None", "1"]
 
 
-def test_wrong_kernels_are_answered_with_those_that_are_here(micropython: Runtime, network: Network, tmp_path: Path) -> None:
+def test_unknown_kernels_are_answered_with_the_available_ones(
+    micropython: Runtime, network: Network, tmp_path: Path
+) -> None:
     (tmp_path / "m.urnn").write_bytes(pack(network))
     (tmp_path / "wrong.py").write_text(
         "import urnn\ntry:\n    urnn.load('m.urnn', kernels='wrong')\nexcept ValueError as e:\n    print(e)\n"

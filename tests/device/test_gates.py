@@ -115,7 +115,7 @@ def test_kernels(board: Board) -> None:
                 Case(code, seed, n).check(board)
 
 
-def test_who_has_which() -> None:
+def test_each_module_has_its_kernels() -> None:
     """deploy and load() decide by the assembler's CODES which kernels viper computes."""
     with needed():
         core = CoreBoard().urnn

@@ -202,7 +202,7 @@ def test_a_file_at_an_odd_address_is_refused(board: Board) -> None:
         board[0].urnn.load(data, kernels=board[1])
 
 
-def test_assembler_is_not_there_where_objects_lie_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_firmware_with_another_object_layout_has_no_assembler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Firmware with one more word in a tuple, or with integers of 30 bits, has no set asm_thumb."""
     with needed():
         assert "asm_thumb" in CoreBoard().urnn.kernel_sets()

@@ -96,7 +96,7 @@ HEAD = "@micropython.viper\ndef f(x: ptr32, a: int, s):\n"
         ("b = a & 0x7fffffff", "an object"),
     ],
 )
-def test_what_some_emitter_compiles_wrongly_is_found(line: str, said: str) -> None:
+def test_what_some_emitter_compiles_incorrectly_is_found(line: str, said: str) -> None:
     found = faults(f"{HEAD}    {line}\n")
     assert found
     assert said in found[0]
@@ -106,7 +106,7 @@ def test_what_some_emitter_compiles_wrongly_is_found(line: str, said: str) -> No
     "line",
     ["x[0] = a + 5", "b = a + 5\n    x[1] = b", "b = 0 - a", "b = -1", "b = s[a]", "b = ptr16(x)[31]", "b = x[0] + x[1]"],
 )
-def test_what_all_compile_rightly_is_not(line: str) -> None:
+def test_what_all_emitters_compile_correctly_is_accepted(line: str) -> None:
     assert faults(f"{HEAD}    {line}\n") == []
     assert faults(f"def f(x, a, s):\n    {line}\n") == []
 

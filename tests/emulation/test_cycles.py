@@ -119,7 +119,7 @@ def thumb(*opcodes: int) -> bytes:
         pytest.param(thumb(0x2400, 0x4770), 0, "did not restore", id="r4"),  # movs r4, 0; bx lr
     ],
 )
-def test_code_that_does_what_it_must_not(code: bytes, r0: int, words: str) -> None:
+def test_forbidden_actions_of_machine_code_are_faults(code: bytes, r0: int, words: str) -> None:
     machine = Machine()
     entry = machine.place(code + bytes(4), code=True)
     machine._r[4] = 1

@@ -79,7 +79,7 @@ def test_what_it_says_when_it_fails(micro_bit: MicroBit) -> None:
     assert micro_bit.receive("b") == data
 
 
-def test_without_it_the_cure_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_micro_bit_names_the_cure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TINYRNN_CACHE", str(tmp_path))
     with pytest.raises(RuntimeMissing, match=r"python3 tools/runtimes\.py microbit"):
         MicroBit()

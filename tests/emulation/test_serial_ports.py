@@ -64,7 +64,7 @@ def test_long_program_arrives_whole(port: Port) -> None:
         assert link.exec("total = 0\n" + "\n".join(lines) + "\nprint(total)").strip() == b"179700"
 
 
-def test_missing_file_is_said_as_on_a_board(port: Port) -> None:
+def test_missing_file_gives_a_board_s_error(port: Port) -> None:
     with Serial(port) as link:
         with pytest.raises(FileNotFoundError):
             link.fs_stat("no-such-file")

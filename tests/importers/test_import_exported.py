@@ -326,7 +326,7 @@ CHANGED: dict[str, Callable[[Any, Any], Any]] = {
 @pytest.mark.parametrize("decomposed", [False, True])
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("name", CHANGED)
-def test_states_handed_back_changed(name: str, steps: int, decomposed: bool, tmp_path: Path) -> None:
+def test_changed_states_are_refused(name: str, steps: int, decomposed: bool, tmp_path: Path) -> None:
     """The first piece is right and the second is not, so the program is refused."""
     torch.manual_seed(6)
     net = FoldedLayers(lambda m, x, h: stepped(m, x, h, CHANGED[name]))

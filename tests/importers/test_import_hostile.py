@@ -805,7 +805,7 @@ def test_functional_circle(keras_files: Path, tmp_path: Path) -> None:
 # All
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_what_is_not_a_model_file(tmp_path: Path) -> None:
     for suffix in (".pt", ".pt2", ".onnx", ".keras", ".h5"):
         path = tmp_path / f"none{suffix}"
         with pytest.raises(ModelError, match="cannot be opened"):

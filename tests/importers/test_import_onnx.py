@@ -521,7 +521,7 @@ def test_sigmoids_as_a_classification(tmp_path: Path) -> None:
     assert (model.forward(values)[:, -1].argmax(1) == run(values).argmax(1)).all()
 
 
-def test_a_softmax_is_no_regression(tmp_path: Path) -> None:
+def test_a_softmax_is_not_a_regression(tmp_path: Path) -> None:
     """Its logits would be the values. The same file is imported as a classification."""
     path, _ = sigmoids(tmp_path / "m.onnx", 3, "Softmax")
     with pytest.raises(ModelError, match=r"ends in softmax, which a regression cannot have; .*--task classification"):

@@ -210,7 +210,7 @@ def test_layers_are_not_exchanged(tmp_path: Path) -> None:
         imported(export(net, tmp_path / "m.onnx"))
 
 
-def test_what_changes_nothing_is_taken(tmp_path: Path) -> None:
+def test_harmless_changes_are_accepted(tmp_path: Path) -> None:
     harmless: list[Change] = [
         lambda n, s: [a * 1.0 for a in n],
         lambda n, s: [a.detach().clone() for a in n],

@@ -305,7 +305,7 @@ def test_a_wrong_reading_is_refused(tmp_path: Path) -> None:
         framework_check.compare(source, slight)
 
 
-def test_what_stands_where(tmp_path: Path) -> None:
+def test_layers_stay_in_their_places(tmp_path: Path) -> None:
     """A BatchNorm stays a layer, and an Embedding takes symbols with an exact range."""
     net = Net("gru", parts="batchnorm")
     torch.save(net.state_dict(), tmp_path / "m.pt")

@@ -26,7 +26,7 @@ def test_every_target_exists() -> None:
     assert set(re.findall(r"`make ([a-z-]+)", TEXT)) - targets == set()
 
 
-def test_the_house_is_the_one_that_stands() -> None:
+def test_the_drawn_folders_exist() -> None:
     drawn = set(re.findall(r"^  (\w+)/ ", TEXT, re.MULTILINE))
     package = ROOT / "host" / "tinyrnn"
     assert drawn == {path.name for path in package.iterdir() if (path / "__init__.py").exists()}

@@ -100,13 +100,13 @@ def test_a_regression_says_its_targets(bounded32: Runtime, tmp_path: Path) -> No
     assert [[float(word) for word in line.split()] for line in said[1:-1]] == [pytest.approx(y, rel=1e-3) for y in want]
 
 
-def test_a_pin_that_is_no_analog_input(bounded32: Runtime, tmp_path: Path) -> None:
+def test_a_pin_without_an_analog_input(bounded32: Runtime, tmp_path: Path) -> None:
     (tmp_path / "gesture.urnn").write_bytes(pack(random(2)))
     said = run(bounded32, tmp_path, [1] * 8, PINS=(26, 40))
     assert said[1:] == ["main.py: pin 40 is no analog input here (Pin doesn't have ADC capabilities): name another in PINS"]
 
 
-def test_a_failed_self_test_is_said(bounded32: Runtime, tmp_path: Path) -> None:
+def test_a_failed_self_test_is_reported(bounded32: Runtime, tmp_path: Path) -> None:
     network = random(2)
     assert network.vectors
     wrong = replace(network.vectors, output=network.vectors.output + 1)

@@ -85,7 +85,7 @@ def test_heap_is_the_committed_one_and_within_the_limits(need_runtime: Callable[
         assert abs(row["bytes"] - was) <= HEAP_TOLERANCE_BYTES, f"{row} was {was}: make sizes, readme.py --take"
 
 
-def test_a_broken_size_limit_is_said() -> None:
+def test_a_broken_size_limit_is_reported() -> None:
     total = {"part": "urnn_total", "arch": "armv6m", "bytes": 13312}
     file = {"part": "model_file", "arch": "any", "bytes": 5000}
     heap = {"part": "load_heap_viper", "arch": "x86", "bytes": 8072}
@@ -128,7 +128,7 @@ def test_a_trained_model_keeps_its_accuracy() -> None:
         ("basic-motions", "gru", (96.0, 96.0, 99.9), ["float accuracy is 96.00; expected 97.0 at least"]),
     ],
 )
-def test_a_broken_accuracy_limit_is_said(
+def test_a_broken_accuracy_limit_is_reported(
     dataset: str, cell: str, figures: tuple[float, float, float], said: list[str]
 ) -> None:
     rows = accuracy_rows(dataset, cell, *figures)

@@ -186,7 +186,7 @@ def test_probing_sequences_last_until_the_states_have_settled() -> None:
     assert value_ranges[0].state[1] > 1000
 
 
-def test_the_file_says_how_near_it_is() -> None:
+def test_the_file_has_its_error() -> None:
     found = measured(leaky(0.99))
     near = unpack(pack(found.network)).nearness
     assert near is not None
@@ -196,7 +196,7 @@ def test_the_file_says_how_near_it_is() -> None:
     assert "probing sequences" in str(near)
 
 
-def test_far_off_is_refused_unless_it_is_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_large_error_is_refused_unless_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A chaotic network, in which the smallest rounding error grows without bound."""
     need_package("torch")
     path, output = tmp_path / "m.pt", tmp_path / "m.urnn"

@@ -261,7 +261,7 @@ def test_checkpoint_of_another_training_is_not_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
-def test_damaged_checkpoint_is_said_and_not_used(tmp_path: Path, content: bytes | None) -> None:
+def test_damaged_checkpoint_is_reported_and_not_used(tmp_path: Path, content: bytes | None) -> None:
     part = tmp_path / "model.pt.part"
     notes: list[str] = []
     trainer.fit(tones(), **QUICK, checkpoint=part)
@@ -409,7 +409,7 @@ def test_command_refuses_options_that_contradict(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_command_names_the_cells_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_lists_the_cells(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["train", "absent", "--cells", "lstm,conv"])
     assert "'conv'; expected cells of gru, fastgrnn, fastrnn, gru-reset-before" in capsys.readouterr().err
@@ -529,7 +529,7 @@ HOSTILE: dict[str, Callable[[dict], object]] = {
 
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_checkpoint_is_said_and_not_used(tmp_path: Path, change: Callable[[dict], object]) -> None:
+def test_hostile_checkpoint_is_reported_and_not_used(tmp_path: Path, change: Callable[[dict], object]) -> None:
     part = tmp_path / "model.pt.part"
     settings: dict[str, Any] = {"units": 4, "epochs": 7, "checkpoint": part}
 

@@ -31,7 +31,7 @@ def model(**fields: Any) -> FloatModel:
 
 
 @pytest.mark.parametrize("window", [0, 1, 100, 255, 256, 65535])
-def test_it_is_carried_to_the_board(window: int, tmp_path: Path) -> None:
+def test_the_window_reaches_the_board(window: int, tmp_path: Path) -> None:
     need_package("torch")
     model_file.save(model(window=window, when="last"), tmp_path / "model.pt")
     assert cli.main(["quantize", str(tmp_path / "model.pt"), "-o", str(tmp_path / "m.urnn")]) == 0
@@ -40,7 +40,7 @@ def test_it_is_carried_to_the_board(window: int, tmp_path: Path) -> None:
     assert (net.window, net.every_step, net.regression) == (window, False, False)
 
 
-def test_a_file_without_it_is_as_before() -> None:
+def test_a_file_without_a_window_is_unchanged() -> None:
     """The window has its own field, which is 0 without one. Nothing else differs but the CRC."""
     plain, with_window = pack(quantize(model())), pack(quantize(model(window=0x1234)))
     (at,) = (start for tag, start, _ in unseal(plain) if tag == b"DENS")
@@ -52,12 +52,12 @@ def test_a_file_without_it_is_as_before() -> None:
 
 
 @pytest.mark.parametrize("window", [-1, 65536, 1.5, True, "100", None])
-def test_others_are_refused(window: object) -> None:
+def test_wrong_windows_are_refused(window: object) -> None:
     with pytest.raises(ModelError, match="expected a number of steps, 0 to 65535"):
         model(window=window)
 
 
-def test_a_model_file_of_before_is_read(tmp_path: Path) -> None:
+def test_an_older_model_file_is_read(tmp_path: Path) -> None:
     torch = need_package("torch")
     model_file.save(model(window=7), tmp_path / "model.pt")
     raw = torch.load(tmp_path / "model.pt", weights_only=True)
@@ -82,7 +82,7 @@ def write_recording(folder: Path, lengths: tuple[int, ...]) -> Path:
 
 
 @pytest.mark.parametrize(("lengths", "words"), [((12,), "12 steps"), ((9, 14), "9 to 14 steps")])
-def test_train_and_info_say_it(
+def test_train_and_info_print_the_window(
     lengths: tuple[int, ...], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     need_package("torch")
@@ -100,7 +100,7 @@ def test_train_and_info_say_it(
     assert json.loads(capsys.readouterr().out)["window"] == max(lengths)
 
 
-def test_a_stream_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stream_has_no_window(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Training cuts a recording with a label at every step anywhere."""
     need_package("torch")
     rng = np.random.default_rng(0)
