@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from pathlib import Path
 
 from shared import records
+from shared.generated import update
 from shared.paths import PACKAGE, ROOT
 from shared.records import TinyrnnError
 
@@ -36,15 +36,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write package.json for mpremote mip install.")
     parser.add_argument("--check", action="store_true", help="change nothing; exit with status 1 when package.json is stale")
     args = parser.parse_args()
-    new = manifest()
-    old = MANIFEST.read_text(encoding="utf-8") if MANIFEST.exists() else ""
-    if new == old:
-        return 0
-    if args.check:
-        print(f"{MANIFEST.name} does not list the modules of device/urnn; run tools/manifest.py", file=sys.stderr)
-        return 1
-    records.write_text(MANIFEST, new)
-    return 0
+    stale = f"{MANIFEST.name} does not list the modules of device/urnn; run tools/manifest.py"
+    return update(MANIFEST, manifest(), args.check, stale)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 import io
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import records
 from shared.figure_tables import ACCURACY_DATASET, CHIP, bytes_of, cells, digits, number
+from shared.generated import update
 from shared.paths import DOCS, FIGURES, ROOT
 
 if TYPE_CHECKING:
@@ -237,12 +237,8 @@ def main() -> int:
     for name in PICTURES:
         for theme, colours in THEMES.items():
             path = TARGET / f"{name}-{theme}.svg"
-            new = svg(name, colours)
-            if not args.check:
-                records.write_text(path, new)
-            elif not path.exists() or path.read_text(encoding="utf-8") != new:
-                print(f"{path.relative_to(ROOT)} does not match docs/figures; run tools/pictures.py", file=sys.stderr)
-                stale = 1
+            complaint = f"{path.relative_to(ROOT)} does not match docs/figures; run tools/pictures.py"
+            stale |= update(path, svg(name, colours), args.check, complaint)
     return stale
 
 

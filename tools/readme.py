@@ -27,6 +27,7 @@ import benchmarks
 import sizes
 from shared import records
 from shared.figure_tables import CHIP, TABLES, Table
+from shared.generated import between, update
 from shared.paths import BUILD, FIGURES, ROOT
 from shared.records import Record, TinyrnnError
 
@@ -56,13 +57,8 @@ def main() -> int:
     stale = 0
     for page, names in PAGES.items():
         path = ROOT / page
-        old = path.read_text(encoding="utf-8")
-        new = fill(old, names, page)
-        if new != old and args.check:
-            print(f"{page}: its tables do not match docs/figures; run tools/readme.py", file=sys.stderr)
-            stale = 1
-        elif new != old:
-            records.write_text(path, new)
+        new = fill(path.read_text(encoding="utf-8"), names, page)
+        stale |= update(path, new, args.check, f"{page}: its tables do not match docs/figures; run tools/readme.py")
     return stale
 
 
@@ -134,12 +130,8 @@ def fill(text: str, names: tuple[str, ...], page: str) -> str:
     taken = read_taken()
     for name in names:
         table = TABLES[name]
-        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-            raise TinyrnnError(f"{page}: expected {begin} and, after it, {end}, once each")
         body = table.make(*(records.read(source, FIGURES) for source in table.sources))
-        head, rest = text.split(begin)
-        text = f"{head}{begin}\n{body}\n{caption(table, taken)}{end}{rest.split(end)[1]}"
+        text = between(text, name, f"{body}\n{caption(table, taken)}".removesuffix("\n"), page)
     return text
 
 

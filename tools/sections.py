@@ -11,15 +11,14 @@ from __future__ import annotations
 import argparse
 import ast
 import re
-import sys
 from pathlib import Path
 
 from shared import records
+from shared.generated import between, update
 from shared.paths import DOCS, PACKAGE
 from shared.records import TinyrnnError
 
 PAGE = DOCS / "format.md"
-BEGIN, END = "<!-- layers -->", "<!-- /layers -->"
 
 
 def layers(package: Path = PACKAGE) -> dict[str, tuple[str, str]]:
@@ -47,18 +46,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write the table of the layers' sections in docs/format.md.")
     parser.add_argument("--check", action="store_true", help="change nothing; exit with status 1 when the table is stale")
     args = parser.parse_args()
-    old = PAGE.read_text(encoding="utf-8")
-    head, rest = old.split(BEGIN)
-    new = f"{head}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
-    if new == old:
-        return 0
-    if args.check:
-        print(
-            f"{PAGE.name} has a table that does not match the modules of device/urnn; run tools/sections.py", file=sys.stderr
-        )
-        return 1
-    records.write_text(PAGE, new)
-    return 0
+    page = between(PAGE.read_text(encoding="utf-8"), "layers", table(), PAGE.name)
+    stale = f"{PAGE.name} has a table that does not match the modules of device/urnn; run tools/sections.py"
+    return update(PAGE, page, args.check, stale)
 
 
 if __name__ == "__main__":

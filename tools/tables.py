@@ -8,6 +8,7 @@ import math
 import sys
 from itertools import pairwise
 
+from shared.generated import update
 from shared.paths import PACKAGE
 
 TARGET = PACKAGE / "tables.py"
@@ -67,13 +68,8 @@ _fill(
 
 
 def main(arguments: list[str]) -> int:
-    if arguments == ["--check"]:
-        if TARGET.read_text() != source():
-            print(f"{TARGET}: differs from what tools/tables.py generates; run tools/tables.py", file=sys.stderr)
-            return 1
-    else:
-        TARGET.write_text(source())
-    return 0
+    stale = f"{TARGET}: differs from what tools/tables.py generates; run tools/tables.py"
+    return update(TARGET, source(), arguments == ["--check"], stale)
 
 
 if __name__ == "__main__":

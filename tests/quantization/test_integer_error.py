@@ -327,7 +327,11 @@ def test_finer_rows_cost_a_row_each() -> None:
 @pytest.mark.slow
 def test_the_table_of_the_page() -> None:
     """docs/numerics.md has the results of tools/nearness.py: two of its rows are computed again."""
-    text = nearness.PAGE.read_text(encoding="utf-8").split(nearness.BEGIN)[1].split(nearness.END)[0]
+    text = (
+        nearness.PAGE.read_text(encoding="utf-8")
+        .split(f"<!-- {nearness.MARK} -->")[1]
+        .split(f"<!-- /{nearness.MARK} -->")[0]
+    )
     rows = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in text.splitlines() if "|" in line}
     assert set(nearness.ARCHITECTURES) <= set(rows)
     for cell in ("rnn", "fastrnn"):

@@ -99,6 +99,8 @@ class Fit:
 
 def fit(model: Model, board: Board) -> Fit:
     """Compare what a model needs with a board's figures. Raises BoardError when mpy-cross reports an error."""
+    import urnn
+
     from tinyrnn.board import device_modules, package, sizing
     from tinyrnn.board.identity import ARCHITECTURES
 
@@ -108,7 +110,7 @@ def fit(model: Model, board: Board) -> Fit:
     sizes = [len(data) for data in built.files.values()] + [len(built.pointer), len(model.data)]
     flash = sizing.flash_blocks(sizes, BLOCK_BYTES) * BLOCK_BYTES
     need = Need(flash, sizing.heap_bytes(built, model), len(model.data))
-    return Fit(board, need, tuple(name for name in device_modules.order() if name in built.kernels))
+    return Fit(board, need, tuple(name for name in urnn.KERNEL_SETS if name in built.kernels))
 
 
 @functools.cache

@@ -62,17 +62,12 @@ def kernel_set(name: str) -> str | None:
     return name.removeprefix(f"{family}_") if family else None
 
 
-def order() -> tuple[str, ...]:
-    """The kernel sets that load() chooses from, best first."""
-    return tuple(urnn.KERNEL_SETS)
-
-
 def kernel_sets() -> dict[str, list[str]]:
     """The kernel sets, best first: name -> the emitters that the firmware must have.
 
     Each set runs every model. Where a set has no machine code for a kernel, it uses the plain kernel.
     """
-    return {name: needs(name) for name in order()}
+    return {name: needs(name) for name in urnn.KERNEL_SETS}
 
 
 def needs(kernels: str) -> list[str]:
@@ -101,7 +96,7 @@ def needed(model: bytes | None, emitters: Iterable[str], present: Iterable[str] 
     families = {program.FAMILIES[code >> 4] for name in _closure(wanted) for code in module(name).codes}
     has = set(emitters)
     for family in families:
-        sets = {name: module(f"{family}_{name}").emitters for name in order() if f"{family}_{name}" in known}
+        sets = {name: module(f"{family}_{name}").emitters for name in urnn.KERNEL_SETS if f"{family}_{name}" in known}
         usable = [name for name, emitters in sets.items() if emitters and emitters <= has]
         # Every board gets the plain kernels; one that can use no machine code also gets the best set without it
         portable = [name for name, emitters in sets.items() if not emitters]

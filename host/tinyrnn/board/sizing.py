@@ -6,8 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import urnn
-
 from tinyrnn.board import package
 from tinyrnn.errors import ModelError
 from tinyrnn.integer_model import urnn_file
@@ -39,7 +37,7 @@ def read_model(path: str | Path) -> Model:
 
 
 def model_of(file: UrnnFile) -> Model:
-    """The model in a file that has been read. Raises ModelError when its name or its contents do not suit a board."""
+    """The model in a file that has been read. Raises ModelError when its name does not suit a board."""
     path, data = file.path, file.data
     name = path.name
     # The name must suit every file system and need no quoting at the REPL
@@ -47,10 +45,6 @@ def model_of(file: UrnnFile) -> Model:
         raise ModelError(f"{path}: {name!r} cannot be its name on a board; expected at most 60 plain characters: rename it")
     if name.lower().endswith((".py", ".mpy")):
         raise ModelError(f"{path}: {name!r} would replace a program on the board; expected another name: rename it")
-    try:
-        urnn.load(bytearray(data), kernels="plain")
-    except ValueError as error:
-        raise ModelError(f"{path}: {error}; expected a file that this version's urnn can load") from None
     return Model(name, data, file.network.inputs, buffer_bytes(file.network))
 
 

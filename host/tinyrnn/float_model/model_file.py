@@ -23,6 +23,7 @@ from tinyrnn.float_model import cells
 from tinyrnn.float_model.layers import BatchNorm, CellNorm, Embedding, Factors, Layer, LayerNorm, Linear
 from tinyrnn.float_model.model import Calibration, FloatHead, FloatModel, ValueRanges
 
+OLDEST_KIND = "gru"  # of every layer in a file of format 1
 FORMAT = "tinyrnn-float-3"
 FORMATS = ("tinyrnn-float-1", "tinyrnn-float-2", FORMAT)
 RATIO = 16  # most bytes as float64 for each byte of the file: float16 takes 4, and each tensor occurs once
@@ -116,7 +117,7 @@ def from_dict(raw: Any, path: str | os.PathLike[str] = "model") -> FloatModel:
 
 def _layer(raw: Any) -> Layer:
     given = dict(raw)
-    kind = given.pop("kind", cells.DEFAULT)
+    kind = given.pop("kind", OLDEST_KIND)
     kinds: dict[str, type[Layer]] = {**cells.kinds(), **{each.kind: each for each in (LayerNorm, BatchNorm, Embedding)}}
     if kind not in kinds:
         raise ModelError(f"layer of the unknown kind {kind!r:.40}; expected one of {', '.join(kinds)}")

@@ -85,7 +85,9 @@ def _cell(
         return rng.uniform(-bound, bound, (rows, cols))
 
     w, u = matrix(inputs), matrix(outputs)
-    biases = dict(zip(named.cell.biases, [rng.uniform(-bound, bound, rows) for _ in range(2)], strict=False))
+    # At least two are drawn, so that a cell with one bias keeps the numbers of the published figures
+    drawn = [rng.uniform(-bound, bound, rows) for _ in range(max(2, len(named.cell.biases)))]
+    biases = dict(zip(named.cell.biases, drawn, strict=False))
     norm = CellNorm(rng.uniform(0.3, 1, rows), rng.uniform(0.3, 1, rows)) if layernorm else None
     projected = {"weight_hr": rng.uniform(-bound, bound, (outputs, n))} if outputs < n else {}
     return named.cell(w, u, **biases, **named.cell.example, **named.options, **projected, norm=norm)

@@ -13,6 +13,7 @@ from tinyrnn.float_model import cells
 from tinyrnn.float_model.cells.base import FloatCell
 from tinyrnn.float_model.layers import CellNorm, Factors, Layer, LayerNorm, Linear, Weight
 from tinyrnn.training.architecture import Architecture
+from tinyrnn.training.cells.base import to_numpy
 
 
 def initial(
@@ -32,7 +33,7 @@ def initial(
         layers.append(_cell(name, architecture, inputs, generator, memory))
         inputs = layers[-1].units
     weight = nn.init.xavier_uniform_(torch.empty(outputs, inputs), generator=generator)
-    return tuple(layers), Linear(_numpy(weight), np.zeros(outputs))
+    return tuple(layers), Linear(to_numpy(weight), np.zeros(outputs))
 
 
 def _cell(name: str, architecture: Architecture, inputs: int, generator: torch.Generator, memory: float) -> FloatCell:
@@ -45,9 +46,9 @@ def _cell(name: str, architecture: Architecture, inputs: int, generator: torch.G
         nn.init.orthogonal_(u[block], generator=generator)
     if named.cell.identity and not architecture.saves(*u.shape):
         nn.init.eye_(u)
-    fields = {**named.options, **named.cell.start(_numpy(torch.linspace(0.0, math.log(memory), units)))}
+    fields = {**named.options, **named.cell.start(to_numpy(torch.linspace(0.0, math.log(memory), units)))}
     if named.cell.projects and architecture.projection:
-        fields["weight_hr"] = _numpy(nn.init.orthogonal_(torch.empty(width, units), generator=generator))
+        fields["weight_hr"] = to_numpy(nn.init.orthogonal_(torch.empty(width, units), generator=generator))
     norm = CellNorm(np.ones(gates * units), np.ones(gates * units)) if architecture.layernorm else None
     return named.cell(_weight(w, architecture), _weight(u, architecture), **fields, norm=norm)
 
@@ -55,11 +56,7 @@ def _cell(name: str, architecture: Architecture, inputs: int, generator: torch.G
 def _weight(matrix: Tensor, architecture: Architecture) -> Weight:
     """The matrix, or its best approximation of the architecture's rank, whose factors share the singular values equally."""
     if not architecture.saves(*matrix.shape):
-        return _numpy(matrix)
-    left, values, right = np.linalg.svd(_numpy(matrix), full_matrices=False)
+        return to_numpy(matrix)
+    left, values, right = np.linalg.svd(to_numpy(matrix), full_matrices=False)
     root = np.sqrt(values[: architecture.rank])
     return Factors(left[:, : architecture.rank] * root, root[:, None] * right[: architecture.rank])
-
-
-def _numpy(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().numpy().astype(np.float64)

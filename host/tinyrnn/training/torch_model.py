@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tinyrnn.float_model.layers import Layer, Linear, dense
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.training.cells import build, export
+from tinyrnn.training.cells.base import to_numpy
 
 
 class TorchNetwork(nn.Module):
@@ -45,7 +45,7 @@ class TorchNetwork(nn.Module):
 
     def export(self) -> tuple[tuple[Layer, ...], Linear]:
         """Layers and head with the current weights, float64, as in FloatModel."""
-        head = Linear(_numpy(self.head.weight), _numpy(self.head.bias))
+        head = Linear(to_numpy(self.head.weight), to_numpy(self.head.bias))
         return tuple(export(layer) for layer in self.layers), head
 
 
@@ -55,7 +55,3 @@ def from_floatmodel(model: FloatModel) -> TorchNetwork:
     Raises ModelError for a layer that cannot be trained: batch normalisation, an embedding.
     """
     return TorchNetwork(model.layers, model.head)
-
-
-def _numpy(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().numpy().astype(np.float64)

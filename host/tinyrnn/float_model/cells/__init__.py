@@ -8,12 +8,12 @@ therefore not numpy.
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from tinyrnn import discovery
 from tinyrnn.errors import ModelError
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class Named:
 @cache
 def names() -> tuple[str, ...]:
     """The names of all cells for `train --cell`: the modules here, with - for _, the default first."""
-    modules = (module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__) if module.name != "base")
-    return tuple(sorted(modules, key=lambda name: (name != DEFAULT, name)))
+    found = (name.replace("_", "-") for name in discovery.names(__path__))
+    return tuple(sorted(found, key=lambda name: (name != DEFAULT, name)))
 
 
 @cache

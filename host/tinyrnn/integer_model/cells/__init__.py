@@ -4,16 +4,13 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 
+from tinyrnn import discovery
 from tinyrnn.integer_model.cells.base import IntegerCell
 
 
 @cache
 def known() -> dict[bytes, type[IntegerCell]]:
     """Each class of cell by the tag of its section: CELL of every module here."""
-    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
-    found = [importlib.import_module(f"{__name__}.{name}").CELL for name in names]
-    return {cell.tag: cell for cell in found}
+    return {module.CELL.tag: module.CELL for module in discovery.modules(__name__, __path__).values()}

@@ -6,11 +6,10 @@ A module has ``takes(layer)`` and ``quantize(layer, context)``.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 from types import ModuleType
 
+from tinyrnn import discovery
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import Layer
 
@@ -18,8 +17,7 @@ from tinyrnn.float_model.layers import Layer
 @cache
 def known() -> dict[str, ModuleType]:
     """The modules by name."""
-    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
-    return {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+    return discovery.modules(__name__, __path__)
 
 
 def for_layer(layer: Layer, where: str) -> ModuleType:

@@ -8,8 +8,6 @@ class of float_model.cells has a Python module here. It has CELL, that class; ST
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tinyrnn import discovery
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.cells.base import FloatCell
 from tinyrnn.float_model.layers import Factors, Layer, LayerNorm
@@ -27,8 +26,7 @@ from tinyrnn.training.cells.base import Stepped, to_numpy
 @cache
 def known() -> dict[type[FloatCell], ModuleType]:
     """The Python modules by the class of their cell."""
-    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
-    return {module.CELL: module for module in (importlib.import_module(f"{__name__}.{name}") for name in names)}
+    return {module.CELL: module for module in discovery.modules(__name__, __path__).values()}
 
 
 def build(layer: Layer) -> nn.Module:
