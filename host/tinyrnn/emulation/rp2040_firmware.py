@@ -20,6 +20,7 @@ from pathlib import Path
 
 import urnn
 
+from tinyrnn.board.source_stripping import strip
 from tinyrnn.emulation.mpy_file import MpyError, installed_compiler
 from tinyrnn.errors import RuntimeMissing, TinyrnnError
 from tinyrnn.runtimes import SCRIPTS
@@ -108,7 +109,7 @@ def run(firmware: Path, files: dict[str, bytes], script: Path, argv: list[str], 
                 for at in range(0, len(data), CHUNK):
                     await execute(f"f.write({data[at : at + CHUNK]!r})")
                 await execute("f.close()")
-            program = script.read_text(encoding="utf-8")
+            program = strip(script.read_text(encoding="utf-8"))  # the board keeps the text in its heap while it runs
             return await execute(f"import sys; sys.argv[:] = {[script.name, *argv]!r}; f = None\n{program}")
 
     with contextlib.redirect_stdout(io.StringIO()):  # the emulator prints messages of its own
