@@ -28,12 +28,19 @@ class Sequences:
     x: list of N float64 arrays (T_i, C), T_i >= 1.
     y: for "last" an int array (N,) of class indices or a float array (N, O);
        for "every" a list of N arrays, (T_i,) class indices or (T_i, O) floats.
+    names: (N,) where each sequence comes from, such as "walk/3.csv" or "day.csv, rows 200 to 299"; () if unknown.
+    groups: (N,) whom or which session each was recorded from; () if unknown. A split keeps a group in one part.
     """
 
     x: list[np.ndarray]
     y: np.ndarray | list[np.ndarray]
+    names: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for what, given in (("names", self.names), ("groups", self.groups)):
+            if given and len(given) != len(self.x):
+                raise DataError(f"{len(self.x)} sequences but {len(given)} {what}; expected one for each, or none")
         for number, x in enumerate(self.x):
             if x.ndim != 2 or x.shape[0] < 1 or x.shape[1] < 1:
                 raise DataError(f"sequence {number} has shape {x.shape}; expected (steps, channels), at least (1, 1)")
@@ -81,6 +88,10 @@ class Recording:
     train: Sequences
     test: Sequences
     split: str = "as given"  # how the sequences were split into training and test, in words, with the seed
+    validation: Sequences | None = None  # kept from training, to choose the best weights; None: too few to keep any
+    horizon: int = 0  # steps from an output to the moment that it predicts; 0: no forecast, or not known
+    symbols: tuple[str, ...] = ()  # (S,) if the input is text: the only channel holds the number of a symbol, 0..S - 1
+    remarks: tuple[str, ...] = ()  # what the reader noticed and did: gaps, outliers, constant channels; a sentence each
 
     def __post_init__(self) -> None:
         if self.task not in TASKS or self.when not in WHEN:
@@ -109,8 +120,10 @@ class Recording:
             raise DataError(f"{self.name}: {seen}; expected at least 2: record another one")
         if not self.labels:
             raise DataError(f"{self.name}: no target; expected at least one")
-        for half, sequences in (("training", self.train), ("test", self.test)):
-            self._check_half(half, sequences)
+        halves = (("training", self.train), ("validation", self.validation), ("test", self.test))
+        for half, sequences in halves:
+            if sequences is not None:
+                self._check_half(half, sequences)
         if self.task == "classification":
             seen_classes = set(np.unique(self.train.all_y()).tolist())
             for number, label in enumerate(self.labels):
