@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A CSV file as a table. It is read with the csv module, so that errors name file, line and column."""
+"""A text file as a table. It is read with the csv module, so that errors name file, line and column."""
 
 from __future__ import annotations
 
-import csv
-import errno
-import io
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -14,22 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyrnn import files
+from tinyrnn.data import clocks
 from tinyrnn.data.recording import LARGEST, MOST_CHANNELS, listed
+from tinyrnn.data.table_text import Row, TableText, decimal_mark, doubt, is_number, parse_number, read_text
 from tinyrnn.errors import DataError
+from tinyrnn.text import counted
 
-SEPARATORS = "\t;,"  # tried in this order: in a file with semicolons, a comma is a decimal comma
-# Names of columns that count time or rows, with or without a unit: t, time_ms, Timestamp [us]
-CLOCK = re.compile(
-    r"(time|timestamp|time"
-    r" stamp|datetime|date|t|ms|us|ns|s|secs?|seconds|millis|micros|ticks|elapsed|index|unnamed\W.*)"
-    r"([ _-]?(ms|us|ns|s|secs?|seconds|millis|micros))?(\s*[\[(].*[\])])?"
-)
+MISSING = {"nan", "<na>", "#n/a"}  # how pandas and Excel write a missing value; "none" and "null" are classes of some sets
 
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of a CSV file: at least one row, all of the same width W."""
+    """The cells of a table: at least one row, all of the same width W."""
 
     path: Path
     header: tuple[str, ...] | None  # (W,) as written in the file; None if it has no header row
@@ -37,6 +30,9 @@ class Table:
     rows: list[list[str]]  # W cells each
     lines: list[int]  # the line of the file on which each row ends, from 1
     separator: str
+    decimal: str = "."  # the decimal mark of the whole file
+    row_names: int | None = None  # the column of row names, which is no input unless it is kept
+    remarks: tuple[str, ...] = ()  # what was left out, a sentence each
 
     def column(self, name: str, option: str) -> int:
         """The index of a column. Raises DataError, with a list of the columns, if there is none of that name."""
@@ -49,10 +45,11 @@ class Table:
             ) from None
 
     def features(self, drop: Sequence[str], keep: Sequence[str], taken: Sequence[int] = ()) -> list[int]:
-        """Indices of the input columns: all except those dropped or taken as answer or group.
+        """Indices of the input columns: all except those dropped or taken as answer or group, and row names.
 
         A clock never becomes an input by accident: it tells the network when a sample was recorded, not what it was,
-        and its values never occur again. Raises DataError for such a column unless it is dropped or kept.
+        and its values never occur again. Raises DataError for such a column unless it is dropped or kept. Columns that
+        count without such a name are found by clocks.check_rising().
         """
         dropped = {self.column(name, "--drop") for name in drop}
         kept = {self.column(name, "--keep") for name in keep}
@@ -64,13 +61,15 @@ class Table:
                 " --label, --target, --group"
             )
         used = dropped.union(taken)
+        if self.row_names is not None and self.row_names not in kept:
+            used.add(self.row_names)
         found = [i for i in range(len(self.names)) if i not in used]
         for i in found:
             name = self.names[i]
-            if i not in kept and CLOCK.fullmatch(name.casefold()):
+            if i not in kept and clocks.is_clock(name):
                 raise DataError(
                     f"{self.path}: column {name!r} looks like a clock or a row number, which is rarely a useful input; "
-                    f'expected a decision: --drop "{name}" to leave it out or --keep "{name}" to use it'
+                    f"expected a decision: {clocks.decision(name)}"
                 )
         if not found:
             raise DataError(
@@ -83,99 +82,112 @@ class Table:
         out = np.empty((len(self.rows), len(columns)))
         for number, row in enumerate(self.rows):
             for place, column in enumerate(columns):
-                value = parse_number(row[column], self.separator)
+                value = parse_number(row[column], self.decimal)
                 if value is None or not abs(value) <= LARGEST:
                     raise self._bad_number(number, column)
                 out[number, place] = value
         return out
 
     def texts(self, column: int, what: str) -> list[str]:
-        """The cells of one column. Raises DataError for an empty one; ``what`` says what it should hold."""
+        """The cells of one column. Raises DataError for one that is empty or NaN; ``what`` says what it should hold."""
         cells = [row[column] for row in self.rows]
         for line, cell in zip(self.lines, cells, strict=True):
-            if not cell:
+            if not cell or cell.casefold() in MISSING:
+                seen = f"is {cell!r}, a missing value" if cell else "is empty"
                 raise DataError(
-                    f"{self.path}:{line}: column {self.names[column]!r} is empty; expected {what}: fill it in"
+                    f"{self.path}:{line}: column {self.names[column]!r} {seen}; expected {what}: fill it in"
                     " or delete the line"
                 )
         return cells
 
+    def where(self, number: int) -> str:
+        """The place of a row in the file, such as "walk.csv:7"."""
+        return f"{self.path}:{self.lines[number]}"
+
     def _bad_number(self, number: int, column: int) -> DataError:
         cell = self.rows[number][column]
-        where = f"{self.path}:{self.lines[number]}: column {column + 1}"
+        where = f"{self.where(number)}: column {column + 1}"
         name = self.names[column]
         if self.header:
             where += f" ({name})"
-        drop = f', or leave the column out with --drop "{name}"'
+        drop = f", or leave the column out with --drop {clocks.quoted(name)}"
         if not cell:
             return DataError(f"{where} is empty; expected a number: fill it in or delete the line{drop}")
         shown = repr(cell if len(cell) <= 40 else cell[:37] + "...")
-        if parse_number(cell, self.separator) is not None:
+        if parse_number(cell, self.decimal) is not None:
             return DataError(
                 f"{where} is {shown}; expected a finite number up to {LARGEST:g}: correct or delete the line{drop}"
             )
-        pieces = cell.split()
-        if len(pieces) > 1 and all(parse_number(piece, self.separator) is not None for piece in pieces):
-            return DataError(f"{where} is {shown}; expected one number: separate the columns with commas instead of spaces")
+        doubtful = doubt(cell, self.decimal)
+        if doubtful:
+            return DataError(f"{where} is {shown}, which {doubtful}{drop}")
         return DataError(f"{where} is {shown}; expected a number: correct or delete the line{drop}")
 
 
 def read_table(path: Path) -> Table:
-    """Read a file in UTF-8, or UTF-16 with a byte order mark, with commas, semicolons or tabs between the cells.
+    """Read a file in UTF-8, or UTF-16 with a byte order mark.
 
-    The first row is a header if none of its cells is a number. Blank lines, spaces around a cell, and rows of empty cells
-    at the end are ignored. Raises DataError if the file cannot be read, is empty, or has rows of different width.
+    Commas, semicolons, tabs, pipes or runs of spaces divide the cells. The first row is a header if none of its cells is a
+    number; without one, a comment just before the first row is, if it has as many cells. Comments, blank lines, spaces
+    around a cell, separators at the end of a line, and rows of empty cells at the end are ignored. Raises DataError if the
+    file cannot be read, is empty, or has rows of different width.
     """
-    text = _decode(path)
-    separator = _separator(text)
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
-    try:
-        for raw in reader:
-            row = [cell.strip() for cell in raw]
-            if row and row != [""]:
-                rows.append(row)
-                lines.append(reader.line_num)
-                if len(row) > MOST_CHANNELS:
-                    seen = f"{len(row)} columns; expected at most {MOST_CHANNELS}, one for each value of a sensor"
-                    raise DataError(f"{path}:{lines[-1]}: {seen}")
-    except csv.Error as error:
-        raise DataError(
-            f"{path}:{reader.line_num}: not a CSV file ({error}); expected rows of numbers: look for a stray quote"
-        ) from None
-    while rows and not any(rows[-1]):
-        rows.pop()
-        lines.pop()
-    if not rows:
+    text = TableText(path, read_text(path))
+    found: list[Row] = []
+    for row in text:
+        found.append(row)
+        if len(row.cells) > MOST_CHANNELS:
+            seen = f"{len(row.cells)} columns; expected at most {MOST_CHANNELS}, one for each value of a sensor"
+            raise DataError(f"{path}:{row.line}: {seen}")
+    while found and not any(found[-1].cells):
+        found.pop()
+    if not found:
         raise DataError(f"{path}: is empty; expected rows of numbers: record again or delete the file")
-    width = len(rows[0])
-    for row, line in zip(rows, lines, strict=True):
-        if len(row) != width:
-            raise DataError(
-                f"{path}:{line}: {_columns(len(row))}, expected {width} as on line {lines[0]}; correct or delete the line"
-            )
-    header = None
+    header = found.pop(0) if not any(is_number(cell) for cell in found[0].cells) else None
+    if header and not found:
+        raise DataError(
+            f"{path}:{header.line}: a header but no row of numbers; expected at least one: record again or delete the file"
+        )
+    if header and text.separator == " ":
+        header = _unquoted(header, text.first, found)
+    _trim(header, found)
+    width = _width(found)
+    if header is None:
+        header = _heading(text.heading, width)
+    named_rows = header is not None and len(header.cells) == width - 1
+    if header and named_rows:
+        header = Row(["", *header.cells], header.line)
+    _check_widths(path, header, found)
     names = tuple(str(number + 1) for number in range(width))
-    if all(parse_number(cell, separator) is None for cell in rows[0]):
-        header = tuple(rows.pop(0))
-        line = lines.pop(0)
-        names = tuple(cell or f"unnamed {number + 1}" for number, cell in enumerate(header))
+    row_names = None
+    remarks: tuple[str, ...] = ()
+    rows = [row.cells for row in found]
+    if header:
+        names = tuple(cell or f"unnamed {number + 1}" for number, cell in enumerate(header.cells))
         name, count = Counter(names).most_common(1)[0]
         if count > 1:
-            raise DataError(f"{path}:{line}: two columns are named {name!r}; expected different names: rename one")
-        if not rows:
-            raise DataError(
-                f"{path}:{line}: a header but no row of numbers; expected at least one: record again or delete the file"
-            )
-    return Table(path, header, names, rows, lines, separator)
+            raise DataError(f"{path}:{header.line}: two columns are named {name!r}; expected different names: rename one")
+        if width > 1 and (named_rows or (not header.cells[0] and _counts([row[0] for row in rows]))):
+            row_names = 0
+            remarks = (f"{path.name}: the first column holds row names, which are no input",)
+    return Table(
+        path,
+        tuple(header.cells) if header else None,
+        names,
+        rows,
+        [row.line for row in found],
+        text.separator,
+        decimal_mark(rows, text.separator),
+        row_names,
+        remarks,
+    )
 
 
 def same_columns(first: Table, other: Table) -> None:
     """Raise DataError unless both files have the same header, or both have no header and the same width."""
     if len(first.names) != len(other.names):
         raise DataError(
-            f"{other.path}:{other.lines[0]}: {_columns(len(other.names))}, expected {len(first.names)} as in"
+            f"{other.path}:{other.lines[0]}: {counted(len(other.names), 'column')}, expected {len(first.names)} as in"
             f" {first.path}; record all files alike"
         )
     if first.header != other.header:
@@ -183,47 +195,57 @@ def same_columns(first: Table, other: Table) -> None:
         raise DataError(f"{other.path}:1: {seen}, expected {wanted} as in {first.path}; give all files the same header row")
 
 
-def parse_number(cell: str, separator: str) -> float | None:
-    """The number in a cell, which may be NaN or infinite, or None. With semicolons, a comma is a decimal point."""
-    if separator == ";" and cell.count(",") == 1 and "." not in cell:
-        cell = cell.replace(",", ".")
-    try:
-        # float() also accepts 1_000 and the digits of every script, which no sensor writes
-        return float(cell) if cell.isascii() and "_" not in cell else None
-    except ValueError:
+def _trim(header: Row | None, found: list[Row]) -> None:
+    """Remove the empty cells that separators at the ends of lines make. The rows change in place."""
+    width = _width(found)
+    everything = [header, *found] if header else found
+    while width > 1 and all(len(row.cells) < width or not row.cells[width - 1] for row in everything):
+        for row in everything:
+            del row.cells[width - 1 :]
+        width -= 1
+    for row in everything:
+        while len(row.cells) > width and not row.cells[-1]:
+            row.cells.pop()
+
+
+def _width(found: list[Row]) -> int:
+    """The number of cells that most rows have."""
+    return Counter(len(row.cells) for row in found).most_common(1)[0][0]
+
+
+def _unquoted(header: Row, text: str, found: list[Row]) -> Row:
+    """A header between spaces whose names hold single spaces: it is divided at two or more, if that fits the rows."""
+    width = _width(found)
+    if len(header.cells) not in (width, width - 1):
+        cells = re.split(r"\s{2,}|\t", text.strip())
+        if len(cells) in (width, width - 1):
+            return Row(cells, header.line)
+    return header
+
+
+def _heading(comment: Row | None, width: int) -> Row | None:
+    """A comment as header, as numpy.savetxt() and ROS write it: a name for each of at least two columns."""
+    if comment is None or len(comment.cells) != width or width < 2:
         return None
+    if not all(comment.cells[1:]) or any(is_number(cell) for cell in comment.cells):
+        return None
+    return comment
 
 
-def _columns(count: int) -> str:
-    return "1 column" if count == 1 else f"{count} columns"
+def _counts(cells: list[str]) -> bool:
+    """Whether the cells are 0, 1, 2, ... or 1, 2, 3, ..."""
+    first = cells[0]
+    return first in ("0", "1") and all(cell == str(number) for number, cell in enumerate(cells, int(first)))
 
 
-def _decode(path: Path) -> str:
-    try:
-        raw = files.read(path, files.LARGEST_BYTES)
-    except OSError as error:
-        if error.errno == errno.EFBIG:
-            raise DataError(f"{path}: {error.strerror}; expected a smaller CSV file: save it as .npz") from None
-        raise DataError(f"{path}: cannot be read ({error.strerror}); expected a CSV file, check its permissions") from None
-    encoding = "UTF-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "UTF-8"
-    try:
-        text = raw.decode(encoding).removeprefix("\ufeff")  # the byte order mark that Excel writes
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}:{line}: byte 0x{raw[error.start]:02x} is not {encoding}; expected text in UTF-8: save it as UTF-8"
-        ) from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataError(f"{path}:{line}: a zero byte; expected a CSV file of text in UTF-8: record again or delete the line")
-    return text
-
-
-def _separator(text: str) -> str:
-    """The first of SEPARATORS that divides each of the first ten lines into the same number of cells, at least two."""
-    lines = [line for line in text[:100_000].splitlines() if line.strip()][:10]
-    widths = {mark: [len(row) for row in csv.reader(lines, delimiter=mark)] for mark in SEPARATORS}
-    for mark, found in widths.items():
-        if found and found[0] > 1 and len(set(found)) == 1:
-            return mark
-    return max(reversed(SEPARATORS), key=lambda mark: widths[mark][:1])
+def _check_widths(path: Path, header: Row | None, found: list[Row]) -> None:
+    width = _width(found)
+    everything = [header, *found] if header else found
+    good = next(row.line for row in everything if len(row.cells) == width)
+    for row in everything:
+        if len(row.cells) != width:
+            comment = ", or begin it with # if it is no row" if row.line < good else ""
+            raise DataError(
+                f"{path}:{row.line}: {counted(len(row.cells), 'column')}, expected {width} as on line {good};"
+                f" correct or delete the line{comment}"
+            )
