@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinyrnn.data.csv_table import parse_number
+from tinyrnn.data.table_text import parse_number
 from tinyrnn.errors import DataError
 from tinyrnn.integer_model.limits import LIMIT
 
@@ -90,19 +90,24 @@ def _bytes(fd: int) -> bytes:
 def fields(line: str) -> tuple[list[str], str]:
     """The fields of a line, without quotes around them, and their separator.
 
-    The separator is the first of `;`, `,` and tab that the line contains, otherwise blanks. One at the end is ignored.
+    The separator is the first of `;`, tab, `|` and `,` that the line contains, otherwise blanks. One at the end is ignored.
     """
-    separator = next((mark for mark in ";,\t" if mark in line.strip()), " ")
+    separator = next((mark for mark in ";\t|," if mark in line.strip()), " ")
     cells = line.split() if separator == " " else [cell.strip() for cell in line.split(separator)]
     if len(cells) > 1 and not cells[-1]:
         cells.pop()
     return [cell[1:-1].strip() if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell for cell in cells], separator
 
 
+def _number(cell: str, separator: str) -> float | None:
+    """The number in a field. Only one line is known, so the decimal mark cannot depend on the whole file."""
+    return parse_number(cell, "," if separator in ";\t|" and "," in cell else ".")
+
+
 def is_heading(line: str) -> bool:
     """Whether a first line names the columns: it is text, and no field is a number or starts like one."""
     cells, separator = fields(line)
-    if any(parse_number(cell, separator) is not None or LIKE_A_NUMBER.match(cell) for cell in cells):
+    if any(_number(cell, separator) is not None or LIKE_A_NUMBER.match(cell) for cell in cells):
         return False
     return "".join(line.split()).isprintable() and "\ufffd" not in line
 
@@ -110,7 +115,8 @@ def is_heading(line: str) -> bool:
 def sample(network: Network, line: str, number: int, raw: bool) -> np.ndarray:
     """The raw sample, int32 (C,), in a line. raw: the values already are the sensor's integers.
 
-    If semicolons separate the values, a comma is a decimal point. Raises DataError, which names the line ``number``.
+    If semicolons, tabs or pipes separate the values, a comma is a decimal point. Raises DataError, which names the
+    line ``number``.
     """
     wanted = network.inputs
     if "\0" in line or "\ufffd" in line:
@@ -118,7 +124,7 @@ def sample(network: Network, line: str, number: int, raw: bool) -> np.ndarray:
     cells, separator = fields(line)
     if "" in cells and any(cells):
         raise DataError(f"line {number}: value {cells.index('') + 1} is empty; expected {wanted} values")
-    read = [parse_number(cell, separator) for cell in cells]
+    read = [_number(cell, separator) for cell in cells]
     values = [value for value in read if value is not None]
     if len(values) < len(read):
         raise DataError(f"line {number}: {line.strip()[:40]!r} is not numbers; expected {wanted} values")

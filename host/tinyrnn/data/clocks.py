@@ -15,12 +15,13 @@ ROWS_ENOUGH = 8  # in fewer rows, a signal rises throughout by chance: once in 5
 WORDS = frozenset(
     "time timestamp timestamps datetime date clock epoch elapsed uptime t ms us ns s sec secs second seconds millis micros"
     " millisecond milliseconds microsecond microseconds nanosecond nanoseconds minutes tick ticks index idx id no nr"
-    " number sample samples row rownum frame packet counter seq sequence unnamed # №"
-    " zeit zeitstempel datum uhrzeit sekunden tiempo fecha temps heure tempo data ora tijd tid".split()
-) - {"data", "number"}
+    " sample samples row rownum frame packet counter seq sequence # №"
+    " zeit zeitstempel datum uhrzeit sekunden tiempo fecha heure tijd yyyy hh".split()
+)
 MORE = frozenset(
     "stamp unix utc gmt local system device sensor host logging recording record recorded since start boot from in of the"
-    " at num number count fine coarse relative absolute abs rel total running seit n txt".split()
+    " at num number count fine coarse relative absolute abs rel total running seit n txt"
+    " mo dd mi ss sss".split()
 )
 SECONDS = {  # the units of a time column, in seconds
     "ns": 1e-9,
@@ -59,7 +60,12 @@ SECONDS = {  # the units of a time column, in seconds
 def is_clock(name: str) -> bool:
     """Whether a column is named like a clock or a row count, with or without a unit: t, time_ms, Zeit, epoch (ms), No."""
     bare = re.sub(r"\s*[\[(][^\[\]()]*[\])]", "", name)  # a unit or a remark in brackets
-    words = [word for word in _words(bare) if not word.isdigit()]
+    words = _words(bare)
+    if words[:1] == ["unnamed"]:  # "Unnamed: 0", as pandas names a column without a name
+        return True
+    brackets = re.findall(r"[\[(]([^\[\]()]*)[\])]", name)
+    if words in (["t"], ["s"]) and brackets and brackets[0].strip().casefold() not in SECONDS:
+        return False  # T (°C) is a temperature
     return bool(words) and any(word in WORDS for word in words) and all(word in WORDS or word in MORE for word in words)
 
 
@@ -116,4 +122,4 @@ def unit(name: str) -> float | None:
 def _words(name: str) -> list[str]:
     """The words of a name in lower case: loggingTime(txt) -> logging, time, txt."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()
-    return [word for word in re.split(r"[\s_.:;,()\[\]/-]+", apart) if word]
+    return [word for word in re.split(r"[\s_.:;,%()\[\]/-]+", apart) if word]

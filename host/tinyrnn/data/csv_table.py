@@ -154,7 +154,9 @@ def read_table(path: Path) -> Table:
     width = _width(found)
     if header is None:
         header = _heading(text.heading, width)
-    named_rows = header is not None and len(header.cells) == width - 1
+    # R writes a name less than there are columns; so does who puts a title of one word above a header
+    title = len(found) > 1 and not any(is_number(cell) for cell in found[0].cells)
+    named_rows = header is not None and len(header.cells) == width - 1 and not title
     if header and named_rows:
         header = Row(["", *header.cells], header.line)
     _check_widths(path, header, found)

@@ -122,14 +122,14 @@ def check_classes(where: object, names: Iterable[str], cure: str) -> None:
     for name in sorted(count):
         if name.strip().casefold() in MISSING:
             raise DataError(
-                f"{where}: class {name!r} ({count[name]} times) is a missing value; expected the name of a class: {cure}"
+                f"{where}: class {name!r} ({counted(count[name], 'time')}) is a missing value; expected the name of a class: {cure}"
             )
         plain = " ".join(unicodedata.normalize("NFKC", name).split())
         plain = plain.casefold() if len(plain) > 1 else plain
         if plain in seen:
             other = seen[plain]
             raise DataError(
-                f"{where}: classes {other!r} ({count[other]} times) and {name!r} ({count[name]} times) differ only in case,"
+                f"{where}: classes {other!r} ({counted(count[other], 'time')}) and {name!r} ({counted(count[name], 'time')}) differ only in case,"
                 f" spaces or the form of a letter; expected one spelling: {cure}"
             )
         seen[plain] = name

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tinyrnn.data import TASKS, WHEN
+from tinyrnn.data import TASKS, WHEN, quality
 from tinyrnn.errors import DataError
 
 MOST_CHANNELS = 10_000  # a hundred times what a board has room for
@@ -140,6 +140,7 @@ class Recording:
                     f"{self.name}: {what} {name!r} varies by only {std.min():.3g}; expected {SMALLEST:g} or more: record"
                     " it in a smaller unit"
                 )
+        quality.check_size(self.name, self.channels, self.minimum, self.maximum, self.integer)
 
     def _check_half(self, half: str, sequences: Sequences) -> None:
         if not len(sequences):
@@ -167,28 +168,40 @@ class Recording:
                 raise DataError(f"{where} run from {y.min()} to {y.max()}; expected 0 to {len(self.labels) - 1}")
 
     @cached_property
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """(C,) and (C,): the range of each channel in training. Glitches are limited to it: quality.limits()."""
+        steps = np.concatenate(self.train.x)
+        return (steps.min(axis=0), steps.max(axis=0)) if self.symbols else quality.limits(steps)
+
+    @cached_property
+    def target_limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """(O,) and (O,): as limits, of the targets of a regression."""
+        return quality.limits(self.train.all_y())
+
+    @cached_property
     def _steps(self) -> np.ndarray:
-        """(M, C): every step of every training sequence."""
-        return np.concatenate(self.train.x)
+        """(M, C): every step of every training sequence, with glitches limited."""
+        steps: np.ndarray = np.concatenate(self.train.x)
+        return np.clip(steps, *self.limits, out=steps)
 
     @cached_property
     def mean(self) -> np.ndarray:
-        """(C,) mean of each channel over all training steps."""
+        """(C,) mean of each channel over all training steps, with glitches limited."""
         return self._steps.mean(axis=0)
 
     @cached_property
     def std(self) -> np.ndarray:
-        """(C,) standard deviation of each channel over all training steps; 1 for a constant channel."""
+        """(C,) standard deviation of each channel over all training steps, as mean; 1 for a constant channel."""
         return _positive(self._steps.std(axis=0), self.maximum == self.minimum)
 
     @cached_property
     def minimum(self) -> np.ndarray:
-        """(C,) smallest training value of each channel."""
+        """(C,) smallest training value of each channel that counts: see limits."""
         return self._steps.min(axis=0)
 
     @cached_property
     def maximum(self) -> np.ndarray:
-        """(C,) largest training value of each channel."""
+        """(C,) largest training value of each channel that counts: see limits."""
         return self._steps.max(axis=0)
 
     @cached_property
@@ -198,15 +211,17 @@ class Recording:
 
     @cached_property
     def target_mean(self) -> np.ndarray:
-        """(O,) mean of each target in training; zeros (K,) for a classification."""
-        return np.zeros(len(self.labels)) if self.task == "classification" else self.train.all_y().mean(axis=0)
+        """(O,) mean of each target in training, with glitches limited; zeros (K,) for a classification."""
+        if self.task == "classification":
+            return np.zeros(len(self.labels))
+        return np.clip(self.train.all_y(), *self.target_limits).mean(axis=0)
 
     @cached_property
     def target_std(self) -> np.ndarray:
         """(O,) standard deviation of each target in training, > 0; ones (K,) for a classification."""
         if self.task == "classification":
             return np.ones(len(self.labels))
-        y = self.train.all_y()
+        y = np.clip(self.train.all_y(), *self.target_limits)
         return _positive(y.std(axis=0), y.max(axis=0) == y.min(axis=0))
 
 

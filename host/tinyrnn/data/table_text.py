@@ -73,7 +73,7 @@ class TableText:
                 return
             except csv.Error as error:
                 raise DataError(
-                    f"{self.path}:{self._line}: not a table ({error}); expected rows of numbers: look for a stray quote"
+                    f"{self.path}:{self._line}: not a CSV file ({error}); expected rows of numbers: look for a stray quote"
                 ) from None
             cells = [cell.strip() for cell in cells]
             if cells and cells != [""]:
@@ -146,14 +146,14 @@ def read_text(path: Path, what: str = "CSV file") -> str:
         ) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataError(f"{path}:{line}: a zero byte; expected a {what} of text in UTF-8: record again or delete the line")
+        raise DataError(f"{path}:{line}: a zero byte; expected a {what} in UTF-8: record again or delete the line")
     return text
 
 
 def parse_number(cell: str, decimal: str = ".") -> float | None:
     """The number in a cell, which may be NaN or infinite, or None. decimal: "." or ",", the only mark that is taken."""
     if decimal == ",":
-        if "." in cell:
+        if "." in cell or cell.endswith(","):  # a comma at the end is a separator
             return None
         cell = cell.replace(",", ".", 1)
     try:
@@ -197,7 +197,7 @@ def doubt(cell: str, decimal: str) -> str:
     if not bare[:1].isdigit() or not set(bare) <= set("0123456789.,'"):
         return ""
     if len(set(",.'") & set(bare)) > 1 or bare.count(",") > 1 or bare.count(".") > 1 or "'" in bare:
-        return "has a mark of thousands; expected digits with one decimal mark: write it as 1234.5"
+        return f"has a mark of thousands; expected digits with one decimal mark: write it as 1234{decimal}5"
     if decimal == "," and "." in bare:
         return "has a decimal point, but most numbers of the file a decimal comma; expected the same in all: write a comma"
     if _THREE.fullmatch(cell):

@@ -44,13 +44,16 @@ class Batches:
         self.every = recording.when == "every"
         self.classes = recording.task == "classification"
         mean, std = (0.0, 1.0) if symbols else (recording.mean, recording.std)
-        self.x = [torch.from_numpy(((x - mean) / std).astype(np.float32)) for x in sequences.x]
+        # A board limits its inputs too; a glitch of 1e9 would only fill the gradients
+        low, high = (-np.inf, np.inf) if symbols else recording.limits
+        self.x = [torch.from_numpy(((x.clip(low, high) - mean) / std).astype(np.float32)) for x in sequences.x]
         y: list[np.ndarray] = list(sequences.y)  # an array (N, ...) becomes N rows
         if self.classes:
             self.y = [torch.as_tensor(answers, dtype=torch.long) for answers in y]
         else:
             mean, std = recording.target_mean, recording.target_std
-            self.y = [torch.from_numpy(((answers - mean) / std).astype(np.float32)) for answers in y]
+            low, high = recording.target_limits
+            self.y = [torch.from_numpy(((answers.clip(low, high) - mean) / std).astype(np.float32)) for answers in y]
         self.pieces = sum(len(self._cut(len(x), 0)) for x in self.x)
         self.steps = sum(len(x) for x in self.x)
 
