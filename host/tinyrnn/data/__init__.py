@@ -141,11 +141,11 @@ def _same(one: str, other: str) -> bool:
 
 def _recording(source: Source, division: Division) -> Recording:
     """Cut the parts of a split. Raises DataError if they do not make a recording."""
-    from tinyrnn.data import split, windows
+    from tinyrnn.data import windows
     from tinyrnn.data.recording import Recording
 
     train, validation, test = (
-        windows.cut(source, division.parts, part) for part in (split.TRAIN, split.VALIDATION, split.TEST)
+        windows.cut(source, division.parts, part) for part in (windows.TRAIN, windows.VALIDATION, windows.TEST)
     )
     return Recording(
         source.name,

@@ -10,7 +10,8 @@ import numpy as np
 from tinyrnn.data import split
 from tinyrnn.data.options import Shares
 from tinyrnn.data.source import Source
-from tinyrnn.data.split import LEFT_OUT, TEST, TRAIN, Division, Unit
+from tinyrnn.data.split import Division, Unit
+from tinyrnn.data.windows import LEFT_OUT, TEST, TRAIN
 from tinyrnn.errors import DataError
 from tinyrnn.text import counted
 
@@ -69,10 +70,11 @@ def _blocks(source: Source, start: Division, folds: int, shares: Shares) -> Iter
     """Consecutive blocks of each series in time, with a gap on both sides of the tested one."""
     shortest = min(len(series.x) for series in source.series)
     between = max(split.gap(source, len(series.x)) for series in source.series)
+    around = f" with {counted(between, 'row')} left out on both sides of each test" if between else ""
     if shortest < folds * (1 + 2 * between):
         raise DataError(
-            f"{source.where}: {counted(shortest, 'row')} are too few for {folds} folds with {counted(between, 'row')} left"
-            " out around each; expected more: record longer, or use fewer folds"
+            f"{source.where}: {counted(shortest, 'row')} are too few for {folds} folds{around}; expected more:"
+            " record longer, or use fewer folds"
         )
     for fold in range(folds):
 

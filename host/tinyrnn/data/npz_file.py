@@ -131,8 +131,8 @@ def _groups(path: Path, entries: dict[str, np.ndarray], suffix: str, count: int)
         return []
     if groups.shape != (count,) or groups.dtype.kind not in "iuU":
         raise DataError(
-            f"{path}: groups{suffix} has shape {groups.shape} of {groups.dtype}; expected ({count},) of text or integers, the"
-            " person or session of each"
+            f"{path}: groups{suffix} has shape {groups.shape} of {groups.dtype}; expected ({count},) of text or integers,"
+            " the person or session of each"
         )
     return [str(group) for group in groups.tolist()]
 

@@ -63,11 +63,6 @@ class Source:
                 )
 
     @property
-    def cut(self) -> bool:
-        """Whether one series makes several sequences."""
-        return self.window is not None
-
-    @property
     def grouped(self) -> bool:
         return any(series.group for series in self.series)
 

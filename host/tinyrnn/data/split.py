@@ -17,11 +17,10 @@ import numpy as np
 from tinyrnn.data.options import VALIDATION as SHARE
 from tinyrnn.data.options import Shares
 from tinyrnn.data.source import Source
-from tinyrnn.data.windows import WINDOW, windows
+from tinyrnn.data.windows import LEFT_OUT, TEST, TRAIN, VALIDATION, WINDOW, windows
 from tinyrnn.errors import DataError
 from tinyrnn.text import counted
 
-LEFT_OUT, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
 NUMBERS = {"": TRAIN, "train": TRAIN, "validation": VALIDATION, "test": TEST}
 
 # Fewer than these are all needed for training, unless a share for validation is asked for
@@ -109,10 +108,10 @@ def method_of(source: Source, asked: str | None) -> str:
         )
     if asked:
         return asked
-    if source.grouped:
+    training = [series for series in source.series if NUMBERS[series.part] == TRAIN]
+    if any(series.group for series in training):
         return "group"
-    single = sum(NUMBERS[series.part] == TRAIN for series in source.series) == 1
-    return "time" if single and source.when == "every" else "random"
+    return "time" if len(training) == 1 and source.when == "every" else "random"
 
 
 def describe(fraction: float, seed: int, unit: str) -> str:
@@ -238,9 +237,10 @@ def _draw_test(source: Source, division: Division, shares: Shares, method: str) 
 
 
 def _too_few(source: Source, drawn: list[Unit], unit: str) -> str:
-    if unit.startswith("windows") or source.cut:
+    if source.when == "every":
         rows = sum(len(source.series[number].x) for unit in drawn for number in unit.numbers)
-        return f"{counted(rows, 'row')} make 1 sequence; expected at least 2 ({unit}): {_cure(unit)}"
+        cure = f"{_cure(unit)}, or use --split time" if unit == "groups" else _cure(unit)
+        return f"{counted(rows, 'row')} make 1 sequence; expected at least 2 ({unit}): {cure}"
     if unit == "groups":
         return f"1 group ({drawn[0].name}); expected at least 2 groups: {_cure(unit)}"
     return f"1 sequence; expected at least 2, or x as (rows, channels) to be cut into windows: {_cure(unit)}"
@@ -250,7 +250,7 @@ def _cure(unit: str) -> str:
     if unit.startswith("windows"):
         return "use a smaller --window or a longer recording"
     if unit == "groups":
-        return "record more groups, or give a test set with --test FILE"
+        return "record more groups, or give a test set with --test"
     return "record more, or give a test set"
 
 
@@ -337,8 +337,9 @@ def _time_test(source: Source, division: Division, shares: Shares, by_class: boo
     else:
         moved = last_rows(source, division, shares.test, TEST, by_class)
         words = f"by time, the last {percent} of the rows{' of each class' * by_class}"
-        if source.horizon and not by_class:
-            words += f", {gap(source, max(len(series.x) for series in source.series))} rows before them left out"
+        between = 0 if by_class else gap(source, max(len(series.x) for series in source.series))
+        if between:
+            words += f", after {counted(between, 'row')} left out,"
     if not moved:
         rows = max(len(series.x) for series in source.series)
         seen = f"{counted(rows, 'row')} are too few to split by time"

@@ -11,7 +11,7 @@ from tinyrnn.data.recording import Sequences
 from tinyrnn.data.source import Series, Source
 
 WINDOW = 100  # steps, if neither a group nor a window is given
-LEFT_OUT, TRAIN = -1, 0  # as in split.py
+LEFT_OUT, TRAIN, VALIDATION, TEST = -1, 0, 1, 2  # the parts that a row can belong to
 
 
 def windows(rows: int, window: int | None, stride: int | None = None, *, tail: bool) -> list[slice]:
