@@ -36,6 +36,8 @@ def load(
     horizon: int = 0,
     drop: str | Sequence[str] = (),
     keep: str | Sequence[str] = (),
+    resample: str | None = None,
+    time: str | None = None,
     split: str | None = None,
     validation: str | float | None = None,
     test: str | None = None,
@@ -52,6 +54,8 @@ def load(
     a training window to the next, at most `window`, which is the default.
     horizon: predict the target this many rows later; the target stays an input.
     drop: columns to leave out. keep: columns to use although their names suggest a clock.
+    resample: an even rate, such as "20ms" or "50Hz", to which the rows are interpolated. time: the column of times for it;
+    None: the first column that holds some.
     split: "time", "random", "group", or "group:COLUMN"; for a folder also "group:PATTERN" (tinyrnn.data.persons).
     validation: share of the training part that is kept to choose the best weights, 0 for none; or a file or folder.
     None keeps a share if there is enough. test: a file or folder with the test set.
@@ -65,9 +69,20 @@ def load(
     shares, path = _shares(validation, test_fraction, seed)
     method, by = options.method(split)
     reading = options.Reading(
-        label, options.names(target), group, window, stride, horizon, options.names(drop), options.names(keep), method, by
+        label,
+        options.names(target),
+        group,
+        window,
+        stride,
+        horizon,
+        options.names(drop),
+        options.names(keep),
+        method,
+        by,
+        _period(resample),
+        time,
     )
-    whole = _with_files(source, reading, path, test)
+    whole = _inspected(_with_files(source, reading, shares, path, test), reading)
     from tinyrnn.data.split import divide
 
     return _recording(whole, divide(whole, shares, method))
@@ -96,7 +111,8 @@ def load_folds(source: str, folds: int | str, **given: Any) -> Iterator[tuple[st
         raise DataError(f"validation is {path!r}; expected a share such as 0.15: each fold keeps its own")
     for name in ("target", "drop", "keep"):
         given[name] = options.names(given.get(name))
-    whole = _source(source, options.Reading(**given, method=method, by=by), None)
+    reading = options.Reading(**given, method=method, by=by, period=_period(given.pop("resample", None)))
+    whole = _inspected(_source(source, reading, None, shares), reading)
     from tinyrnn.data.folds import divisions
 
     for name, division in divisions(whole, folds, shares, method):
@@ -112,9 +128,26 @@ def _shares(validation: str | float | None, test_fraction: float, seed: int) -> 
     return options.Shares(test_fraction, None if isinstance(share, str) else share, seed), path
 
 
-def _with_files(source: str, reading: Reading, validation: str | None, test: str | None) -> Source:
+def _period(resample: str | None) -> float:
+    if resample is None:
+        return 0.0
+    from tinyrnn.data.resampling import parse_period
+
+    return parse_period(resample)
+
+
+def _inspected(source: Source, reading: Reading) -> Source:
+    from tinyrnn.data.inspection import inspected
+
+    return inspected(source, reading.keep)
+
+
+def _with_files(source: str, reading: Reading, shares: Shares, validation: str | None, test: str | None) -> Source:
     """The source, with the user's own validation and test files. Raises DataError."""
-    whole = _source(source, reading, None)
+    from dataclasses import replace
+
+    own = {name: 0.0 for name, path in (("validation", validation), ("test", test)) if path is not None}
+    whole = _source(source, reading, None, replace(shares, **own) if own.get("test") is None else shares, test is not None)
     from tinyrnn.data.source import joined
 
     first = whole

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyrnn import files
-from tinyrnn.data import persons
+from tinyrnn.data import persons, quality, resampling
 from tinyrnn.data.csv_table import Table, read_table, same_columns
 from tinyrnn.data.options import Reading
 from tinyrnn.data.recording import listed, sort_labels
@@ -71,7 +71,9 @@ def read_all(where: Path, items: Sequence[Item], reading: Reading, like: Source 
             f"{where}: column {twice!r} is named in two options; expected one of --label, --target, --group, --split group"
         )
     # What is forecast is also what is known of it so far
-    columns = first.features(reading.drop, reading.keep, keys if reading.horizon else taken)
+    inputs = keys if reading.horizon else taken
+    timed = [resampling.time_column(first, reading.time, [*taken, *map(first.index, reading.drop)])] if reading.period else []
+    columns = first.features(reading.drop, reading.keep, [*inputs, *timed])
     channels = tuple(first.names[i] for i in columns)
     check_channels(items[0].path, channels, like)
     taught = [table for item, table in zip(items, tables, strict=True) if item.part in ("", "train")]
@@ -81,10 +83,15 @@ def read_all(where: Path, items: Sequence[Item], reading: Reading, like: Source 
     for item, table in zip(items, tables, strict=True):
         x = table.numbers(columns)
         y = table.numbers(answers) if reading.target else _classes(table, answers[0], labels, like)
+        if timed:
+            x = np.column_stack([x, resampling.times(table, timed[0])])
         series += _by_key(item, table, keys, x, y, by, reading.group)
+    remarks = first.remarks
+    if timed:
+        series, gaps = resampling.evenly(series, reading.period, first.names[timed[0]])
+        remarks += tuple(gaps)
     found = [forecast(one, reading.horizon) for one in series]
     left = [one for one in found if one is not None]
-    remarks: tuple[str, ...] = ()
     if not left:
         longest = max(len(one.x) for one in series)
         raise DataError(
@@ -92,7 +99,7 @@ def read_all(where: Path, items: Sequence[Item], reading: Reading, like: Source 
             " use a smaller --horizon or record longer"
         )
     if len(left) < len(found):
-        remarks = (
+        remarks += (
             f"{len(found) - len(left)} of {counted(len(found), 'sequence')} have no row {reading.horizon} rows before their"
             " last and are left out",
         )
@@ -121,10 +128,12 @@ def _labels(tables: list[Table], reading: Reading, answers: list[int], like: Sou
         return like.labels
     if reading.target:
         return tuple(tables[0].names[i] for i in answers)
-    labels = sort_labels({cell for table in tables for cell in table.texts(answers[0], "the name of a class")})
+    cells = [cell for table in tables for cell in table.texts(answers[0], "the name of a class")]
+    where = tables[0].path if len(tables) == 1 else tables[0].path.parent
+    quality.check_classes(f"{where}: column {reading.label!r}", cells, "rename one in the file")
+    labels = sort_labels(cells)
     if len(labels) < 2:
-        path, column = tables[0].path if len(tables) == 1 else tables[0].path.parent, reading.label
-        raise DataError(f"{path}: column {column!r} holds 1 class ({labels[0]}); expected at least 2, record another")
+        raise DataError(f"{where}: column {reading.label!r} holds 1 class ({labels[0]}); expected at least 2, record another")
     return labels
 
 
@@ -145,12 +154,20 @@ def _by_key(
 ) -> list[Series]:
     """The rows of each group as a series, in the order of the file. Without keys, the file is one series."""
     if not keys:
-        return [Series(x, y, item.name, item.group, item.part)]
+        return [Series(x, y, item.name, item.group, item.part, item.name, np.array(table.lines))]
     texts = [table.texts(key, "the id of a sequence") for key in keys]
     rows: dict[tuple[str, ...], list[int]] = {}
     for row, key in enumerate(zip(*texts, strict=True)):
         rows.setdefault(key, []).append(row)
     return [
-        Series(x[members], y[members], f"{item.name}, {' '.join(key)}", item.group or key[0], item.part)
+        Series(
+            x[members],
+            y[members],
+            f"{item.name}, {' '.join(key)}",
+            item.group or key[0],
+            item.part,
+            item.name,
+            np.array(table.lines)[members],
+        )
         for key, members in rows.items()
     ]

@@ -44,6 +44,10 @@ class Table:
                 f"{self.path}: no column {name!r} for {option}; expected one of {listed(self.names)}{kind}"
             ) from None
 
+    def index(self, name: str) -> int:
+        """The index of a column that an option drops. Raises DataError."""
+        return self.column(name, "--drop")
+
     def features(self, drop: Sequence[str], keep: Sequence[str], taken: Sequence[int] = ()) -> list[int]:
         """Indices of the input columns: all except those dropped or taken as answer or group, and row names.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyrnn.data import csv_file, persons
+from tinyrnn.data import csv_file, persons, quality, resampling
 from tinyrnn.data.csv_file import Item
 from tinyrnn.data.csv_table import Table, read_table, same_columns
 from tinyrnn.data.options import Reading
@@ -122,7 +122,9 @@ def _read_labels(path: Path, tree: _Tree, parts: dict[str, Path], own: str, read
     for part, files in found.items():
         for place, (person, label) in zip(files, _told(parts[part], files, pattern, outer, reading.method), strict=True):
             answers.append((place.path, label, person, part))
-    taught = sort_labels({label for _, label, _, part in answers if part in ("", "train")})
+    named = [label for _, label, _, part in answers if part in ("", "train")]
+    quality.check_classes(path, named, "rename the folder")
+    taught = sort_labels(named)
     labels = like.labels if like else taught
     for file, label, _, part in answers:
         if label not in labels:
@@ -137,16 +139,27 @@ def _read_labels(path: Path, tree: _Tree, parts: dict[str, Path], own: str, read
         raise DataError(f"{path}: 1 label ({labels[0]}); expected at least 2: add a folder for another")
     first: Table | None = None
     columns: list[int] = []
+    timed: list[int] = []
     prefix = f"{path.name}/" if like else ""
     index = {label: np.array(number) for number, label in enumerate(labels)}
     for file, label, person, part in answers:
         table = read_table(file)
         if first is None:
-            first, columns = table, table.features(reading.drop, reading.keep)
+            first = table
+            if reading.period:
+                timed = [resampling.time_column(first, reading.time, [first.index(name) for name in reading.drop])]
+            columns = table.features(reading.drop, reading.keep, timed)
             check_channels(file, tuple(table.names[i] for i in columns), like)
         same_columns(first, table)
         name = f"{prefix}{file.relative_to(path).as_posix()}"
-        series.append(Series(table.numbers(columns), index[label], name, person, part))
+        x = table.numbers(columns)
+        if timed:
+            x = np.column_stack([x, resampling.times(table, timed[0])])
+        series.append(Series(x, index[label], name, person, part, name, np.array(table.lines)))
+    remarks = first.remarks if first else ()
+    if first and timed:
+        series, gaps = resampling.evenly(series, reading.period, first.names[timed[0]])
+        remarks += tuple(gaps)
     return Source(
         name=title(path.resolve().name) or "recording",
         where=str(path),
@@ -160,6 +173,7 @@ def _read_labels(path: Path, tree: _Tree, parts: dict[str, Path], own: str, read
         strict=True,
         window=reading.window,
         stride=None if like else reading.stride,
+        remarks=remarks,
     )
 
 

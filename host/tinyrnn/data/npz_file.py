@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tinyrnn import files
+from tinyrnn.data import quality
+from tinyrnn.data.npz_answers import plain_answers
 from tinyrnn.data.npz_arrays import check_finite, floats, read_entries, strings
 from tinyrnn.data.options import Reading
 from tinyrnn.data.recording import LARGEST, Sequences, listed, sort_labels
@@ -22,7 +24,7 @@ def read(path: Path, reading: Reading, like: Source | None = None) -> Source:
     Integers or text in y are classes, floats are targets. like: the source to which this file gives the validation or
     the test part. Raises DataError, which names the entry.
     """
-    entries = read_entries(path)
+    entries, remarks = plain_answers(path, read_entries(path))
     x = floats(path, "x", entries["x"])
     if x.ndim not in (2, 3) or 0 in x.shape:
         raise DataError(f"{path}: x has shape {x.shape}; expected (sequences, steps, channels) or (rows, channels)")
@@ -32,6 +34,7 @@ def read(path: Path, reading: Reading, like: Source | None = None) -> Source:
         raise DataError(f"{path}: only one of x_test and y_test; expected both or none")
     classes = entries["y"].dtype.kind != "f"
     labels = _labels(path, entries) if classes else ()
+    quality.check_classes(path, labels if "labels" in entries or not classes else _named(entries), "rename one")
     # With an entry `labels`, integers in y are indices into it; otherwise the values of y are the names
     as_indices = "labels" in entries and entries["y"].dtype.kind != "U"
     index = {str(number) if as_indices else label: number for number, label in enumerate(labels)}
@@ -74,6 +77,7 @@ def read(path: Path, reading: Reading, like: Source | None = None) -> Source:
         window=(reading.window or WINDOW) if x.ndim == 2 else None,
         stride=None if like else reading.stride,
         codes=index,
+        remarks=remarks,
     )
 
 

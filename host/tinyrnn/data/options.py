@@ -27,6 +27,8 @@ class Reading:
     keep: tuple[str, ...] = ()
     method: str | None = None  # one of METHODS
     by: str | None = None  # the column or pattern of group:...
+    period: float = 0.0  # seconds between the rows of a recording that is resampled; 0: it is not
+    time: str | None = None  # the column of times
 
     def __post_init__(self) -> None:
         for name, value in (("window", self.window), ("stride", self.stride)):
@@ -34,6 +36,8 @@ class Reading:
                 raise DataError(f"{name} is {value} steps; expected 1 or more")
         if self.horizon < 0:
             raise DataError(f"horizon is {self.horizon} steps; expected 1 or more")
+        if self.time and not self.period:
+            raise DataError(f"time column {self.time!r} without a period; expected --resample PERIOD too, such as 20ms")
         if self.horizon and not self.target:
             raise DataError(
                 f"horizon is {self.horizon} steps without a target; expected --target COLUMN, the column to forecast"

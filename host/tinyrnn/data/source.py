@@ -27,6 +27,12 @@ class Series:
     name: str  # where it comes from, such as "walk/3.csv"
     group: str = ""  # whom or which session it was recorded from; "": unknown
     part: str = ""  # "train", "validation" or "test" if the user's own files say so; "": to be assigned
+    file: str = ""  # the text file that it was read from; "": it was not
+    lines: np.ndarray | None = None  # (T,) the line of each row in that file, from 1
+
+    def place(self, row: int) -> str:
+        """Where a row comes from, for a message: file and line, or the sequence and the step."""
+        return f"{self.name}, step {row + 1}" if self.lines is None else f"{self.file}:{self.lines[row]}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,4 +106,5 @@ def forecast(series: Series, horizon: int) -> Series | None:
     rows = len(series.x) - horizon
     if not horizon:
         return series
-    return replace(series, x=series.x[:rows], y=series.y[horizon:]) if rows > 0 else None
+    lines = None if series.lines is None else series.lines[:rows]
+    return replace(series, x=series.x[:rows], y=series.y[horizon:], lines=lines) if rows > 0 else None
