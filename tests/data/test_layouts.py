@@ -289,7 +289,8 @@ def test_forecast_within_each_group(tmp_path: Path) -> None:
             assert (len(x), int(x[0, 0]) % 20) == (12, 0), name
     assert r.remarks[0] == "1 of 6 sequences have no row 8 rows before their last and are left out"
     assert said(path, target="ax", group="who", horizon=20, keep="ax") == (
-        f"{path}: horizon is 20 rows, but a sequence has at most 20; expected fewer: use a smaller --horizon or record longer"
+        f"{path}: horizon is 20 rows, but a sequence has at most 20; expected fewer: use a smaller --horizon or record"
+        " longer"
     )
 
 
@@ -373,7 +374,7 @@ def test_a_folder_has_its_own_test_and_validation_folder(tmp_path: Path) -> None
     assert r.validation
     assert r.test.names == tuple(f"more/walk/fay_{i}.csv" for i in range(3))
     assert set(r.test.groups) == {"fay"}
-    assert r.test.y.tolist() == [1, 1, 1]
+    assert r.test.all_y().tolist() == [1, 1, 1]
     assert not set(r.train.groups) & set(r.validation.groups)
     again = people(tmp_path / "again", "{label}/{person}_{i}.csv", ("anna", "zoe"))
     told = data.load(str(moves), test=str(again), split="group")
@@ -423,12 +424,12 @@ def test_npz_with_a_test_file(tmp_path: Path) -> None:
     path = save(tmp_path / "a.npz", x=X, y=np.array(["off", "on"])[y])
     test = save(tmp_path / "b.npz", x=X[:3], y=["on", "on", "on"])
     r = data.load(str(path), test=str(test))
-    assert (len(r.test), r.test.y.tolist()) == (3, [1, 1, 1])
+    assert (len(r.test), r.test.all_y().tolist()) == (3, [1, 1, 1])
     coded = save(tmp_path / "c.npz", x=X, y=y, labels=["up", "down"])
     same = save(tmp_path / "d.npz", x=X[:2], y=[1, 0])
-    assert data.load(str(coded), test=str(same)).test.y.tolist() == [1, 0]
+    assert data.load(str(coded), test=str(same)).test.all_y().tolist() == [1, 0]
     turned = save(tmp_path / "e.npz", x=X[:2], y=[1, 0], labels=["down", "up"])
-    assert data.load(str(coded), test=str(turned)).test.y.tolist() == [0, 1]
+    assert data.load(str(coded), test=str(turned)).test.all_y().tolist() == [0, 1]
     odd = save(tmp_path / "f.npz", x=X[:2], y=["on", "half"])
     assert said(path, test=str(odd)) == f"{odd}: y holds 'half' at 1; expected one of the classes off, on"
     numbers = save(tmp_path / "g.npz", x=X[:2], y=[0.5, 1.5])
