@@ -77,7 +77,7 @@ def by_names(folder: Path, files: Sequence[tuple[Path, str]]) -> list[str]:
     found = []
     for path, label in files:
         first, *rest = [piece for piece in re.split(r"[-_. ]+", path.stem) if piece] or [""]
-        if label and first.casefold() == label.casefold() and len(rest) > 1:
+        if label and first.casefold() == label.casefold() and rest:  # walk_03.csv tells the label and a number
             first, *rest = rest
         found.append(first if rest else "")
     if "" in found or not 2 <= len(set(found)) < len(found):

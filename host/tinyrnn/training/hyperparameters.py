@@ -96,7 +96,9 @@ SETTINGS = (
     Setting("noise", "standard deviation of noise added to each value", 0, 10, 0.2),
     Setting("scaling", "standard deviation of a random relative gain of each channel in each sequence", 0, 10, 0.2),
     Setting("offset", "standard deviation of a random offset of each channel in each sequence", 0, 10, 0.2),
-    Setting("time_shift", "most that a sequence is moved in time, as share of its length (classes at the last step)", 0, 0.9, 0.1),
+    Setting(
+        "time_shift", "most that a sequence is moved in time, as share of its length (classes at the last step)", 0, 0.9, 0.1
+    ),
     Setting("time_warp", "how much the speed varies within a sequence: deviation of its logarithm", 0, 2, 0.2),
     Setting("rotation", "standard deviation of a random rotation of 3-axis sensors, in degrees", 0, 180, 15),
     Setting("dropout", "share of each layer's outputs that are set to zero", 0, 0.95, 0.2),

@@ -26,7 +26,9 @@ class Loss:
         if class_weights != "none":
             self.weights = torch.tensor(_class_weights(recording, class_weights), dtype=torch.float32)
 
-    def __call__(self, output: Tensor, batch: Batch, early: float = 0.0, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, output: Tensor, batch: Batch, early: float = 0.0, label_smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """The sum of the losses (a tensor of one number) and of the weights, over the steps of output (B, T, O) that count.
 
         early: the share that moves from the last step to the second half of each sequence, see spread().
