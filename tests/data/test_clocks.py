@@ -52,7 +52,7 @@ def test_a_counter_is_refused_unless_it_is_kept(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         clocks.check_rising(("n", "ax"), [x], [], "d.csv")
     assert str(caught.value) == (
-        "d.csv: column 'n' rises in all of its rows (first 0 to 9), like a clock or a counter, which is rarely a useful input;"
+        "d.csv: column 'n' rises in every row (first 0 to 9), like a clock or a counter, which is rarely a useful input;"
         ' expected a decision: --drop "n" to leave it out or --keep "n" to use it'
     )
     with pytest.raises(DataError, match=r"--drop '\"a, b\"' to leave it out"):

@@ -190,10 +190,10 @@ def test_folder_lengths_differ_and_one_row_is_a_sequence(tmp_path: Path) -> None
 
 def test_folder_window(tmp_path: Path) -> None:
     gestures(tmp_path, files=2, rows=10)
-    r = data.load(str(tmp_path), window=4)  # 4 + 4, and a tail of 2 that is too short to be a gesture
+    r = data.load(str(tmp_path), window=4, keep="ax")  # 4 + 4, and a tail of 2 that is too short to be a gesture
     assert r.train.lengths.tolist() == [4] * 4
     assert r.train.x[1][0, 1] == -4
-    assert data.load(str(tmp_path), window=50).train.lengths.tolist() == [10] * 2
+    assert data.load(str(tmp_path), window=50, keep="ax").train.lengths.tolist() == [10] * 2
     files = {x[0, 0] // 100 for x in r.train.x}
     assert not files & {x[0, 0] // 100 for x in r.test.x}
 
@@ -248,7 +248,11 @@ def test_folder_options(tmp_path: Path) -> None:
     has(complaint(tmp_path, drop="gx"), "no column 'gx' for --drop", "ax, ay, az")
     has(complaint(tmp_path, drop="ax,ay,az"), "none is left as input", "expected at least one")
     has(complaint(tmp_path, drop="ax", keep="ax"), "'ax'", "two options")
-    has(complaint(tmp_path, group="ax"), "--group does not apply", "--window, --stride, --drop, --keep, --split")
+    has(
+        complaint(tmp_path, group="ax"),
+        "--group does not apply",
+        "--window, --stride, --drop, --keep, --resample, --time, --split",
+    )
 
 
 @pytest.mark.parametrize("option", ["label", "target", "group", "window", "drop", "keep"])
@@ -407,7 +411,9 @@ def steps_csv(path: Path, rows: int = 60) -> Path:
 
 def test_csv_classes_by_window(tmp_path: Path) -> None:
     path = steps_csv(tmp_path / "day.csv")
-    r = data.load(str(path), label="is", drop=("t", "who", "force"), window=7, seed=1, split="random", validation=0)
+    r = data.load(
+        str(path), label="is", drop=("t", "who", "force"), keep="ax", window=7, seed=1, split="random", validation=0
+    )
     assert (r.name, r.task, r.when, r.labels) == ("day", "classification", "every", ("lie down", "up"))
     assert r.channels == ("ax", "ay")
     assert sorted([*r.train.lengths, *r.test.lengths]) == [4] + [7] * 8  # the tail is kept
@@ -424,14 +430,14 @@ def test_csv_classes_by_window(tmp_path: Path) -> None:
 
 def test_csv_targets_by_group(tmp_path: Path) -> None:
     path = steps_csv(tmp_path / "day.csv")
-    r = data.load(str(path), target="force,ay", group="who", drop="t,is", validation=0)
+    r = data.load(str(path), target="force,ay", group="who", drop="t,is", keep="ax", validation=0)
     assert (r.task, r.when, r.labels, r.channels) == ("regression", "every", ("force", "ay"), ("ax",))
     assert (r.train.lengths.tolist(), r.test.lengths.tolist()) == ([15] * 3, [15])
     assert r.train.y[0].shape == (15, 2)
     assert (r.train.y[0] == r.train.x[0] * [0.25, -1]).all()
     assert r.target_mean.shape == r.target_std.shape == (2,)
     assert np.allclose(r.target_mean, r.mean * [0.25, -1])
-    cut = data.load(str(path), target="force", group="who", drop="t,is", window=10, validation=0)
+    cut = data.load(str(path), target="force", group="who", drop="t,is", keep="ax", window=10, validation=0)
     assert sorted(cut.train.lengths) == [5] * 3 + [10] * 3
     assert not {x[0, 0] // 15 for x in cut.train.x} & {x[0, 0] // 15 for x in cut.test.x}  # groups stay whole
 
@@ -446,14 +452,14 @@ def test_csv_default_window_is_reported(tmp_path: Path) -> None:
 
 def test_csv_without_header(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", "".join(f"{i},{i * 2},{'ab'[i % 2]}\n" for i in range(20)))
-    r = data.load(str(path), label="3", window=4)
+    r = data.load(str(path), label="3", window=4, keep="1,2")
     assert (r.channels, r.labels) == (("1", "2"), ("a", "b"))
     has(complaint(path, label="class"), "no column 'class' for --label", "1, 2, 3", "no header row")
 
 
 def test_csv_complaints(tmp_path: Path) -> None:
     path = steps_csv(tmp_path / "day.csv")
-    some = {"drop": "t,who,force"}
+    some = {"drop": "t,who,force", "keep": "ax"}
     has(complaint(path), path, "neither --label nor --target", "--label COLUMN", "t, ax, ay, who, is, force")
     has(complaint(path, label="is", target="ax"), "both --label and --target", "expected one")
     has(

@@ -128,8 +128,8 @@ def test_remarks_name_channel_place_and_value() -> None:
         ("ax", "az", "ok"), [x[:60], x[60:]], lambda i, t: f"{'ab'[i]}.csv:{t + 2}", drop=lambda name: f'--drop "{name}"'
     )
     assert found == [
-        "b.csv:12: channel 'ax' is 1e+09; all others lie in -0.99999 to 0.999912: the training limits it to 2.99981",
         "channel 'az' is 5 at every step, which tells the network nothing; leave it out with --drop \"az\"",
+        "b.csv:12: channel 'ax' is 1e+09; all others lie in -0.99999 to 0.999912; in training it counts as 2.99981",
     ]
     assert quality.remarks(("ok",), [x[:, 2:]], lambda i, t: "") == []
 

@@ -12,6 +12,10 @@ from tinyrnn.data.resampling import parse_period
 from tinyrnn.errors import DataError
 
 
+def place(row: int) -> str:
+    return f"d.csv:{row + 2}"
+
+
 @pytest.mark.parametrize(
     ("text", "period"),
     [("20ms", 0.02), ("0.5 s", 0.5), ("50Hz", 0.02), ("50 hz", 0.02), ("1kHz", 0.001), ("100us", 1e-4), ("15min", 900)],
@@ -48,17 +52,16 @@ def test_numbers_are_interpolated_and_classes_are_those_before() -> None:
 def test_a_long_gap_cuts_and_a_short_one_is_bridged_and_both_are_said() -> None:
     times = np.concatenate([np.arange(10) * 0.02, [0.28], 0.28 + np.arange(1, 10) * 0.02, 5 + np.arange(5) * 0.02])
     x = times[:, None] * 2
-    where = [f"d.csv:{row + 2}" for row in range(len(times))]
     pieces = resampling.resample(times, x, np.zeros(len(x), int), 0.02)
-    assert [(len(piece.x), piece.start) for piece in pieces] == [(24, 0), (5, 20)]
+    assert [(len(piece.x), piece.rows[0]) for piece in pieces] == [(24, 0), (5, 20)]
     assert np.allclose(pieces[0].x[:, 0], np.arange(24) * 0.04)
-    assert resampling.gaps(times, 0.02, where) == [
+    assert resampling.gaps(times, 0.02, place) == [
         "d.csv:21: 2 gaps, the longest of 4.54 s after this row; the recording is cut at 1 of them"
     ]
-    assert resampling.gaps(times[:20], 0.02, where) == [
+    assert resampling.gaps(times[:20], 0.02, place) == [
         "d.csv:11: a gap of 0.1 s after this row; values between are interpolated"
     ]
-    assert resampling.gaps(times[:10], 0.02, where) == []
+    assert resampling.gaps(times[:10], 0.02, place) == []
 
 
 def test_a_longer_period_makes_fewer_gaps() -> None:
@@ -77,18 +80,16 @@ def test_a_longer_period_makes_fewer_gaps() -> None:
 )
 def test_times_must_rise(times: list[float], line: str) -> None:
     with pytest.raises(DataError) as caught:
-        resampling.check_times(np.array(times, float), "t", [f"d.csv:{row + 2}" for row in range(4)])
+        resampling.check_times(np.array(times, float), "t", place)
     assert str(caught.value) == (
         f"{line}; expected times that rise: sort the rows, or delete this one, or name the recordings in the file with --group"
     )
 
 
 def test_seconds_of_units_epochs_and_dates() -> None:
-    where = ["d.csv:2", "d.csv:3"]
-
     def read(values: list[float] | None, name: str, cells: list[str] | None = None) -> list[float]:
         array = None if values is None else np.array(values)
-        return [round(v, 9) for v in resampling.seconds(cells or ["", ""], array, name, where).tolist()]
+        return [round(v, 9) for v in resampling.seconds(cells or ["", ""], array, name, place).tolist()]
 
     assert read([100, 120], "time_ms") == [0, 0.02]
     assert read([1_700_000_000_000, 1_700_000_000_020], "timestamp") == [0, 0.02]
@@ -100,7 +101,9 @@ def test_seconds_of_units_epochs_and_dates() -> None:
     assert str(caught.value) == (
         "d.csv:2: time column 't' names no unit; expected one: rename it, for example 't (ms)' or 't (s)'"
     )
-    with pytest.raises(DataError, match=r"d.csv:3: time 'time' is '31.5.24'; expected a number, or a date and time as 2024-"):
+    with pytest.raises(
+        DataError, match=r"d.csv:3: time 'time' is '31.5.24'; expected a number, or a date and time as 2024-"
+    ):
         read(None, "time", ["2024-05-31 14:02:00", "31.5.24"])
     with pytest.raises(DataError, match=r"d.csv:2: time 'time' is '2024-02-31 14:02:00'"):
         read(None, "time", ["2024-02-31 14:02:00", "2024-02-31 14:02:01"])

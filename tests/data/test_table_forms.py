@@ -27,7 +27,7 @@ def numbers(found: Table) -> list[list[float]]:
 
 
 WANTED = [[1.0, 2.5], [-3.0, 400.0]]
-FORMS = {
+FORMS: dict[str, str | bytes] = {
     "commas": "ax,ay\n1,2.5\n-3,400\n",
     "commas and spaces": "ax, ay\n 1, 2.5\n-3, 400\n",
     "semicolons": "ax;ay\n1;2.5\n-3;400\n",
@@ -86,7 +86,7 @@ def test_forms_without_a_header(tmp_path: Path, text: str) -> None:
     assert (found.header, numbers(found)) == (None, WANTED)
 
 
-REFUSED = {
+REFUSED: dict[str | bytes, str] = {
     "ax;ay\n1;2,5\n3;1.234,5\n": (
         ":3: column 2 (ay) is '1.234,5', which has a mark of thousands; expected digits with one decimal mark: write it as"
         ' 1234,5, or leave the column out with --drop "ay"'
@@ -96,7 +96,7 @@ REFUSED = {
         ' 1234.5, or leave the column out with --drop "ay"'
     ),
     "ax;ay\n1;1'234\n2;7\n": (
-        ":2: column 2 (ay) is \"1'234\", which has a mark of thousands; expected digits with one decimal mark: write it as"
+        ':2: column 2 (ay) is "1\'234", which has a mark of thousands; expected digits with one decimal mark: write it as'
         ' 1234.5, or leave the column out with --drop "ay"'
     ),
     "ax\tay\n1\t1,234\n2\t2,345\n": (

@@ -23,6 +23,8 @@ NAMES = (
     "stride",
     "drop",
     "keep",
+    "resample",
+    "time",
     "split",
     "test",
     "validation",
@@ -65,7 +67,15 @@ def add_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> No
         metavar="COLUMN[,COLUMN]",
         action="append",
         default=[],
-        help="use columns whose names suggest a clock, which is otherwise an error",
+        help="use columns that look like a clock or a counter, which is otherwise an error",
+    )
+    options.add_argument(
+        "--resample",
+        metavar="PERIOD",
+        help="interpolate the rows to an even rate by their times, such as 20ms or 50Hz; gaps are reported",
+    )
+    options.add_argument(
+        "--time", metavar="COLUMN", help="the column of times for --resample (default: the first column that holds some)"
     )
     split = parser.add_argument_group("the split into training, validation and test")
     split.add_argument(

@@ -23,6 +23,8 @@ WHEN = ("last", "every")  # the steps of a sequence whose output counts
 BUNDLED = ("basic-motions", "japanese-vowels")  # the data sets that tinyrnn.data.bundled reads
 TABLES = (".csv", ".tsv")
 MORE_TABLES = (".txt", ".dat")  # tables if an option names a column
+# The options of load() that say how a source is read
+EVERY = ("label", "target", "group", "window", "stride", "horizon", "drop", "keep", "resample", "time", "split")
 
 
 def load(
@@ -111,8 +113,9 @@ def load_folds(source: str, folds: int | str, **given: Any) -> Iterator[tuple[st
         raise DataError(f"validation is {path!r}; expected a share such as 0.15: each fold keeps its own")
     for name in ("target", "drop", "keep"):
         given[name] = options.names(given.get(name))
-    reading = options.Reading(**given, method=method, by=by, period=_period(given.pop("resample", None)))
-    whole = _inspected(_source(source, reading, None, shares), reading)
+    given["period"] = _period(given.pop("resample", None))
+    reading = options.Reading(**given, method=method, by=by)
+    whole = _inspected(_source(source, reading, None, _text_shares(shares, None, None)), reading)
     from tinyrnn.data.folds import divisions
 
     for name, division in divisions(whole, folds, shares, method):
@@ -144,10 +147,7 @@ def _inspected(source: Source, reading: Reading) -> Source:
 
 def _with_files(source: str, reading: Reading, shares: Shares, validation: str | None, test: str | None) -> Source:
     """The source, with the user's own validation and test files. Raises DataError."""
-    from dataclasses import replace
-
-    own = {name: 0.0 for name, path in (("validation", validation), ("test", test)) if path is not None}
-    whole = _source(source, reading, None, replace(shares, **own) if own.get("test") is None else shares, test is not None)
+    whole = _source(source, reading, None, _text_shares(shares, validation, test))
     from tinyrnn.data.source import joined
 
     first = whole
@@ -196,12 +196,21 @@ def _recording(source: Source, division: Division) -> Recording:
     )
 
 
-def _source(source: str, reading: Reading, like: Source | None) -> Source:
+def _text_shares(shares: Shares, validation: str | None, test: str | None) -> tuple[float, float]:
+    """The shares of a text for the test, and of what is left for validation; 0 for a part that has a file of its own."""
+    from tinyrnn.data.options import VALIDATION
+
+    share = VALIDATION if shares.validation is None else shares.validation
+    return 0.0 if test else shares.test, 0.0 if validation else share
+
+
+def _source(source: str, reading: Reading, like: Source | None, text_shares: tuple[float, float] = (0.0, 0.0)) -> Source:
     """Read one source with the reader for its kind. Raises DataError if an option does not apply to it."""
 
     def only(*allowed: str) -> None:
-        for option in ("label", "target", "group", "window", "stride", "horizon", "drop", "keep", "split"):
-            value = reading.method if option == "split" else getattr(reading, option)
+        values = {"split": reading.method, "resample": reading.period}
+        for option in EVERY:
+            value = values[option] if option in values else getattr(reading, option)
             if value not in (None, (), 0) and option not in allowed:
                 takes = ", ".join(f"--{name}" for name in allowed) or "no such option"
                 raise DataError(f"{source}: --{option} does not apply to this kind of data; it takes {takes}")
@@ -217,10 +226,9 @@ def _source(source: str, reading: Reading, like: Source | None) -> Source:
         is_folder, is_file, is_there = path.is_dir(), path.is_file(), path.exists()
     except (OSError, ValueError):  # a name that is too long or holds a zero byte
         is_folder = is_file = is_there = False
-    every = ("label", "target", "group", "window", "stride", "horizon", "drop", "keep", "split")
     columns = bool(reading.label or reading.target)
     if is_folder:
-        only(*(every if columns else ("window", "stride", "drop", "keep", "split")))
+        only(*(EVERY if columns else ("window", "stride", "drop", "keep", "resample", "time", "split")))
         from tinyrnn.data import folder
 
         return folder.read(path, reading, like)
@@ -231,7 +239,7 @@ def _source(source: str, reading: Reading, like: Source | None) -> Source:
         raise DataError(f"{source}: there is no such data set, folder or file; {expected}")
     suffix = path.suffix.lower()
     if suffix in TABLES or (suffix in MORE_TABLES and columns):
-        only(*every)
+        only(*EVERY)
         from tinyrnn.data import csv_file
 
         return csv_file.read(path, reading, like)
@@ -240,6 +248,11 @@ def _source(source: str, reading: Reading, like: Source | None) -> Source:
         from tinyrnn.data import npz_file
 
         return npz_file.read(path, reading, like)
+    if suffix == ".txt":
+        only("window", "stride")
+        from tinyrnn.data import text_file
+
+        return text_file.read(path, reading, like, *text_shares)
     if suffix in MORE_TABLES:
         raise DataError(
             f"{source}: neither --label nor --target; expected one, which makes it a table: --label COLUMN for classes,"

@@ -91,9 +91,9 @@ def check_rising(names: Sequence[str], sequences: Sequence[np.ndarray], keep: Co
         name = names[column]
         if name not in keep:
             low, high = sequences[0][0, column], sequences[0][-1, column]
-            places = "its rows" if len(sequences) == 1 else f"each of the {len(sequences)} files or groups"
+            places = "" if len(sequences) == 1 else f" of all {len(sequences)} files or groups"
             raise DataError(
-                f"{where}: column {name!r} rises in all of {places} (first {low:g} to {high:g}), like a clock or a counter,"
+                f"{where}: column {name!r} rises in every row{places} (first {low:g} to {high:g}), like a clock or a counter,"
                 f" which is rarely a useful input; expected a decision: {decision(name)}"
             )
 

@@ -72,7 +72,9 @@ def read_all(where: Path, items: Sequence[Item], reading: Reading, like: Source 
         )
     # What is forecast is also what is known of it so far
     inputs = keys if reading.horizon else taken
-    timed = [resampling.time_column(first, reading.time, [*taken, *map(first.index, reading.drop)])] if reading.period else []
+    timed = (
+        [resampling.time_column(first, reading.time, [*taken, *map(first.index, reading.drop)])] if reading.period else []
+    )
     columns = first.features(reading.drop, reading.keep, [*inputs, *timed])
     channels = tuple(first.names[i] for i in columns)
     check_channels(items[0].path, channels, like)
@@ -133,7 +135,9 @@ def _labels(tables: list[Table], reading: Reading, answers: list[int], like: Sou
     quality.check_classes(f"{where}: column {reading.label!r}", cells, "rename one in the file")
     labels = sort_labels(cells)
     if len(labels) < 2:
-        raise DataError(f"{where}: column {reading.label!r} holds 1 class ({labels[0]}); expected at least 2, record another")
+        raise DataError(
+            f"{where}: column {reading.label!r} holds 1 class ({labels[0]}); expected at least 2, record another"
+        )
     return labels
 
 
@@ -154,7 +158,7 @@ def _by_key(
 ) -> list[Series]:
     """The rows of each group as a series, in the order of the file. Without keys, the file is one series."""
     if not keys:
-        return [Series(x, y, item.name, item.group, item.part, item.name, np.array(table.lines))]
+        return [Series(x, y, item.name, item.group, item.part, str(item.path), np.array(table.lines))]
     texts = [table.texts(key, "the id of a sequence") for key in keys]
     rows: dict[tuple[str, ...], list[int]] = {}
     for row, key in enumerate(zip(*texts, strict=True)):
@@ -166,7 +170,7 @@ def _by_key(
             f"{item.name}, {' '.join(key)}",
             item.group or key[0],
             item.part,
-            item.name,
+            str(item.path),
             np.array(table.lines)[members],
         )
         for key, members in rows.items()

@@ -155,7 +155,7 @@ def _read_labels(path: Path, tree: _Tree, parts: dict[str, Path], own: str, read
         x = table.numbers(columns)
         if timed:
             x = np.column_stack([x, resampling.times(table, timed[0])])
-        series.append(Series(x, index[label], name, person, part, name, np.array(table.lines)))
+        series.append(Series(x, index[label], name, person, part, str(file), np.array(table.lines)))
     remarks = first.remarks if first else ()
     if first and timed:
         series, gaps = resampling.evenly(series, reading.period, first.names[timed[0]])

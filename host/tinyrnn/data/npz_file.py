@@ -34,7 +34,8 @@ def read(path: Path, reading: Reading, like: Source | None = None) -> Source:
         raise DataError(f"{path}: only one of x_test and y_test; expected both or none")
     classes = entries["y"].dtype.kind != "f"
     labels = _labels(path, entries) if classes else ()
-    quality.check_classes(path, labels if "labels" in entries or not classes else _named(entries), "rename one")
+    if classes:
+        quality.check_classes(path, labels if "labels" in entries else _real(entries).tolist(), "rename one")
     # With an entry `labels`, integers in y are indices into it; otherwise the values of y are the names
     as_indices = "labels" in entries and entries["y"].dtype.kind != "U"
     index = {str(number) if as_indices else label: number for number, label in enumerate(labels)}
@@ -216,13 +217,19 @@ def _labels(path: Path, entries: dict[str, np.ndarray]) -> tuple[str, ...]:
     given = strings(path, "labels", entries, None)
     if given:
         return given
+    y = _real(entries)
+    if y.dtype.kind == "U":
+        return sort_labels(str(item) for item in y)
+    return tuple(str(int(item)) for item in np.unique(y))
+
+
+def _real(entries: dict[str, np.ndarray]) -> np.ndarray:
+    """The answers (M,) of y without padding."""
     y = entries["y"]
     lengths = entries.get("lengths")
     if y.ndim == 2 and len(y) and lengths is not None and lengths.shape == (len(y),) and lengths.dtype.kind in "iu":
-        y = np.concatenate([row[:length] for row, length in zip(y, lengths, strict=True)])
-    if y.dtype.kind == "U":
-        return sort_labels(str(item) for item in y.ravel())
-    return tuple(str(int(item)) for item in np.unique(y))
+        return np.concatenate([row[:length] for row, length in zip(y, lengths, strict=True)])
+    return y.ravel()
 
 
 def _indices(path: Path, entry: str, y: np.ndarray, index: dict[str, int]) -> np.ndarray:

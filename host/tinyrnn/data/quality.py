@@ -20,6 +20,7 @@ RARE = 500  # of so many values one may be a glitch, and one of fewer
 FAR = 10.0  # a glitch lies beyond the others by this many times their range
 RAW_BITS = 24  # the integer model takes raw integers below 2^24
 LARGEST_SCALED = 2.0**40  # and numbers that are scaled to such integers by at most 2^-16
+MOST_REMARKS = 10
 MISSING = {"", "nan", "<na>", "#n/a"}
 
 
@@ -76,10 +77,17 @@ def remarks(
     least, most = values.min(axis=0), values.max(axis=0)
     ends = np.cumsum([len(x) for x in sequences])
     found = []
+    constant = [i for i in range(len(names)) if least[i] == most[i]]
+    if len(constant) == 1 or (constant and kind == "target"):
+        for column in constant:
+            cure = f"; leave it out with {drop(names[column])}" if drop else ""
+            found.append(
+                f"{kind} {names[column]!r} is {least[column]:g} at every step, which tells the network nothing{cure}"
+            )
+    elif constant:
+        some = ", ".join(repr(names[i]) for i in constant[:MOST_REMARKS]) + ", ..." * (len(constant) > MOST_REMARKS)
+        found.append(f"{len(constant)} {kind}s are the same at every step, which tells the network nothing: {some}")
     for column, name in enumerate(names):
-        if least[column] == most[column]:
-            cure = f"; leave it out with {drop(name)}" if drop else ""
-            found.append(f"{kind} {name!r} is {least[column]:g} at every step, which tells the network nothing{cure}")
         beyond = np.flatnonzero((values[:, column] < low[column]) | (values[:, column] > high[column]))
         if len(beyond):
             first = int(beyond[0])
@@ -89,9 +97,11 @@ def remarks(
             many = f", the first of {counted(len(beyond), 'such value')}" if len(beyond) > 1 else ""
             found.append(
                 f"{place(number, step)}: {kind} {name!r} is {values[first, column]:g}{many}; all others lie in"
-                f" {others.min():g} to {others.max():g}: the training limits it to"
+                f" {others.min():g} to {others.max():g}; in training it counts as"
                 f" {high[column] if values[first, column] > high[column] else low[column]:g}"
             )
+            if len(found) == MOST_REMARKS:
+                break
     return found
 
 
@@ -111,13 +121,13 @@ def check_size(name: str, channels: Sequence[str], minimum: np.ndarray, maximum:
         raise DataError(f"{seen}; expected less than 2^40 = {limit:.4g}: give it in a larger unit")
 
 
-def check_classes(where: object, names: Iterable[str], cure: str) -> None:
+def check_classes(where: object, names: Iterable[object], cure: str) -> None:
     """Raise DataError if a class is a missing value, or if two differ only in case, spaces or the form of a letter.
 
     names: the class of each row or sequence. where, cure: for the message. Single letters may differ in case, as in a
     recording of handwriting.
     """
-    count = Counter(names)
+    count = Counter(str(name) for name in names)
     seen: dict[str, str] = {}
     for name in sorted(count):
         if name.strip().casefold() in MISSING:

@@ -4,17 +4,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tinyrnn.data import clocks
+from tinyrnn.data.csv_table import Table
+from tinyrnn.data.recording import listed
+from tinyrnn.data.source import Series
+from tinyrnn.data.table_text import is_number
 from tinyrnn.errors import DataError
 from tinyrnn.text import counted
 
 LATE = 3  # an interval of more than so many usual ones is a gap, which is reported
 CUT = 10  # a longer one is not bridged: the recording is cut there
+MOST_REMARKS = 5
 MOST_ROWS = 20_000_000  # of the result; a period far too short would fill the memory
 _PERIOD = re.compile(r"\s*([0-9.]+(?:[eE][+-]?\d+)?)\s*([a-zA-Zµμ]+)\s*")
 _ISO = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?)\s*(Z|UTC|[+-]\d{2}:?\d{2})?")
@@ -23,14 +28,11 @@ _EPOCHS = ((1e8, 1e10, 1.0), (1e11, 1e13, 1e-3), (1e14, 1e16, 1e-6), (1e17, 1e19
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of a recording at an even rate.
-
-    start: the row of the original recording that lies at or just before its first row.
-    """
+    """A stretch of a recording at an even rate."""
 
     x: np.ndarray  # (T, C) float64
     y: np.ndarray  # (T,) class indices or (T, O) float64
-    start: int
+    rows: np.ndarray  # (T,) the row of the original recording at the same time or before
 
 
 def parse_period(text: str) -> float:
@@ -51,35 +53,89 @@ def parse_period(text: str) -> float:
     raise DataError(f"{text!r} is no period or rate; expected a number with its unit, such as 20ms, 0.5s or 50Hz")
 
 
-def seconds(cells: Sequence[str], values: np.ndarray | None, name: str, where: Sequence[str]) -> np.ndarray:
+def times(table: Table, column: int) -> np.ndarray:
+    """The times of a table's column in seconds, (M,). Raises DataError as seconds() does, or for a cell that is no number."""
+    cells = [row[column] for row in table.rows]
+    values = table.numbers([column])[:, 0] if is_number(cells[0]) else None
+    return seconds(cells, values, table.names[column], table.where)
+
+
+def time_column(table: Table, asked: str | None, but: Collection[int]) -> int:
+    """The column of times that is asked for, or the first that is named like a clock and holds times. Raises DataError.
+
+    but: columns with another use.
+    """
+    if asked is not None:
+        return table.column(asked, "--time")
+    for column, name in enumerate(table.names):
+        if column not in but and clocks.is_clock(name):
+            try:
+                times(table, column)
+            except DataError:  # a counter, without a unit
+                continue
+            return column
+    raise DataError(
+        f"{table.path}: none of the columns {listed(table.names)} holds times with a unit; expected one for --resample: rename"
+        " it, such as 'time (ms)', and name it with --time"
+    )
+
+
+def evenly(series: Sequence[Series], period: float, name: str) -> tuple[list[Series], list[str]]:
+    """The series, cut at long gaps, with rows every ``period`` seconds, and remarks on their gaps.
+
+    The last column of each x holds the times, in seconds; it is removed. name: of the time column. Raises DataError if
+    times do not rise, or if nothing is left.
+    """
+    found: list[Series] = []
+    remarks: list[str] = []
+    for one in series:
+        x, own = one.x[:, :-1], one.x[:, -1]
+        check_times(own, name, one.place)
+        remarks += gaps(own, period, one.place)
+        every = one.y.ndim > 0
+        pieces = resample(own, x, one.y if every else np.zeros(len(x), np.int64), period)
+        for piece in pieces:
+            lines = None if one.lines is None else one.lines[piece.rows]
+            title = one.name if len(pieces) == 1 or lines is None else f"{one.name}, from line {lines[0]}"
+            found.append(replace(one, x=piece.x, y=piece.y if every else one.y, name=title, lines=lines))
+    if not found:
+        raise DataError(
+            f"{series[0].place(0)}: no two rows lie within a period of {period:g} s; expected a shorter --resample"
+        )
+    if len(remarks) > MOST_REMARKS:
+        remarks = [*remarks[:MOST_REMARKS], f"gaps in {len(remarks) - MOST_REMARKS} more recordings"]
+    return found, remarks
+
+
+def seconds(cells: Sequence[str], values: np.ndarray | None, name: str, where: Callable[[int], str]) -> np.ndarray:
     """The times of a column in seconds (M,), the first of them 0: exact differences of dates, epochs and counters.
 
     cells: (M,) as in the file. values: (M,) the same as numbers, None if they are dates and times of ISO 8601, which have
     no other unit. The unit of numbers is in the column's name; numbers of the size of a Unix time tell it themselves.
-    where: (M,) file and line of each row. Raises DataError for a bad date, or a column without a unit.
+    where: the place of a row, for messages. Raises DataError for a bad date, or a column without a unit.
     """
     if values is None:
-        nanoseconds = np.array([_iso(cell, place, name) for cell, place in zip(cells, where, strict=True)], np.int64)
+        nanoseconds = np.array([_iso(cell, row, name, where) for row, cell in enumerate(cells)], np.int64)
         return (nanoseconds - nanoseconds[0]) * 1e-9
     factor = clocks.unit(name)
     if factor is None:
         factor = next((factor for low, high, factor in _EPOCHS if low <= values.min() and values.max() < high), None)
     if factor is None:
         raise DataError(
-            f"{where[0]}: time column {name!r} names no unit; expected one: rename it, for example {name + ' (ms)'!r} or"
+            f"{where(0)}: time column {name!r} names no unit; expected one: rename it, for example {name + ' (ms)'!r} or"
             f" {name + ' (s)'!r}"
         )
     return (values - values[0]) * factor
 
 
-def check_times(times: np.ndarray, name: str, where: Sequence[str]) -> None:
+def check_times(times: np.ndarray, name: str, where: Callable[[int], str]) -> None:
     """Raise DataError, with file and line, if times (M,) in seconds run backwards or repeat."""
     steps = np.diff(times)
     if (steps <= 0).any():
         row = int((steps <= 0).argmax()) + 1
         seen = "repeats the row before" if steps[row - 1] == 0 else f"lies {-steps[row - 1]:g} s before the row before"
         raise DataError(
-            f"{where[row]}: time {name!r} {seen}; expected times that rise: sort the rows, or delete this one, or name the"
+            f"{where(row)}: time {name!r} {seen}; expected times that rise: sort the rows, or delete this one, or name the"
             " recordings in the file with --group"
         )
 
@@ -115,13 +171,13 @@ def resample(times: np.ndarray, x: np.ndarray, y: np.ndarray, period: float) -> 
             Piece(
                 _interpolated(grid, own, x[start:stop]),
                 _interpolated(grid, own, y[start:stop]) if y.dtype.kind == "f" else y[start:stop][before],
-                start,
+                start + before,
             )
         )
     return pieces
 
 
-def gaps(times: np.ndarray, period: float, where: Sequence[str]) -> list[str]:
+def gaps(times: np.ndarray, period: float, where: Callable[[int], str]) -> list[str]:
     """A sentence for the gaps in times (M,), with the place and length of the longest; [] if there is none."""
     steps = np.diff(times)
     usual = _usual(times, period)
@@ -133,9 +189,9 @@ def gaps(times: np.ndarray, period: float, where: Sequence[str]) -> list[str]:
     done = f"the recording is cut at {cut} of them" if cut else "values between are interpolated"
     if found == 1:
         done = "the recording is cut there" if cut else "values between are interpolated"
-        return [f"{where[longest]}: a gap of {steps[longest]:g} s after this row; {done}"]
+        return [f"{where(longest)}: a gap of {steps[longest]:g} s after this row; {done}"]
     return [
-        f"{where[longest]}: {counted(found, 'gap')}, the longest of {steps[longest]:g} s after this row; {done}",
+        f"{where(longest)}: {counted(found, 'gap')}, the longest of {steps[longest]:g} s after this row; {done}",
     ]
 
 
@@ -152,7 +208,7 @@ def _interpolated(grid: np.ndarray, times: np.ndarray, values: np.ndarray) -> np
     return out.reshape(len(grid), *values.shape[1:])
 
 
-def _iso(cell: str, where: str, name: str) -> int:
+def _iso(cell: str, row: int, name: str, where: Callable[[int], str]) -> int:
     """Nanoseconds since 1970 of a date and time."""
     match = _ISO.fullmatch(cell.strip())
     if match:
@@ -162,7 +218,7 @@ def _iso(cell: str, where: str, name: str) -> int:
             match = None
     if not match:
         raise DataError(
-            f"{where}: time {name!r} is {cell[:40]!r}; expected a number, or a date and time as 2024-05-31 14:02:00.25"
+            f"{where(row)}: time {name!r} is {cell[:40]!r}; expected a number, or a date and time as 2024-05-31 14:02:00.25"
         )
     zone = match[3] or "Z"
     offset = 0

@@ -111,7 +111,8 @@ def method_of(source: Source, asked: str | None) -> str:
     training = [series for series in source.series if NUMBERS[series.part] == TRAIN]
     if any(series.group for series in training):
         return "group"
-    return "time" if len(training) == 1 and source.when == "every" else "random"
+    recordings = {series.file or series.name for series in training}  # a gap cuts one into several series
+    return "time" if len(recordings) == 1 and source.when == "every" else "random"
 
 
 def describe(fraction: float, seed: int, unit: str) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tinyrnn import files
-from tinyrnn.data.recording import Recording, Sequences
+from tinyrnn.data.options import Reading
+from tinyrnn.data.source import Series, Source
 from tinyrnn.data.table_text import looks_numeric, read_text
 from tinyrnn.errors import DataError
 from tinyrnn.text import counted
@@ -21,16 +22,13 @@ LEAST = 100  # characters of a usable text
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\\": "\\\\", " ": "\\s", "\r": "\\r"}
 
 
-def read(
-    path: Path, *, window: int | None = None, test_fraction: float = 0.1, validation: float | None = None
-) -> Recording:
+def read(path: Path, reading: Reading, like: Source | None, test: float, validation: float) -> Source:
     """The text as a classification at every step: x holds the number of a symbol, y that of the next one.
 
-    The end of the text is the test, the part before it the validation, and the rest the training part. They are cut into
-    sequences of ``window`` characters, 100 by default; no window lies in two parts.
-    test_fraction: share of the text for the test. validation: share of what is left; None: 0.1.
-    Symbols are sorted by code point. A sequence of the test or validation with a symbol that the training part lacks is
-    left out, with a remark. Raises DataError for a file that is no text in UTF-8, or a table of numbers.
+    test: share of the text, at its end, for the test. validation: share of what is left, again at its end. Symbols are
+    sorted by code point. One that the training part lacks cannot be learnt: the test and validation parts are cut there,
+    with a remark. like: the source to which this file gives the validation or the test part. Raises DataError for a file
+    that is no text in UTF-8, or a table of numbers.
     """
     text = read_text(path, "text file").replace("\r\n", "\n").replace("\r", "\n")
     if looks_numeric(text):
@@ -38,80 +36,91 @@ def read(
             f"{path}: looks like a table of numbers, but is read as text to learn the next character; expected --label COLUMN"
             " or --target COLUMN for a table"
         )
-    window = window or WINDOW
-    least = max(LEAST, 4 * window)
+    window = reading.window or WINDOW
+    least = 2 if like else max(LEAST, 4 * window)
     if len(text) < least:
-        raise DataError(
-            f"{path}: {counted(len(text), 'character')} of text; expected at least {least}: a longer text"
-            + (" or a smaller --window" if len(text) >= LEAST else "")
-        )
-    share = 0.1 if validation is None else validation
-    test_from = round(len(text) * (1 - test_fraction))
-    kept_from = round(test_from * (1 - share))
-    if min(kept_from, len(text) - test_from) < 2:
-        raise DataError(f"{path}: the shares of the text leave a part empty; expected a smaller --test-fraction")
-    # Each symbol must be an answer in the training part: the first character never is, unless it occurs again
-    count = Counter(text[1:kept_from])
-    common = {symbol for symbol, _ in sorted(count.items(), key=lambda item: (-item[1], item[0]))[: MOST_SYMBOLS - 1]}
+        cure = "a longer text" + (" or a smaller --window" if LEAST <= len(text) else "")
+        raise DataError(f"{path}: {counted(len(text), 'character')} of text; expected at least {least}: {cure}")
+    test_from = round(len(text) * (1 - test))
+    kept_from = round(test_from * (1 - validation))
     remarks: list[str] = []
-    symbols = sorted(count if len(count) <= MOST_SYMBOLS else common)
-    names = [name(symbol) for symbol in symbols]
-    index = {symbol: number for number, symbol in enumerate(symbols)}
-    if len(count) > MOST_SYMBOLS:
-        rare = len(count) - len(common)
-        share_pct = 100 * sum(count[symbol] for symbol in count if symbol not in common) / (kept_from - 1)
+    if like is None:
+        names, codes = _alphabet(path, text[:kept_from], remarks)
+        parts = [("train" if test or validation else "", 0, kept_from)]
+        parts += [("validation", kept_from, test_from)] * (kept_from < test_from)
+        parts += [("test", test_from, len(text))] * (test_from < len(text))
+    else:
+        names, codes = like.symbols, dict(like.codes)
+        parts = [("", 0, len(text))]
+    if not names:
+        raise DataError(f"{path}: a text, but {like.where if like else path} is none; expected the same kind of file")
+    numbers = np.array([codes.get(symbol, -1) for symbol in text])
+    series: list[Series] = []
+    for part, start, stop in parts:
+        runs = _known(numbers, start, stop)
+        series += [
+            Series(numbers[a : b - 1, None].astype(np.float64), numbers[a + 1 : b], _place(path, a, b), part=part)
+            for a, b in runs
+        ]
+        lacking = sorted(set(text[start:stop]) - set(codes))
+        if lacking and part != "train":
+            remarks.append(
+                f"{path.name}: the {part or 'given'} text is cut at {counted(len(lacking), 'symbol')} that the training part"
+                f" lacks, such as {name(lacking[0])!r}"
+            )
+        if not runs:
+            raise DataError(
+                f"{path}: no two symbols of the {part or 'given'} text occur in training; expected a longer text"
+            )
+    return Source(
+        name=files.title(path.stem),
+        where=str(path),
+        task="classification",
+        when="every",
+        channels=("character",),
+        labels=names,
+        series=series,
+        unit="texts",
+        own=f"the last {100 * test:g} % of the text" if test and not like else "",
+        window=window,
+        stride=None if like else reading.stride,
+        symbols=names,
+        remarks=tuple(remarks),
+        codes=codes,
+    )
+
+
+def _alphabet(path: Path, text: str, remarks: list[str]) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The names of the symbols of the training text, and the number of each symbol. Adds a remark on rare ones."""
+    count = Counter(text[1:])  # each symbol must be an answer: the first character never is, unless it occurs again
+    common = sorted(count, key=lambda symbol: (-count[symbol], symbol))
+    if len(common) > MOST_SYMBOLS:
+        common = common[: MOST_SYMBOLS - 1]
+    common.sort()
+    names = [name(symbol) for symbol in common]
+    codes = {symbol: number for number, symbol in enumerate(common)}
+    if len(common) < len(count):
+        rare = [symbol for symbol in count if symbol not in codes]
+        share_pct = 100 * sum(count[symbol] for symbol in rare) / (len(text) - 1)
         names.append(OTHER)
-        index.update({symbol: len(symbols) for symbol in count if symbol not in common})
+        codes.update({symbol: len(common) for symbol in rare})
         remarks.append(
-            f"{path.name}: {len(count)} symbols; the {rare} rarest, {share_pct:.2g} % of the text, share one, named {OTHER}"
+            f"{path.name}: {len(count)} symbols; the {len(rare)} rarest, {share_pct:.2g} % of the text, share one, named {OTHER}"
         )
     if len(names) < 2:
         raise DataError(f"{path}: {counted(len(names), 'symbol')} in the text; expected at least 2")
-    numbers = np.array([index.get(symbol, -1) for symbol in text])
+    return tuple(names), codes
 
-    def sequences(start: int, stop: int) -> tuple[Sequences, int]:
-        x, y, where, lacking = [], [], [], 0
-        for first in range(start, stop - 1, window):
-            part = numbers[first : min(first + window + 1, stop)]
-            if (part < 0).any():
-                if start == 0 and first == 0:  # only the first character can be unknown in training
-                    part = part[1:]
-                else:
-                    lacking += 1
-                    continue
-            x.append(part[:-1, None].astype(np.float64))
-            y.append(part[1:])
-            where.append(f"{path.name}, characters {first + 1} to {first + len(part)}")
-        return Sequences(x, y, tuple(where)), lacking
 
-    found = {}
-    for part, start, stop in (
-        ("training", 0, kept_from),
-        ("validation", kept_from, test_from),
-        ("test", test_from, len(text)),
-    ):
-        found[part], lacking = sequences(start, stop)
-        if lacking:
-            unseen = sorted(set(text[start:stop]) - set(count))
-            remarks.append(
-                f"{path.name}: {counted(lacking, f'{part} sequence')} left out, with"
-                f" {counted(len(unseen), 'symbol')} that the training part lacks, such as {name(unseen[0])!r}"
-            )
-    if not len(found["test"]):
-        raise DataError(f"{path}: each test sequence has a symbol that the training part lacks; expected a longer text")
-    return Recording(
-        files.title(path.stem),
-        "classification",
-        "every",
-        ("character",),
-        tuple(names),
-        found["training"],
-        found["test"],
-        f"the last {100 * test_fraction:g} % of the text for the test",
-        found["validation"] if len(found["validation"]) else None,
-        symbols=tuple(names),
-        remarks=tuple(remarks),
-    )
+def _known(numbers: np.ndarray, start: int, stop: int) -> list[tuple[int, int]]:
+    """The runs of at least two known symbols between two places."""
+    known = np.concatenate([[False], numbers[start:stop] >= 0, [False]])
+    edges = np.flatnonzero(np.diff(known.astype(np.int8))) + start
+    return [(a, b) for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True) if b - a > 1]
+
+
+def _place(path: Path, start: int, stop: int) -> str:
+    return f"{path.name}, characters {start + 1} to {stop}"
 
 
 def name(symbol: str) -> str:
