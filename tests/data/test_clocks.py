@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +12,28 @@ from tinyrnn.data import clocks
 from tinyrnn.data.csv_table import read_table
 from tinyrnn.errors import DataError
 
-CLOCKS = (
-    "t,T,ms,us,s,time,Time,TIMESTAMP,timestamp_ms,Timestamp [us],t (s),Time (s),seconds_elapsed,elapsed (s),loggingSample(N),"
-    "loggingTime(txt),epoch (ms),epoch,unix_time,Zeit,Zeit (s),Uhrzeit,Datum,No,No.,Nr.,sample,Sample Number,id,ID,index,#,"
-    "row,frame,SampleTimeFine,PacketCounter,ticks_ms,uptime_ms,unnamed 1,Unnamed: 0,%time,Time since start in ms,date,"
-    "YYYY-MO-DD HH-MI-SS_SSS,local time"
-).split(",")
-SENSORS = (
-    "ax,temp,temperature,temps,gyro x,tx,sample_rate,x,timer current,usage,count,steps,number,NO2,T_1,t 2,T (°C),s1,total,"
-    "heart rate,uv index,speed (m/s),device,class id,downtime cost,timing belt"
-).split(",")
+CLOCKS = """
+t, T, ms, us, s, time, Time, TIMESTAMP, timestamp_ms, Timestamp [us], t (s), Time (s), seconds_elapsed
+elapsed (s), loggingSample(N), loggingTime(txt), epoch (ms), epoch, unix_time, Zeit, Zeit (s), Uhrzeit, Datum
+No, No., Nr., sample, Sample Number, id, ID, index, #, row, frame, SampleTimeFine, PacketCounter, ticks_ms
+uptime_ms, unnamed 1, Unnamed: 0, %time, Time since start in ms, date, YYYY-MO-DD HH-MI-SS_SSS, local time
+"""
+SENSORS = """
+ax, temp, temperature, temps, gyro x, tx, sample_rate, x, timer current, usage, count, steps, number, NO2, T_1
+t 2, T (°C), s1, total, heart rate, uv index, speed (m/s), device, class id, downtime cost, timing belt
+"""
 
 
-@pytest.mark.parametrize("name", CLOCKS)
+def each(names: str) -> list[str]:
+    return re.split(r",\s|\n", names.strip())
+
+
+@pytest.mark.parametrize("name", each(CLOCKS))
 def test_names_of_clocks_and_counters(name: str) -> None:
     assert clocks.is_clock(name)
 
 
-@pytest.mark.parametrize("name", SENSORS)
+@pytest.mark.parametrize("name", each(SENSORS))
 def test_names_of_sensors(name: str) -> None:
     assert not clocks.is_clock(name)
 
@@ -52,7 +57,7 @@ def test_a_counter_is_refused_unless_it_is_kept(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         clocks.check_rising(("n", "ax"), [x], [], "d.csv")
     assert str(caught.value) == (
-        "d.csv: column 'n' rises in every row (first 0 to 9), like a clock or a counter, which is rarely a useful input;"
+        "d.csv: column 'n' rises in every row from 0 to 9, like a clock or a counter, which is rarely a useful input;"
         ' expected a decision: --drop "n" to leave it out or --keep "n" to use it'
     )
     with pytest.raises(DataError, match=r"--drop '\"a, b\"' to leave it out"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Glitches, constant channels, large integers and classes that look alike: what is limited, said or refused, and what is not."""
+"""Glitches, constant channels, large integers and classes that look alike: limited, said, refused, or left alone."""
 
 from __future__ import annotations
 
@@ -140,7 +140,8 @@ def test_integers_beyond_the_integer_model_are_refused_before_training() -> None
     with pytest.raises(DataError) as caught:
         make(x)
     assert str(caught.value) == (
-        "r: channel 'c0' reaches 67108863 and all values are whole numbers, which a board feeds as they are; expected less than"
+        "r: channel 'c0' reaches 67108863 and all values are whole numbers, which a board feeds as they are;"
+        " expected less than"
         " 2^24 = 16777216: subtract an offset, or divide by 4, in the recording and on the board"
     )
     make(np.floor(x / 4))  # the cure

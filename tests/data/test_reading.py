@@ -67,7 +67,7 @@ def test_a_folder_of_text_files(tmp_path: Path) -> None:
 def test_a_counter_under_any_name_is_refused(tmp_path: Path) -> None:
     path = day(tmp_path / "a.csv", lambda row, cells: [str(1000 + 7 * row), *cells], header="mystery,ax,ay,is")
     assert complaint(path, label="is") == (
-        f"{path}: column 'mystery' rises in every row (first 1000 to 2393), like a clock or a counter, which is rarely a"
+        f"{path}: column 'mystery' rises in every row from 1000 to 2393, like a clock or a counter, which is rarely a"
         ' useful input; expected a decision: --drop "mystery" to leave it out or --keep "mystery" to use it'
     )
     assert data.load(str(path), label="is", drop="mystery").channels == ("ax", "ay")
@@ -100,7 +100,8 @@ def test_what_is_forecast_may_rise(tmp_path: Path) -> None:
 def test_classes_with_two_spellings(tmp_path: Path) -> None:
     path = day(tmp_path / "a.csv", lambda row, cells: [*cells[:2], "Up" if row == 25 else cells[2]])
     assert complaint(path, label="is") == (
-        f"{path}: column 'is': classes 'Up' (1 time) and 'up' (99 times) differ only in case, spaces or the form of a letter;"
+        f"{path}: column 'is': classes 'Up' (1 time) and 'up' (99 times) differ only in case, spaces or the"
+        " form of a letter;"
         " expected one spelling: rename one in the file"
     )
     for label in ("walk", "Walk", "run"):
@@ -222,14 +223,16 @@ def test_resampling_a_folder(tmp_path: Path) -> None:
             ["0", "20", "20", "40"],
             "time_ms,ax,is",
             {},
-            "{path}:4: time 'time_ms' repeats the row before; expected times that rise: sort the rows, or delete this one, or"
+            "{path}:4: time 'time_ms' repeats the row before; expected times that rise: sort the rows, or delete"
+            " this one, or"
             " name the recordings in the file with --group",
         ),
         (
             ["0", "20", "10", "40"],
             "time_ms,ax,is",
             {},
-            "{path}:4: time 'time_ms' lies 0.01 s before the row before; expected times that rise: sort the rows, or delete this"
+            "{path}:4: time 'time_ms' lies 0.01 s before the row before; expected times that rise: sort the"
+            " rows, or delete this"
             " one, or name the recordings in the file with --group",
         ),
         (
@@ -250,7 +253,8 @@ def test_resampling_a_folder(tmp_path: Path) -> None:
             ["0", "20", "x", "40"],
             "time_ms,ax,is",
             {"time": "time_ms"},
-            "{path}:4: column 1 (time_ms) is 'x'; expected a number: correct or delete the line, or leave the column out with"
+            "{path}:4: column 1 (time_ms) is 'x'; expected a number: correct or delete the line, or leave the"
+            " column out with"
             ' --drop "time_ms"',
         ),
         (
@@ -345,7 +349,8 @@ def test_one_hot_or_a_class_at_each_step(tmp_path: Path) -> None:
     x = X[:, :4]
     path = save(tmp_path / "a.npz", x=x, y=ONE_HOT.astype(int))
     assert complaint(path) == (
-        f"{path}: y of shape (40, 4) with a single 1 in each row could be a class at each of 4 steps, or one of 4 classes for"
+        f"{path}: y of shape (40, 4) with a single 1 in each row could be a class at each of 4 steps, or one"
+        " of 4 classes for"
         " each sequence; expected an entry when='every' for the first, or when='last' for the second"
     )
     every = data.load(str(save(tmp_path / "a.npz", x=x, y=ONE_HOT.astype(int), when="every")))

@@ -82,7 +82,8 @@ def test_times_must_rise(times: list[float], line: str) -> None:
     with pytest.raises(DataError) as caught:
         resampling.check_times(np.array(times, float), "t", place)
     assert str(caught.value) == (
-        f"{line}; expected times that rise: sort the rows, or delete this one, or name the recordings in the file with --group"
+        f"{line}; expected times that rise: sort the rows, or delete this one, or name the recordings in the"
+        " file with --group"
     )
 
 

@@ -108,11 +108,13 @@ REFUSED: dict[str | bytes, str] = {
         ' one of them, or leave the column out with --drop "ay"'
     ),
     "ax;ay\n1;2,5\n2,5;3\n3;1.5\n": (
-        ":4: column 2 (ay) is '1.5', which has a decimal point, but most numbers of the file a decimal comma; expected the same"
+        ":4: column 2 (ay) is '1.5', which has a decimal point, but most numbers of the file a decimal"
+        " comma; expected the same"
         ' in all: write a comma, or leave the column out with --drop "ay"'
     ),
     "ax;ay\n1;2.5\n2.5;3\n3;1,5\n": (
-        ":4: column 2 (ay) is '1,5', which has a decimal comma, but most numbers of the file a decimal point; expected the same"
+        ":4: column 2 (ay) is '1,5', which has a decimal comma, but most numbers of the file a decimal"
+        " point; expected the same"
         ' in all: write a point, or leave the column out with --drop "ay"'
     ),
     "My log\nax,ay\n1,2\n3,4\n": (
@@ -125,7 +127,8 @@ REFUSED: dict[str | bytes, str] = {
     "ax ay\n1 2\n# a comment\n3\n": ":4: 1 column, expected 2 as on line 1; correct or delete the line",
     "ax,ay\n1,2\n3,4,5,\n": ":3: 3 columns, expected 2 as on line 1; correct or delete the line",
     "ax,ay\n1,\n3,4\n": (
-        ':2: column 2 (ay) is empty; expected a number: fill it in or delete the line, or leave the column out with --drop "ay"'
+        ":2: column 2 (ay) is empty; expected a number: fill it in or delete the line, or leave the column"
+        ' out with --drop "ay"'
     ),
     '"acc, x",ay\no,1\n2,3\n': (
         ":2: column 1 (acc, x) is 'o'; expected a number: correct or delete the line, or leave the column out with --drop"
@@ -232,11 +235,12 @@ def test_numbers_in_any_separator_and_decimal_mark_come_back(
     path = tmp_path_factory.getbasetemp() / "forms.txt"
     path.write_text(f"# made by a test\n{mark.join('xyz')}{last}\n" + "\n".join(lines) + "\n" + end)
     found = read_table(path)
-    try:
+    doubtful = decimal == "," and mark != ";" and found.decimal == "."
+    if doubtful and any("," in cell for row in found.rows for cell in row):
+        with pytest.raises(DataError, match="which may be"):
+            found.numbers([0, 1, 2])
+    else:
         assert found.numbers([0, 1, 2]).tolist() == [[float(f"{v:.3f}") for v in row] for row in values]
-    except DataError as error:
-        assert "which may be" in str(error)
-        assert decimal == "," and mark != ";"
 
 
 def test_reading_a_table_needs_no_pandas() -> None:

@@ -103,7 +103,8 @@ def test_names_of_symbols_are_printable_and_differ() -> None:
     [
         (
             "ax ay\n" + "1 2\n3 4\n" * 50,
-            "looks like a table of numbers, but is read as text to learn the next character; expected --label COLUMN or --target"
+            "looks like a table of numbers, but is read as text to learn the next character; expected --label"
+            " COLUMN or --target"
             " COLUMN for a table",
         ),
         ("", "0 characters of text; expected at least 400: a longer text"),

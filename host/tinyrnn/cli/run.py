@@ -28,9 +28,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "run",
         help="send samples to a board from a file, a pipe or the keyboard, and print its answers",
-        description="Read samples from standard input, one a line: numbers separated by commas, semicolons, tabs, pipes or blanks, "
-        "in the unit of the recording that the model was trained on. A first line of names is a heading. Between "
-        "semicolons, tabs or pipes, a comma is a decimal point. An empty line starts a new sequence. The model must have been deployed.",
+        description="Read samples from standard input, one a line: numbers separated by commas, semicolons, tabs, pipes or "
+        "blanks, in the unit of the recording that the model was trained on. A first line of names is a heading. Between "
+        "semicolons, tabs or pipes, a comma is a decimal point. An empty line starts a new sequence. The model must have "
+        "been deployed.",
     )
     parser.add_argument("model", metavar="MODEL.urnn", help="the deployed model")
     parser.add_argument("--port", metavar="PORT", help="the board's serial port (default: the only one)")

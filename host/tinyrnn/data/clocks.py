@@ -11,17 +11,15 @@ import numpy as np
 from tinyrnn.errors import DataError
 
 ROWS_ENOUGH = 8  # in fewer rows, a signal rises throughout by chance: once in 5,040 in seven
-# Each word of a clock's name is in WORDS or MORE, and one of them in WORDS: "Timestamp [us]", "loggingSample(N)"
-WORDS = frozenset(
-    "time timestamp timestamps datetime date clock epoch elapsed uptime t ms us ns s sec secs second seconds millis micros"
-    " millisecond milliseconds microsecond microseconds nanosecond nanoseconds minutes tick ticks index idx id no nr"
-    " sample samples row rownum frame packet counter seq sequence # №"
-    " zeit zeitstempel datum uhrzeit sekunden tiempo fecha heure tijd yyyy hh".split()
+# Each word of a clock's name is one of WORDS or MORE, and at least one is of WORDS: "Timestamp [us]", "loggingSample(N)"
+WORDS = re.compile(
+    "time|timestamps?|datetime|date|clock|epoch|elapsed|uptime|t|ms|us|ns|s|secs?|seconds?|millis|micros|milliseconds?|"
+    "microseconds?|nanoseconds?|minutes|ticks?|index|idx|id|no|nr|samples?|row|rownum|frame|packet|counter|seq|sequence|#|№|"
+    "zeit|zeitstempel|datum|uhrzeit|sekunden|tiempo|fecha|heure|tijd|yyyy|hh"
 )
-MORE = frozenset(
-    "stamp unix utc gmt local system device sensor host logging recording record recorded since start boot from in of the"
-    " at num number count fine coarse relative absolute abs rel total running seit n txt"
-    " mo dd mi ss sss".split()
+MORE = re.compile(
+    "stamp|unix|utc|gmt|local|system|device|sensor|host|logging|recording|record|recorded|since|start|boot|from|in|of|the|at|"
+    "num|number|count|fine|coarse|relative|absolute|abs|rel|total|running|seit|n|txt|mo|mm|dd|mi|ss|sss"
 )
 SECONDS = {  # the units of a time column, in seconds
     "ns": 1e-9,
@@ -66,7 +64,8 @@ def is_clock(name: str) -> bool:
     brackets = re.findall(r"[\[(]([^\[\]()]*)[\])]", name)
     if words in (["t"], ["s"]) and brackets and brackets[0].strip().casefold() not in SECONDS:
         return False  # T (°C) is a temperature
-    return bool(words) and any(word in WORDS for word in words) and all(word in WORDS or word in MORE for word in words)
+    core = [word for word in words if WORDS.fullmatch(word)]
+    return bool(core) and all(word in core or MORE.fullmatch(word) for word in words)
 
 
 def rising(sequences: Sequence[np.ndarray]) -> list[int]:
@@ -91,10 +90,10 @@ def check_rising(names: Sequence[str], sequences: Sequence[np.ndarray], keep: Co
         name = names[column]
         if name not in keep:
             low, high = sequences[0][0, column], sequences[0][-1, column]
-            places = "" if len(sequences) == 1 else f" of all {len(sequences)} files or groups"
+            places = "" if len(sequences) == 1 else f" of all {len(sequences)} files or groups, in the first"
             raise DataError(
-                f"{where}: column {name!r} rises in every row{places} (first {low:g} to {high:g}), like a clock or a counter,"
-                f" which is rarely a useful input; expected a decision: {decision(name)}"
+                f"{where}: column {name!r} rises in every row{places} from {low:g} to {high:g}, like a clock or a counter, which"
+                f" is rarely a useful input; expected a decision: {decision(name)}"
             )
 
 

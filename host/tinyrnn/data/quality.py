@@ -129,17 +129,18 @@ def check_classes(where: object, names: Iterable[object], cure: str) -> None:
     """
     count = Counter(str(name) for name in names)
     seen: dict[str, str] = {}
+
+    def named(name: str) -> str:
+        return f"{name!r} ({counted(count[name], 'time')})"
+
     for name in sorted(count):
         if name.strip().casefold() in MISSING:
-            raise DataError(
-                f"{where}: class {name!r} ({counted(count[name], 'time')}) is a missing value; expected the name of a class: {cure}"
-            )
+            raise DataError(f"{where}: class {named(name)} is a missing value; expected the name of a class: {cure}")
         plain = " ".join(unicodedata.normalize("NFKC", name).split())
         plain = plain.casefold() if len(plain) > 1 else plain
         if plain in seen:
-            other = seen[plain]
             raise DataError(
-                f"{where}: classes {other!r} ({counted(count[other], 'time')}) and {name!r} ({counted(count[name], 'time')}) differ only in case,"
+                f"{where}: classes {named(seen[plain])} and {named(name)} differ only in case,"
                 f" spaces or the form of a letter; expected one spelling: {cure}"
             )
         seen[plain] = name

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def parse_period(text: str) -> float:
 
 
 def times(table: Table, column: int) -> np.ndarray:
-    """The times of a table's column in seconds, (M,). Raises DataError as seconds() does, or for a cell that is no number."""
+    """The times of a table's column in seconds, (M,). Raises DataError as seconds() does, or for a bad number."""
     cells = [row[column] for row in table.rows]
     values = table.numbers([column])[:, 0] if is_number(cells[0]) else None
     return seconds(cells, values, table.names[column], table.where)
@@ -75,8 +76,8 @@ def time_column(table: Table, asked: str | None, but: Collection[int]) -> int:
                 continue
             return column
     raise DataError(
-        f"{table.path}: none of the columns {listed(table.names)} holds times with a unit; expected one for --resample: rename"
-        " it, such as 'time (ms)', and name it with --time"
+        f"{table.path}: none of the columns {listed(table.names)} holds times with a unit; expected one for --resample:"
+        " rename it, such as 'time (ms)', and name it with --time"
     )
 
 
@@ -150,7 +151,7 @@ def resample(times: np.ndarray, x: np.ndarray, y: np.ndarray, period: float) -> 
     """
     limit = CUT * _usual(times, period)
     cuts = [0, *(np.flatnonzero(np.diff(times) > limit) + 1).tolist(), len(times)]
-    spans = [times[stop - 1] - times[start] for start, stop in zip(cuts, cuts[1:], strict=False)]
+    spans = [times[stop - 1] - times[start] for start, stop in pairwise(cuts)]
     rows = sum(spans) / period
     if rows > MOST_ROWS:
         raise DataError(
@@ -158,7 +159,7 @@ def resample(times: np.ndarray, x: np.ndarray, y: np.ndarray, period: float) -> 
             " --resample, or check the unit of the time"
         )
     pieces = []
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in pairwise(cuts):
         own = times[start:stop]
         # Rounding must lose neither the last row nor a row that lies exactly on the grid
         slack = 1e-6 * period

@@ -202,7 +202,8 @@ def doubt(cell: str, decimal: str) -> str:
         return "has a decimal point, but most numbers of the file a decimal comma; expected the same in all: write a comma"
     if _THREE.fullmatch(cell):
         plain = cell.replace(",", "")
-        return f"may be {cell.replace(',', '.')} or {plain}; expected a decimal point and no mark of thousands: write one of them"
+        either = f"{cell.replace(',', '.')} or {plain}"
+        return f"may be {either}; expected a decimal point and no mark of thousands: write one of them"
     if "," in bare:
         return "has a decimal comma, but most numbers of the file a decimal point; expected the same in all: write a point"
     return ""

@@ -33,13 +33,13 @@ def read(path: Path, reading: Reading, like: Source | None, test: float, validat
     text = read_text(path, "text file").replace("\r\n", "\n").replace("\r", "\n")
     if looks_numeric(text):
         raise DataError(
-            f"{path}: looks like a table of numbers, but is read as text to learn the next character; expected --label COLUMN"
-            " or --target COLUMN for a table"
+            f"{path}: looks like a table of numbers, but is read as text to learn the next character; expected --label"
+            " COLUMN or --target COLUMN for a table"
         )
     window = reading.window or WINDOW
     least = 2 if like else max(LEAST, 4 * window)
     if len(text) < least:
-        cure = "a longer text" + (" or a smaller --window" if LEAST <= len(text) else "")
+        cure = "a longer text" + (" or a smaller --window" if len(text) >= LEAST else "")
         raise DataError(f"{path}: {counted(len(text), 'character')} of text; expected at least {least}: {cure}")
     test_from = round(len(text) * (1 - test))
     kept_from = round(test_from * (1 - validation))
@@ -105,7 +105,8 @@ def _alphabet(path: Path, text: str, remarks: list[str]) -> tuple[tuple[str, ...
         names.append(OTHER)
         codes.update({symbol: len(common) for symbol in rare})
         remarks.append(
-            f"{path.name}: {len(count)} symbols; the {len(rare)} rarest, {share_pct:.2g} % of the text, share one, named {OTHER}"
+            f"{path.name}: {len(count)} symbols; the {len(rare)} rarest, {share_pct:.2g} % of the text, share one, named"
+            f" {OTHER}"
         )
     if len(names) < 2:
         raise DataError(f"{path}: {counted(len(names), 'symbol')} in the text; expected at least 2")
@@ -124,7 +125,7 @@ def _place(path: Path, start: int, stop: int) -> str:
 
 
 def name(symbol: str) -> str:
-    r"""How a symbol is written: itself, or \n, \t, \s (space), \\ or its code such as \u00a0, as no name may hold a line end."""
+    r"""How a symbol is written: itself, or \n, \t, \s (space), \\ or its code such as \u00a0. No name holds a line end."""
     if symbol in _ESCAPES:
         return _ESCAPES[symbol]
     if symbol.isprintable() and not symbol.isspace():
