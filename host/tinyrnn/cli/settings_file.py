@@ -30,7 +30,9 @@ def merged(argv: list[str], args: argparse.Namespace, parser: argparse.ArgumentP
     parser: that of the command. Raises ModelError, which names the file and the key.
     """
     at = argv.index(args.command) + 1
-    typed = {action.dest for action in _options(parser).values() if any(_is_typed(argv, name) for name in action.option_strings)}
+    typed = {
+        action.dest for action in _options(parser).values() if any(_is_typed(argv, name) for name in action.option_strings)
+    }
     tokens: list[str] = []
     for key, value in read(args.settings).items():
         action = _action(args.settings, key, parser)

@@ -27,7 +27,10 @@ from tinyrnn.training.torch_model import TorchNetwork
 
 
 import os
-SE = float(os.environ.get("SE","1"))
+
+SE = float(os.environ.get("SE", "1"))
+
+
 @dataclass(frozen=True)
 class Progress:
     """The argument of the progress callback, after each epoch."""
