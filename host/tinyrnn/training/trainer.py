@@ -139,7 +139,7 @@ def fit(
         "epochs": hyperparameters.epochs,
         **_described(architecture),
         "training_loss": training_loss,
-        **evaluate(model, recording.test).figures(),
+        **evaluate(model, recording.test).entries(),
         "tinyrnn": __version__,
     }
     return replace(model, info=info, calibration=calibration)
