@@ -72,7 +72,6 @@ def load(path: str, beside: str | None) -> tuple[FloatModel | None, Network | No
 
     beside: the float model of a .urnn file, by default the .pt file of the same name. Raises ModelError.
     """
-    from tinyrnn import files
     from tinyrnn.cli.quantizing import measured
     from tinyrnn.float_model import model_file
     from tinyrnn.integer_model import urnn_file

@@ -84,8 +84,7 @@ def _by_class(evaluated: Evaluation) -> Table:
     from tinyrnn.data.figures import ClassificationFigures
 
     found = [(name, figures) for name, figures in rows(evaluated) if name in ("float", "integer")]
-    short = {"float": "float", "integer": "int"}
-    names = [f"{what} {short[name]}" for what in ("precision", "recall", "F1") for name, _ in found]
+    names = [f"{what}\n{name}" for what in ("precision", "recall", "F1") for name, _ in found]
     table = _table("class", "answers", *names)
     for number, label in enumerate(evaluated.match.labels):
         cells = []
@@ -148,9 +147,9 @@ def _table(*headings: str, texts: int = 1) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for number, heading in enumerate(headings):
-        table.add_column(screen.shown(heading), justify="left" if number < texts else "right", no_wrap=True)
+        table.add_column(screen.shown(heading, "\n"), justify="left" if number < texts else "right", no_wrap=True)
     return table
 
 
