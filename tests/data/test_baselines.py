@@ -64,7 +64,11 @@ def as_slow_as_possible(recording: Recording, channel: int, lag: int) -> float:
 def test_the_season_is_found(horizon: int, when: str) -> None:
     """A period before the moment that is predicted, also half a period ahead, where the last value is far off."""
     found = by_name(forecast(horizon, when))
-    assert found["seasonal naive"][0] == f"level {PERIOD} steps earlier"
+    words = found["seasonal naive"][0]
+    if when == "every":
+        assert words == f"level {PERIOD} steps earlier"
+    else:  # with one answer in a sequence there are too few to tell one period from two
+        assert int(words.removeprefix("level ").removesuffix(" steps earlier")) % PERIOD == 0
     assert found["last value"][0] == "last value of level"
     assert found["mean"][1] == pytest.approx(3 / math.sqrt(2), rel=0.1)
     assert found["last value"][1] == pytest.approx(3 * math.sqrt(2) * math.sin(math.pi * horizon / PERIOD), rel=0.15)
@@ -149,7 +153,8 @@ def test_a_model_that_does_not_beat_its_baseline_is_told() -> None:
     assert said is not None
     assert said.startswith(f"the model does not beat its baseline: RMSE {2 * best:.4g}, level 24 steps earlier {best:.4g};")
     assert verdict(figures.regression(("level",), y + 0.5 * best, y), rivals) is None
-    assert verdict(figures.regression(("level",), y + best, y), rivals) is not None  # equal is not better
+    mean = next(baseline.outputs(recording.test) for baseline, _ in rivals if baseline.name == "mean")
+    assert verdict(figures.regression(("level",), mean, y), rivals[:1]) is not None  # equal is not better
 
 
 def test_what_is_said_of_classes() -> None:

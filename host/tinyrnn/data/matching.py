@@ -75,7 +75,7 @@ def match(
 
     model: its name for messages. when: the steps whose output counts. channels: (C,) names of the inputs, or () if the
     model has none. inputs: C. heads: its heads; the one whose labels are the recording's is used. symbols: the symbols of a
-    model of text in its order, by default its labels.
+    model of text in its order, by default its labels, if those of the recording are the next symbols.
     """
     data = recording.name
     remarks: list[str] = []
@@ -124,15 +124,20 @@ def match(
         outputs=tuple(head.first + i for i in outputs),
         labels=labels,
         head=head.name if len(heads) > 1 else "",
-        symbols=_symbols(model, symbols or head.labels, recording),
+        symbols=_symbols(model, symbols or _next(head.labels, recording), recording),
         remarks=tuple(remarks),
     )
+
+
+def _next(labels: tuple[str, ...], recording: Recording) -> tuple[str, ...]:
+    """The labels if they are symbols, those that follow in the text; otherwise ()."""
+    return labels if recording.labels == recording.symbols else ()
 
 
 def _symbols(model: str, known: tuple[str, ...], recording: Recording) -> tuple[int, ...]:
     """The model's number of each of the recording's symbols; () if they are the same. Raises DataError."""
     given = recording.symbols
-    if given == known[: len(given)]:
+    if given == known[: len(given)] or not known:
         return ()
     for symbol in given:
         if symbol not in known:
@@ -152,7 +157,7 @@ def match_inputs(
     """
     remarks: list[str] = []
     order = _channels(model, channels, inputs, recording, remarks, strict=False)
-    return InputMatch(order, _symbols(model, symbols, recording), tuple(remarks))
+    return InputMatch(order, _symbols(model, _next(symbols, recording), recording), tuple(remarks))
 
 
 def _channels(
