@@ -68,10 +68,9 @@ def _regression(evaluated: Evaluation) -> Table:
     table = _table("target", "model or baseline", "RMSE", "MAE", "R2", texts=2)
     for number, target in enumerate(evaluated.match.labels):
         own = [("float", evaluated.float_figures), ("integer", evaluated.integer_figures)]
-        others = [(baseline.name, baseline.words[number], figures) for baseline, figures in evaluated.baselines]
         lines = [(name, figures) for name, figures in own if figures is not None]
-        # A baseline without a channel for this target is the mean again
-        lines += [(words, figures) for name, words, figures in others if name == "mean" or words != others[0][1]]
+        # A baseline that has no channel for this target, or no better step, predicts what another one does
+        lines += {baseline.words[number]: figures for baseline, figures in evaluated.baselines}.items()
         for row, (name, figures) in enumerate(lines):
             assert isinstance(figures, RegressionFigures), "all are of the recording's kind"
             r2 = figures.r2[number]
