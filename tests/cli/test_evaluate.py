@@ -339,20 +339,20 @@ def many(classes: int, names: str) -> accuracy.Evaluation:
     recording = Recording("set", "classification", "last", ("a",), labels, part, part)
     decided = np.where(np.arange(len(y)) % 3 == 0, (y + 1) % classes, y)
     matched = Match((0,), (), (), tuple(range(classes)), labels, "")
-    return accuracy.Evaluation(recording, part, matched, None, np.eye(classes)[decided])
+    return accuracy.Evaluation(recording, "test", part, matched, None, np.eye(classes)[decided])
 
 
 def test_a_confusion_matrix_fits_or_is_a_list(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from tinyrnn.cli import evaluation_tables
 
-    evaluation_tables.show(many(4, "class"), "test")
+    evaluation_tables.show(many(4, "class"))
     out = capsys.readouterr().out
     assert "true class  class 0  class 1" in out
-    evaluation_tables.show(many(20, "a class with a rather long name"), "test")
+    evaluation_tables.show(many(20, "a class with a rather long name"))
     out = capsys.readouterr().out
     assert "20 a class with a rather long name 19" in out
     assert "…" not in out
-    evaluation_tables.show(many(30, "class"), "test")
+    evaluation_tables.show(many(30, "class"))
     out = capsys.readouterr().out
     assert "confusion matrix" not in out
     assert "mistakes of the integer model, the 20 most frequent of 30 kinds" in out
@@ -364,7 +364,7 @@ def test_control_characters_in_a_label_are_shown(here: Path, capsys: pytest.Capt
     from tinyrnn.cli.screen import escaped_output
 
     with escaped_output():
-        evaluation_tables.show(many(3, "walk\x1b[2J\n"), "test")
+        evaluation_tables.show(many(3, "walk\x1b[2J\n"))
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "walk\\x1b[2J" in out
