@@ -134,7 +134,7 @@ def fit(
         "difference": channels is not None,
         "settings": asdict(chosen),
         "history": state.history,
-        **evaluate(model, recording.test).figures(),
+        **evaluate(model, recording.test).entries(),
         "tinyrnn": __version__,
     }
     if recording.validation is not None:
