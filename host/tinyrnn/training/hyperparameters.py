@@ -120,7 +120,15 @@ def default_hyperparameters(recording: Recording) -> Hyperparameters:
     batch = 16 if pieces <= 100 else 32 if pieces <= 2000 else 64
     epochs = min(max(round(UPDATES / math.ceil(pieces / batch)), 30), 400)
     patience = max(20, epochs // 3)
-    common: dict[str, Any] = {"batch": batch, "epochs": epochs, "patience": patience, "ema": 0.98}
+    import os
+
+    common: dict[str, Any] = {
+        "refit": os.environ.get("REFIT", "0") == "1",
+        "batch": batch,
+        "epochs": epochs,
+        "patience": patience,
+        "ema": 0.98,
+    }
     if recording.task == "regression":  # noise and dropout would limit the accuracy of a regression
         return Hyperparameters(**common, lr=0.01, noise=0.02)
     if recording.symbols:  # noise has no meaning, and probabilities matter: no label smoothing
