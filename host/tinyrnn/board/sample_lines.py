@@ -16,6 +16,7 @@ import numpy as np
 from tinyrnn.data.table_text import parse_number
 from tinyrnn.errors import DataError
 from tinyrnn.integer_model.limits import LIMIT
+from tinyrnn.text import counted
 
 if TYPE_CHECKING:
     from tinyrnn.integer_model.network import Network
@@ -120,16 +121,16 @@ def sample(network: Network, line: str, number: int, raw: bool) -> np.ndarray:
     """
     wanted = network.inputs
     if "\0" in line or "\ufffd" in line:
-        raise DataError(f"line {number}: not text in UTF-8; expected {wanted} values: save it as UTF-8")
+        raise DataError(f"line {number}: not text in UTF-8; expected {counted(wanted, 'value')}: save it as UTF-8")
     cells, separator = fields(line)
     if "" in cells and any(cells):
-        raise DataError(f"line {number}: value {cells.index('') + 1} is empty; expected {wanted} values")
+        raise DataError(f"line {number}: value {cells.index('') + 1} is empty; expected {counted(wanted, 'value')}")
     read = [_number(cell, separator) for cell in cells]
     values = [value for value in read if value is not None]
     if len(values) < len(read):
-        raise DataError(f"line {number}: {line.strip()[:40]!r} is not numbers; expected {wanted} values")
+        raise DataError(f"line {number}: {line.strip()[:40]!r} is not numbers; expected {counted(wanted, 'value')}")
     if len(values) != wanted:
-        raise DataError(f"line {number}: {len(values)} values; expected {wanted}{_names(network)}")
+        raise DataError(f"line {number}: {counted(len(values), 'value')}; expected {wanted}{_names(network)}")
     array = np.array(values)
     if not np.isfinite(array).all():
         raise DataError(f"line {number}: a value is not finite; expected {wanted} numbers")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tinyrnn.cli.recording_options import add_arguments, from_args
 from tinyrnn.errors import DataError, ModelError
+from tinyrnn.text import counted
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -116,8 +117,8 @@ def _check_same(model: FloatModel, network: Network, path: str) -> None:
     own = len(model.mean), len(model.labels), model.task, model.when
     if own != (network.inputs, network.outputs, network.task, network.when):
         raise ModelError(
-            f"the float model has {own[0]} inputs and {own[1]} outputs, {own[2]} at {own[3]} step; expected "
-            f"{network.inputs} and {network.outputs}, {network.task} at {network.when} step, as {path}: name another one "
+            f"the float model has {counted(own[0], 'input')} and {counted(own[1], 'output')}, {own[2]} at {own[3]} step; "
+            f"expected {network.inputs} and {network.outputs}, {network.task} at {network.when} step, as {path}: name another one "
             "with --float"
         )
 

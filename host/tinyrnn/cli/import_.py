@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     print(_described(model), flush=True)
     difference, count = framework_check.compare(source, model, recording)
     print(
-        f"largest difference from {source.framework} on {count} sequences: {difference:.2g} "
+        f"largest difference from {source.framework} on {counted(count, 'sequence')}: {difference:.2g} "
         f"(allowed: {framework_check.LIMIT:g})"
     )
     if difference > framework_check.LIMIT:

@@ -91,7 +91,9 @@ def run(args: argparse.Namespace) -> int:
         )
     console.print(layers)
     if facts["window"]:
-        console.print(f"trained on windows of up to {facts['window']} steps: call net.reset() at each window's start")
+        console.print(
+            f"trained on windows of up to {counted(facts['window'], 'step')}: call net.reset() at each window's start"
+        )
     if facts["nearness"]:
         console.print(f"integers against float, measured when it was quantized: {facts['nearness']['words']}")
     sections = "  ".join(f"{s['tag'].strip()} {s['bytes']}" for s in facts["sections"])
@@ -100,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         f"RAM on a 32-bit board: file {facts['bytes']} + buffers {facts['buffer_bytes']} bytes, plus Python objects "
         "(`make sizes` measures all of it)"
     )
-    console.print(f"work of a step: {facts['macs']} multiply-accumulates, {facts['units']} units")
+    console.print(f"work of a step: {counted(facts['macs'], 'multiply-accumulate')}, {counted(facts['units'], 'unit')}")
     kernels = ", ".join(f"{name} ({_where(emitters)})" for name, emitters in facts["kernels_need"].items())
     console.print(f"kernel sets that can run it, best first: {kernels}")
     console.print(f"self-test: {counted(facts['vectors'], 'step')} in the file")

@@ -92,8 +92,8 @@ def check_rising(names: Sequence[str], sequences: Sequence[np.ndarray], keep: Co
             low, high = sequences[0][0, column], sequences[0][-1, column]
             places = "" if len(sequences) == 1 else f" of all {len(sequences)} files or groups, in the first"
             raise DataError(
-                f"{where}: column {name!r} rises in every row{places} from {low:g} to {high:g}, like a clock or a counter, which"
-                f" is rarely a useful input; expected a decision: {decision(name)}"
+                f"{where}: column {name!r} rises in every row{places} from {low:g} to {high:g}, like a clock or a counter,"
+                f" which is rarely a useful input; expected a decision: {decision(name)}"
             )
 
 

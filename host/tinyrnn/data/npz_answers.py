@@ -31,8 +31,8 @@ def plain_answers(path: Path, entries: dict[str, np.ndarray]) -> tuple[dict[str,
         if whole and asked not in ("last", "every"):
             raise DataError(
                 f"{path}: y of shape {y.shape} with a single 1 in each row could be a class at each of {steps} steps,"
-                f" or one of {steps} classes for each sequence; expected an entry when='every' for the first, or when='last' for"
-                " the second"
+                f" or one of {steps} classes for each sequence; expected an entry when='every' for the first, or"
+                " when='last' for the second"
             )
         change = "" if whole and asked == "every" else "one-hot"
     if not change:

@@ -16,6 +16,7 @@ from tinyrnn.data.recording import LARGEST, Sequences, listed, sort_labels
 from tinyrnn.data.source import Series, Source, check_channels
 from tinyrnn.data.windows import WINDOW
 from tinyrnn.errors import DataError
+from tinyrnn.text import counted
 
 
 def read(path: Path, reading: Reading, like: Source | None = None) -> Source:
@@ -103,7 +104,7 @@ def _one_series(
             raise DataError(f"{path}: {entry} beside an x of shape {x.shape}; expected x as (sequences, steps, channels)")
     y = entries["y"]
     if len(y) != len(x) or y.ndim > (1 if index is not None else 2):
-        raise DataError(f"{path}: y has shape {y.shape}; expected an answer for each of the {len(x)} rows of x")
+        raise DataError(f"{path}: y has shape {y.shape}; expected an answer for each of the {counted(len(x), 'row')} of x")
     check_finite(path, "x", x)
     if index is not None:
         answers = _indices(path, "y", y, index)

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinyrnn.data import TASKS, WHEN, quality
 from tinyrnn.errors import DataError
+from tinyrnn.text import counted
 
 MOST_CHANNELS = 10_000  # a hundred times what a board has room for
 LONGEST_NAME = 1000  # characters of a label or channel
@@ -40,18 +41,20 @@ class Sequences:
     def __post_init__(self) -> None:
         for what, given in (("names", self.names), ("groups", self.groups)):
             if given and len(given) != len(self.x):
-                raise DataError(f"{len(self.x)} sequences but {len(given)} {what}; expected one for each, or none")
+                raise DataError(
+                    f"{counted(len(self.x), 'sequence')} but {len(given)} {what}; expected one for each, or none"
+                )
         for number, x in enumerate(self.x):
             if x.ndim != 2 or x.shape[0] < 1 or x.shape[1] < 1:
                 raise DataError(f"sequence {number} has shape {x.shape}; expected (steps, channels), at least (1, 1)")
             if x.shape[1] != self.x[0].shape[1]:
                 raise DataError(
-                    f"sequence {number} has {x.shape[1]} channels, sequence 0 has {self.x[0].shape[1]}; "
+                    f"sequence {number} has {counted(x.shape[1], 'channel')}, sequence 0 has {self.x[0].shape[1]}; "
                     "expected the same number in all"
                 )
             _check_numbers(f"sequence {number}", x)
         if len(self.y) != len(self.x):
-            raise DataError(f"{len(self.x)} sequences but {len(self.y)} labels or targets; expected one for each")
+            raise DataError(f"{counted(len(self.x), 'sequence')} but {len(self.y)} labels or targets; expected one for each")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -148,7 +151,7 @@ class Recording:
         columns = sequences.x[0].shape[1]
         if columns != len(self.channels):
             raise DataError(
-                f"{self.name}: {half} sequences have {columns} channels, expected {len(self.channels)} "
+                f"{self.name}: {half} sequences have {counted(columns, 'channel')}, expected {len(self.channels)} "
                 f"({listed(self.channels)})"
             )
         every = not isinstance(sequences.y, np.ndarray)

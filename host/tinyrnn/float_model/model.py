@@ -16,6 +16,7 @@ from tinyrnn.data.recording import LONGEST_NAME, SMALLEST
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.cells.base import FloatCell
 from tinyrnn.float_model.layers import BatchNorm, Embedding, Layer, Linear, Skip, apply, check_array, rows
+from tinyrnn.text import counted
 
 MOST_SAMPLES = 4096  # steps of Calibration.sample; the trainer keeps 12
 WINDOW_MAX = 0xFFFF  # the largest that fits in a .urnn file
@@ -100,7 +101,9 @@ class FloatModel:
             where = f"layer {number} {layer.kind}"
             layer.check(where)
             if layer.inputs != width:
-                raise ModelError(f"model's {where} takes {layer.inputs} inputs; expected {width}, the width before it")
+                raise ModelError(
+                    f"model's {where} takes {counted(layer.inputs, 'input')}; expected {width}, the width before it"
+                )
             if isinstance(layer, Embedding) and (number or self.mean[0] != 0 or self.std[0] != 1):
                 raise ModelError(f"model's {where} is not first, or its symbol is normalised; expected mean 0 and std 1")
             if isinstance(layer, Skip):
@@ -131,7 +134,9 @@ class FloatModel:
             raise ModelError(f"model has the heads {list(self.heads)}; expected different names, outputs and one of {TASKS}")
         total = sum(head.outputs for head in self.heads)
         if self.heads and (total != outputs or self.heads[0].task != self.task):
-            raise ModelError(f"model's heads have {total} outputs; expected {outputs} as labels, the first for {self.task}")
+            raise ModelError(
+                f"model's heads have {counted(total, 'output')}; expected {outputs} as labels, the first for {self.task}"
+            )
 
     def _check_calibration(self, inputs: int) -> None:
         seen = self.calibration
@@ -146,7 +151,9 @@ class FloatModel:
         for sequence in seen.sequences:
             check_array("calibration sequence", sequence, (None, inputs))
         if seen.value_ranges and len(seen.value_ranges) != len(self.cells):
-            raise ModelError(f"model's calibration has {len(seen.value_ranges)} layers; expected {len(self.cells)}")
+            raise ModelError(
+                f"model's calibration has {counted(len(seen.value_ranges), 'layer')}; expected {len(self.cells)}"
+            )
         for number, (cell, value_ranges) in enumerate(zip(self.cells, seen.value_ranges, strict=bool(seen.value_ranges))):
             count = int(cell.weight_ih.shape[0])
             for what, length in (("state", cell.state_size), ("ih", count), ("hh", count)):

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinyrnn.errors import ModelError
 from tinyrnn.importers.source_model import SourceStep, refuse
+from tinyrnn.text import counted
 
 ANY_BATCH = 2  # sizes that stand for "any" while a graph is read; the comparison later uses several
 ANY_TIME = 19
@@ -125,7 +126,7 @@ class TrackedArray:
             return self.pick(axis, taken[0], name, keep=True)
         if self.axes[axis] == ("F",):
             cure = "expected all of them: set weights of the first layer to zero instead"
-            raise refuse(name, f"takes {len(taken)} of {length} features", cure)
+            raise refuse(name, f"takes {len(taken)} of {counted(length, 'feature')}", cure)
         if stride < 0:
             raise refuse(name, "reverses a sequence", "a stream has no future: train it in the forward direction")
         seen = f"slices steps {taken.start} to {taken.stop} by {stride} out of {length}"

@@ -15,6 +15,7 @@ from tinyrnn.float_model.layers import BatchNorm, Embedding, LayerNorm, Linear
 from tinyrnn.float_model.model import Calibration, FloatModel
 from tinyrnn.importers.layer_folding import FoldedLayers, fold_layers
 from tinyrnn.importers.source_model import Activation, Affine, SourceModel, SourceStep
+from tinyrnn.text import counted
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -139,7 +140,7 @@ def normalised(source: SourceModel, recording: Recording) -> SourceModel:
 
 
 def _other_channels(source: SourceModel, recording: Recording) -> DataError:
-    seen = f"{len(recording.channels)} channels ({', '.join(recording.channels):.60})"
+    seen = f"{counted(len(recording.channels), 'channel')} ({', '.join(recording.channels):.60})"
     return DataError(f"{recording.name}: has {seen}; expected {source.inputs}, as in the model: choose with --drop")
 
 

@@ -12,6 +12,7 @@ from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import Embedding
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.importers.source_model import Activation, Affine, Dense, SourceModel, SourceStep
+from tinyrnn.text import counted
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
@@ -47,7 +48,7 @@ def compare(source: SourceModel, model: FloatModel, recording: Recording | None 
             wrong[error] = x
     if wrong:
         raise ModelError(
-            f"the imported model differs from {source.framework} by {max(wrong):.3g} on {count} sequences; "
+            f"the imported model differs from {source.framework} by {max(wrong):.3g} on {counted(count, 'sequence')}; "
             f"expected at most {LIMIT:g}, nothing is written: {_where(source, wrong[max(wrong)])}"
         )
     if source.stream is not None:

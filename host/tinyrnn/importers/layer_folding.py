@@ -17,6 +17,7 @@ from tinyrnn.float_model.cells.base import FloatCell
 from tinyrnn.float_model.cells.rnn import RNN
 from tinyrnn.float_model.layers import BatchNorm, Embedding, Factors, Layer, Linear, Weight, dense, product
 from tinyrnn.importers.source_model import Activation, Affine, Dense, SourceStep, refuse
+from tinyrnn.text import counted
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ class _Folding:
             what.check(step.name)
         width = what.inputs if isinstance(what, Layer) else takes() if takes else self.width
         if width != self.width:
-            raise refuse(step.name, f"takes {width} inputs but gets {self.width}", "expected layers of matching widths")
+            raise refuse(
+                step.name, f"takes {counted(width, 'input')} but gets {self.width}", "expected layers of matching widths"
+            )
         if isinstance(what, Affine):
             self._affine(what)
         elif isinstance(what, Dense):

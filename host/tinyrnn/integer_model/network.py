@@ -23,6 +23,7 @@ from tinyrnn.integer_model.device_program import DeviceProgram
 from tinyrnn.integer_model.limits import ACTIVATION_MAX, LIMIT, U16_MAX
 from tinyrnn.integer_model.matrices import ExtendedProduct, Matrix, Product, read_product
 from tinyrnn.integer_model.overflow_proof import Bounds
+from tinyrnn.text import counted
 
 __all__ = ["GRU", "Channels", "IntegerHead", "Matrix", "Network", "Vectors", "assemble", "pack", "unpack"]
 
@@ -91,7 +92,7 @@ class Nearness:
         source = "the recording" if self.recorded else "probing sequences"
         text = f"largest difference {100 * self.largest_share:.3g} % of the range, mean {100 * self.mean_share:.3g} %"
         equal = "" if self.equal_share is None else f", equal decisions {100 * self.equal_share:.5g} %"
-        return f"{text}{equal}, on {source} ({self.outputs} outputs)"
+        return f"{text}{equal}, on {source} ({counted(self.outputs, 'output')})"
 
 
 @dataclass(frozen=True)

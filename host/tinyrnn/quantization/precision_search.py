@@ -19,6 +19,7 @@ from tinyrnn.integer_model.network import Nearness, Network, pack
 from tinyrnn.integer_model.summary import macs
 from tinyrnn.quantization.integer_error import BETTER, RECORDING, Evidence, IntegerError, Judge, at_fault
 from tinyrnn.quantization.quantizer import STEPS_FEW, Quantized, input_steps, quantized
+from tinyrnn.text import counted
 
 HARDEST = 3, 12  # fewest and most sequences on which the search measures; a larger network gets fewer
 WORK = 3e9  # multiplications of one measurement in the search
@@ -109,7 +110,7 @@ def measure(model: FloatModel, network: Network, sequences: Sequence[np.ndarray]
     """
     if (len(model.mean), len(model.labels)) != (network.inputs, network.outputs):
         raise ModelError(
-            f"the float model has {len(model.mean)} inputs and {len(model.labels)} outputs; "
+            f"the float model has {counted(len(model.mean), 'input')} and {counted(len(model.labels), 'output')}; "
             f"expected {network.inputs} and {network.outputs}, as in the integer model"
         )
     evidence, _ = Evidence.of(model)

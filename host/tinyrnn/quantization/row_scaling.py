@@ -15,6 +15,7 @@ from tinyrnn.errors import ModelError
 from tinyrnn.float_model.layers import Factors, Weight
 from tinyrnn.integer_model.limits import ACTIVATION_MAX, LIMIT
 from tinyrnn.integer_model.matrices import ExtendedProduct, Fine, Matrix, Norm, Product, accumulator_bound
+from tinyrnn.text import counted
 
 GATE_BITS = 12  # gates are Q3.12
 STATE_BITS = 15  # states without a calibrated range are Q0.15
@@ -56,8 +57,8 @@ def row(
             return weight, offset, exponent
         exponent -= 1
     raise ModelError(
-        f"{what}: weights up to {largest:g}, a bias of {b:g} and {len(w)} columns do not fit 8-bit weights and a 31-bit "
-        "accumulator; expected smaller weights (train with weight decay) or fewer units"
+        f"{what}: weights up to {largest:g}, a bias of {b:g} and {counted(len(w), 'column')} do not fit 8-bit weights and a "
+        "31-bit accumulator; expected smaller weights (train with weight decay) or fewer units"
     )
 
 

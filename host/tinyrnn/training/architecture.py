@@ -33,13 +33,15 @@ class Architecture:
         if self.units < 1:
             raise ModelError(f"units is {self.units}; expected at least 1")
         if self.units > MOST_UNITS or len(self.cells) > MOST_LAYERS:
-            seen = f"{counted(len(self.cells), 'layer')} of {self.units} units"
+            seen = f"{counted(len(self.cells), 'layer')} of {counted(self.units, 'unit')}"
             raise ModelError(f"{seen}; expected at most {MOST_LAYERS} of {MOST_UNITS}: no board holds more")
         if self.projection and not any(cells.get(name).cell.projects for name in self.cells):
-            raise ModelError(f"a projection to {self.projection} outputs of a {self.title}; expected an lstm: --cell lstm")
+            raise ModelError(
+                f"a projection to {counted(self.projection, 'output')} of a {self.title}; expected an lstm: --cell lstm"
+            )
         if self.projection < 0 or self.projection >= self.units:
-            seen = f"a projection to {self.projection} outputs of {self.units} units"
-            raise ModelError(f"{seen}; expected 1 to {self.units - 1} outputs")
+            seen = f"a projection to {counted(self.projection, 'output')} of {counted(self.units, 'unit')}"
+            raise ModelError(f"{seen}; expected 1 to {counted(self.units - 1, 'output')}")
         for name in self.cells:
             rows = cells.get(name).cell.gates * self.units
             if self.rank and not self.saves(rows, self.outputs(name)):

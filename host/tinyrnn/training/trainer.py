@@ -25,6 +25,7 @@ from tinyrnn.errors import ModelError
 from tinyrnn.float_model.evaluation import calibrate, evaluate, measure_value_ranges
 from tinyrnn.float_model.model import WINDOW_MAX, FloatModel
 from tinyrnn.quantization.cells.embedding import SYMBOLS_MOST
+from tinyrnn.text import counted
 from tinyrnn.training.architecture import Architecture
 from tinyrnn.training.checkpoint import Checkpoint, Progressed
 from tinyrnn.training.difference import Channels, differenced, with_last_value
@@ -229,7 +230,7 @@ def _options(
         for array in (*part.x, *part.y, np.array(part.lengths)) if part else ():
             digest.update(np.ascontiguousarray(array).tobytes())
     options = {"dataset": recording.name, "seed": seed, **_described(architecture), **asdict(hyperparameters)}
-    kind = f"{recording.task}, {recording.when}, {len(recording.labels)} outputs"
+    kind = f"{recording.task}, {recording.when}, {counted(len(recording.labels), 'output')}"
     return {
         **options,
         "task": kind,

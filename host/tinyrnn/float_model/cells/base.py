@@ -25,6 +25,7 @@ from tinyrnn.float_model.layers import (
     rows,
     scale_columns,
 )
+from tinyrnn.text import counted
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ class FloatCell(Layer):
         number = int(self.weight_ih.shape[0])
         if number % self.gates:
             raise ModelError(
-                f"model's {where} weight_ih has {number} rows; expected a multiple of {self.gates}, the gates of {self.kind}"
+                f"model's {where} weight_ih has {counted(number, 'row')}; expected a multiple of {self.gates}, the gates"
+                f" of {self.kind}"
             )
         check_array(f"{where} weight_hh", self.weight_hh, (number, self._width()))
         for name in self.biases:

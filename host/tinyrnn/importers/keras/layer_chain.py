@@ -11,6 +11,7 @@ from typing import Any
 
 from tinyrnn.errors import ModelError
 from tinyrnn.importers.source_model import refuse
+from tinyrnn.text import counted
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,9 @@ def chain_of(path: Path, model: Mapping[str, Any]) -> tuple[list[LayerConfig], l
         or not isinstance(shape, list)
         or not all(n is None or (isinstance(n, int) and 0 < n < 100_000) for n in shape)
     ):
-        raise ModelError(f"{path}: has {len(layers)} layers and the input shape {shape}; build the model before saving it")
+        raise ModelError(
+            f"{path}: has {counted(len(layers), 'layer')} and the input shape {shape}; build the model before saving it"
+        )
     names = [layer.name for layer in layers]
     if len(set(names)) < len(names):
         raise ModelError(f"{path}: two layers have the same name; give them different names")
@@ -120,7 +123,7 @@ def _linear(path: Path, config: Mapping[str, Any], raw: Sequence[Mapping[str, An
             cure = "build the same layers with stateful=True and without it, set_weights(model.get_weights()) and save that"
             raise ModelError(f"{seen}; {cure}")
         cure = "expected one of each: with several outputs, use keras.Model(model.input, model.outputs[0])"
-        raise ModelError(f"{path}: has {len(inputs)} inputs and {len(outputs)} outputs; {cure}")
+        raise ModelError(f"{path}: has {counted(len(inputs), 'input')} and {counted(len(outputs), 'output')}; {cure}")
     chain: list[Mapping[str, Any]] = []
     name, index = outputs[0]
     while True:

@@ -21,6 +21,7 @@ from tinyrnn.importers.onnx import constants
 from tinyrnn.importers.onnx.cells import GATES
 from tinyrnn.importers.onnx.graph_file import LARGEST, Graph, Input, Node
 from tinyrnn.importers.source_model import refuse
+from tinyrnn.text import counted
 
 MOVING = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split", "Concat", "Expand", "Tile")
 NEUTRAL = {"Mul": 1, "Div": 1, "Add": 0, "Sub": 0}  # the constant with which a node changes nothing
@@ -138,7 +139,7 @@ def trace(graph: Graph, states: Sequence[Input], values: Mapping[str, Any], batc
         return np.arange(count - size, count, dtype=np.int64).reshape(shape)
 
     if states and max(len(states), len(graph.outputs)) > MOST:
-        seen = f"{len(states)} states and {len(graph.outputs)} outputs"
+        seen = f"{counted(len(states), 'state')} and {counted(len(graph.outputs), 'output')}"
         raise ModelError(f"the graph has {seen}; expected at most {MOST} of each")
     found = States({i.name: numbered(i.name, [n or batch for n in i.shape]) for i in states})
     found.env.update(found.inputs)

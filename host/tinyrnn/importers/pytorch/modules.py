@@ -14,6 +14,7 @@ from tinyrnn.float_model.cells.lstm import LSTM
 from tinyrnn.float_model.cells.rnn import RNN
 from tinyrnn.float_model.layers import EPS, BatchNorm, LayerNorm
 from tinyrnn.importers.source_model import Options, SourceStep, refuse
+from tinyrnn.text import counted
 
 LAYERED = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(\d+)(_reverse)?")
 
@@ -142,7 +143,7 @@ def cell(name: str, arrays: dict[str, np.ndarray], nonlinearity: str | None) -> 
         raise refuse(name, "is an nn.RNN with tanh or relu", f"{ASK}: give --nonlinearity tanh or --nonlinearity relu")
     if gates == 1:
         return RNN(w, u, *bias, str(nonlinearity))
-    raise refuse(name, f"has {gates} gates of {hidden} units", "expected 1 (RNN), 3 (GRU) or 4 (LSTM)")
+    raise refuse(name, f"has {counted(gates, 'gate')} of {counted(hidden, 'unit')}", "expected 1 (RNN), 3 (GRU) or 4 (LSTM)")
 
 
 def norm_of(module: Module, options: Options) -> LayerNorm | BatchNorm:

@@ -18,6 +18,7 @@ from tinyrnn.importers.pytorch.modules import ASK, kinds_of, modules_of, norm_of
 from tinyrnn.importers.pytorch.runner import runner
 from tinyrnn.importers.pytorch.weight_folding import folded
 from tinyrnn.importers.source_model import Activation, Dense, Options, SourceModel, SourceStep, refuse
+from tinyrnn.text import counted
 
 
 def read(path: Path, options: Options) -> SourceModel:
@@ -111,5 +112,7 @@ def _check_chain(steps: list[SourceStep]) -> None:
         inputs, units = what.weight.shape[::-1] if isinstance(what, Dense) else (what.inputs, what.units)  # type: ignore[union-attr]
         if width not in (None, inputs):
             cure = "give the order of the data with --order NAME,NAME,..."
-            raise refuse(step.name, f"takes {inputs} inputs, the module before it in the file gives {width}", cure)
+            raise refuse(
+                step.name, f"takes {counted(inputs, 'input')}, the module before it in the file gives {width}", cure
+            )
         width = units

@@ -13,6 +13,7 @@ from tinyrnn.importers.axis_tracking import InitialState, LayoutError, TrackedAr
 from tinyrnn.importers.pytorch.exported.archive import Name, Node
 from tinyrnn.importers.pytorch.modules import cell
 from tinyrnn.importers.source_model import SourceStep, refuse
+from tinyrnn.text import counted
 
 ZERO = "expected the zero state, from which a stream starts"
 
@@ -125,7 +126,7 @@ def recurrent_layers(name: str, kind: str, given: dict[str, Any], starts: dict[s
     keys = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if given["has_biases"] else [])]
     keys += ["weight_hr"] if each == len(keys) + 1 and kind == "lstm" else []
     if each != len(keys) or len(params) != each * count or any(not isinstance(p, np.ndarray) for p in params):
-        raise refuse(name, f"has {len(params)} arrays for {count} layers", "export it again")
+        raise refuse(name, f"has {counted(len(params), 'array')} for {counted(count, 'layer')}", "export it again")
     lasts = []
     for layer in range(count):
         arrays = {key: params[layer * each + i].astype(np.float64) for i, key in enumerate(keys)}

@@ -18,6 +18,7 @@ from tinyrnn.importers.pytorch.exported.cells import StepOf
 from tinyrnn.importers.pytorch.exported.shapes import SHAPES
 from tinyrnn.importers.pytorch.exported.terms import Term
 from tinyrnn.importers.source_model import Activation, Dense, SourceStep, refuse
+from tinyrnn.text import counted
 
 CURES = {
     "conv": "expected a network of recurrent layers without convolution",
@@ -96,7 +97,7 @@ def _linear(name: str, tracked: TrackedArray, weight: np.ndarray, bias: np.ndarr
         raise LayoutError(f"{name}: works on the last of the axes {tracked.letters}; expected the features (F) there")
     bias = np.zeros(len(weight)) if bias is None else bias
     if bias.shape != (len(weight),) or weight.shape[1] != tracked.features:
-        seen = f"multiplies {tracked.features} features by {weight.shape[::-1]}, bias {bias.shape}"
+        seen = f"multiplies {counted(tracked.features, 'feature')} by {weight.shape[::-1]}, bias {bias.shape}"
         raise refuse(name, seen, "export it again")
     after = tracked.then(SourceStep(name, Dense(weight, bias)), len(weight))
     return replace(after, axes=(*tracked.axes[:-1], ("F",)))
