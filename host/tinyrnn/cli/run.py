@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             client = Client(link)
             loaded = client.load_same(args.model, args.kernels)
             if sys.stdin.isatty():
-                names = ", ".join(network.channels) or f"{counted(network.inputs, 'value')}"
+                names = ", ".join(network.channels) or counted(network.inputs, 'value')
                 print(f"type {names} and Enter; an empty line starts a new sequence; Ctrl-D ends", file=sys.stderr)
             stream = Stream(client, loaded, network, args)
             try:
@@ -196,8 +196,8 @@ class Stream:
         low, high = int(network.input.low[i]) / unit, int(network.input.high[i]) / unit
         name = network.channels[i] if i < len(network.channels) else f"value {i + 1}"
         print(
-            f"tinyrnn: {self.limited} of {counted(self.taken, 'sample')} were outside the model's input range and were limited "
-            f"to it ({name}: {low:g} to {high:g})",
+            f"tinyrnn: {self.limited} of {counted(self.taken, 'sample')} were outside the model's input range and were"
+            f" limited to it ({name}: {low:g} to {high:g})",
             file=sys.stderr,
         )
 
