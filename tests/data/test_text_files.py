@@ -46,7 +46,7 @@ def test_the_next_character(tmp_path: Path) -> None:
         assert start + 1 + len(answers) == stop  # no character is lost, and none of another part is seen
         assert set(part.lengths[:-1]) == {50}
     assert r.integer
-    assert r.split == "the last 10 % of the text"
+    assert r.split == "the last 10 % of the text for the test; the last 10 % of the others for validation"
     assert r.train.names[1].startswith("poem.txt, characters 1 to ")
     assert not r.remarks
 

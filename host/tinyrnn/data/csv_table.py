@@ -183,7 +183,7 @@ def read_table(path: Path) -> Table:
         rows,
         [row.line for row in found],
         text.separator,
-        decimal_mark(rows, text.separator),
+        decimal_mark(rows, text.separator) if text.commas else ".",
         row_names,
         remarks,
     )

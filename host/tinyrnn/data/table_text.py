@@ -25,7 +25,7 @@ _THREE = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # 1,234 is a number in thousand
 _NAMES = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "pipes", " ": "spaces"}
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Row:
     """The cells of a row, and the line of the file on which it ends, from 1."""
 
@@ -80,6 +80,11 @@ class TableText:
                 self._started = True
                 yield Row(cells, self._line)
 
+    @property
+    def commas(self) -> bool:
+        """Whether a cell may hold a comma."""
+        return ("," if self.separator != "," else '"') in self._lines
+
     def cells(self, line: str) -> list[str]:
         """The cells of one line of text."""
         found = next(self._reader(iter([self._clean(line)])), [])
@@ -98,11 +103,12 @@ class TableText:
                 text = line.strip(" \r\n")
                 if not text:
                     continue
-                mark = next((mark for mark in COMMENTS if text.lstrip().startswith(mark)), "")
-                if mark and not self._is_row(text, mark):
-                    if not self._started:
-                        self.heading = self._heading(text.lstrip().removeprefix(mark), number)
-                    continue
+                if text.lstrip().startswith(COMMENTS):
+                    mark = next(mark for mark in COMMENTS if text.lstrip().startswith(mark))
+                    if not self._is_row(text, mark):
+                        if not self._started:
+                            self.heading = self._heading(text.lstrip().removeprefix(mark), number)
+                        continue
                 if not self.first:
                     self.first = text
             self._between = False
@@ -119,6 +125,8 @@ class TableText:
             return None
 
     def _clean(self, line: str) -> str:
+        if not self._end and self.separator != " ":
+            return line
         if self._end and line.rstrip().endswith(self._end):
             line = line.rstrip().removesuffix(self._end)
         return line.replace("\t", " ").strip() if self.separator == " " else line

@@ -81,13 +81,18 @@ def read(path: Path, reading: Reading, like: Source | None, test: float, validat
         labels=names,
         series=series,
         unit="texts",
-        own=f"the last {100 * test:g} % of the text" if test and not like else "",
+        own=_own(test, validation) if test and not like else "",
         window=window,
         stride=None if like else reading.stride,
         symbols=names,
         remarks=tuple(remarks),
         codes=codes,
     )
+
+
+def _own(test: float, validation: float) -> str:
+    words = f"the last {100 * test:g} % of the text for the test"
+    return f"{words}; the last {100 * validation:g} % of the others for validation" if validation else words
 
 
 def _alphabet(path: Path, text: str, remarks: list[str]) -> tuple[tuple[str, ...], dict[str, int]]:
