@@ -179,7 +179,7 @@ def test_options_out_of_range_are_refused(name: str) -> None:
 def test_layers_that_do_not_fit_together() -> None:
     with pytest.raises(ModelError, match="layer 1 lstm takes 5 inputs; expected 7"):
         model_of(cell("gru"), cell("lstm"))
-    with pytest.raises(ModelError, match="layer 1 embedding takes 1 inputs; expected 7"):
+    with pytest.raises(ModelError, match="layer 1 embedding takes 1 input; expected 7"):
         model_of(cell("gru"), Embedding(some(9, 4)), cell("gru", 4))
     model = model_of(Embedding(some(9, 4)), cell("gru", 4), inputs=1)
     with pytest.raises(ModelError, match="symbol is normalised; expected mean 0 and std 1"):

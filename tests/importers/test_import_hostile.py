@@ -529,7 +529,7 @@ def twisted_state(model: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (many_states, "900 states and 1 outputs; expected at most 64 of each"),
+        (many_states, "900 states and 1 output; expected at most 64 of each"),
         (doubled_state, "h0: reaches its layer in a way that cannot be followed"),
         (twisted_state, "h0: starts the state h of GRU y, but no output returns it"),
         (sizes(0, [1, 12, HUGE]), r"W has shape \[1, 12, 1000000000000\] but data for at most"),

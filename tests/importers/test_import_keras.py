@@ -248,8 +248,8 @@ def branching() -> list[tuple[Any, str]]:
         (keras.Model(x, L.Attention()([h, h])), "Attention .*takes 2 tensors; .*no attention"),
         (keras.Model(x, L.GRU(4)(h, initial_state=state)), "GRU .*takes 2 tensors; .*no initial_state"),
         (keras.Model(x, L.Dense(2)(L.LSTM(4, return_state=True)(x)[2])), "LSTM .*gives its output 2 to the next"),
-        (keras.Model(x, [L.Dense(2)(h), L.Dense(3)(h)]), "has 1 inputs and 2 outputs"),
-        (keras.Model([x, wide], L.Add()([h, wide])), "has 2 inputs and 1 outputs"),
+        (keras.Model(x, [L.Dense(2)(h), L.Dense(3)(h)]), "has 1 input and 2 outputs"),
+        (keras.Model([x, wide], L.Add()([h, wide])), "has 2 inputs and 1 output"),
         (keras.Model(x, shared(shared(x))), "GRU .*is called 2 times"),
     ]
 

@@ -118,8 +118,8 @@ def _check_same(model: FloatModel, network: Network, path: str) -> None:
     if own != (network.inputs, network.outputs, network.task, network.when):
         raise ModelError(
             f"the float model has {counted(own[0], 'input')} and {counted(own[1], 'output')}, {own[2]} at {own[3]} step; "
-            f"expected {network.inputs} and {network.outputs}, {network.task} at {network.when} step, as {path}: name another"
-            " one with --float"
+            f"expected {network.inputs} and {network.outputs}, {network.task} at {network.when} step, as {path}: name"
+            " another one with --float"
         )
 
 
