@@ -75,6 +75,15 @@ def test_glitches_on_both_sides_and_in_one_channel_only() -> None:
     assert -15 < low[1] < 0 < high[1] < 15
 
 
+@pytest.mark.parametrize(("rows", "glitches"), [(800, 3), (200, 2), (50, 1), (5000, 10)])
+def test_several_glitches(rows: int, glitches: int) -> None:
+    values = RNG.normal(0, 1, rows)
+    values[:: rows // glitches + 1] = RNG.uniform(1e5, 1e9, glitches)
+    assert beyond(values) == glitches
+    values[1] = 1e9  # one more is no rarity
+    assert beyond(values) == 0
+
+
 def test_few_rows_have_no_glitch() -> None:
     assert beyond(np.r_[np.arange(18.0), 1e9]) == 0
     assert beyond(np.r_[np.arange(19.0), 1e9]) == 1

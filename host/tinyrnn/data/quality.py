@@ -16,7 +16,8 @@ from tinyrnn.errors import DataError
 from tinyrnn.text import counted
 
 ROWS_ENOUGH = 20  # with fewer, nobody can tell a glitch from a signal
-RARE = 500  # of so many values one may be a glitch, and one of fewer
+RARE = 500  # of so many values, one on each side may be a glitch
+FEW = 3  # glitches on each side that a shorter recording may have, one in each hundred values, and one in fewer
 FAR = 10.0  # a glitch lies beyond the others by this many times their range
 RAW_BITS = 24  # the integer model takes raw integers below 2^24
 LARGEST_SCALED = 2.0**40  # and numbers that are scaled to such integers by at most 2^-16
@@ -30,13 +31,13 @@ def limits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     From the core of a channel, the range grows to the next larger or smaller value, unless that lies farther away than FAR
     times the range so far. So a heavy tail, a spike of many samples and the pulses of an otherwise silent channel stay as
     they are. Glitches are limited to the range of the other values, widened by its own width on each side, where they
-    are still extreme but no longer set the scale. At most one value in RARE, on each side, is a glitch.
+    are still extreme but no longer set the scale. At most one value in RARE, or FEW, on each side, is a glitch.
     """
     low, high = values.min(axis=0), values.max(axis=0)
     rows = len(values)
     if rows < ROWS_ENOUGH:
         return low, high
-    most = max(1, rows // RARE)
+    most = max(1, min(FEW, rows // 100), rows // RARE)
     places = [*range(most + 1), *range(rows - most - 1, rows)]
     if 2 * len(places) > rows:
         ordered = np.sort(values, axis=0)
