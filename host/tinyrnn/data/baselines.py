@@ -27,7 +27,7 @@ MOST_SEARCHED = 64  # channels that are tried at every step for a target that no
 Channels = tuple[int | None, ...]  # (O,) for each target the channel that stands in for it
 
 # Tried on a forecast that 2 epochs do not learn
-CURE = "try more --epochs, or more recordings if the model is good on those of the training"
+CURE = "try more --epochs; if it is good with `tinyrnn evaluate --part train`, record more"
 
 
 @dataclass(frozen=True)
