@@ -35,12 +35,12 @@ class Baseline:
     """A prediction without a model."""
 
     name: str  # "majority class", "mean", "last value" or "seasonal naive"
-    words: tuple[str, ...]  # (O,) what it predicts for each target, such as "last value of OT"; (1,) for a classification
+    words: tuple[str, ...]  # (O,) what it predicts for each target, such as "last value of flow"; (1,) for a classification
     outputs: Callable[[Sequences], np.ndarray]  # as a model's: logits (M, K), or (M, O) in the targets' units
 
     @property
     def description(self) -> str:
-        """What it predicts, such as "last value of OT"."""
+        """What it predicts, such as "last value of flow"."""
         return listed(dict.fromkeys(self.words))
 
 
