@@ -289,7 +289,6 @@ def test_a_model_knows_the_recording_of_its_training(here: Path, run: Run) -> No
     words = ["pump.csv", "--target", "soon,gap", "--window", "50", "--drop", "t", "--drop", "u", "--split-seed", "7"]
     stored = stored_recording.words(parser.parse_args(words))
     assert parser.parse_args(stored) == parser.parse_args(words)
-    assert stored_recording.given(parser.parse_args(words)) == ["--target", "--window", "--drop", "--drop", "--split-seed"]
     dashed = parser.parse_args(["--window", "5", "--", "-odd.csv"])
     assert parser.parse_args(stored_recording.words(dashed)) == dashed
 
@@ -308,6 +307,14 @@ def test_a_model_knows_the_recording_of_its_training(here: Path, run: Run) -> No
     status, _, err = run("evaluate", "m.pt")
     assert (status, err.count("\n")) == (3, 1)
     assert "give the recording with --data" in err
+
+
+def test_another_horizon_is_said(here: Path, run: Run) -> None:
+    model_file.save(replace(regressor(), labels=("flow", "gap"), info={"horizon": 3}), "m.pt")
+    pump(here / "pump.csv")
+    words = ("evaluate", "m.pt", "--data", "pump.csv", "--target", "flow", "--drop", "soon,gap", "--window", "50")
+    assert "the model predicts 3 steps ahead, here 2 are asked of it" in run(*words, "--horizon", "2")[1]
+    assert "ahead" not in run(*words, "--horizon", "3")[1]
 
 
 def options_of(command: str) -> set[str]:
