@@ -205,7 +205,7 @@ def test_a_regression_as_scikit_learn(here: Path, run: Run) -> None:
     model = regressor()
     model_file.save(model, "m.pt")
     pump(here / "pump.csv")
-    options = ("--data", "pump.csv", "--target", "gap,soon", "--window", "50")
+    options = ("--data", "pump.csv", "--target", "gap,soon", "--window", "50", "--split", "random")
     status, out, err = run("evaluate", "m.pt", *options, "--part", "all", "--json")
     assert (status, err) == (0, "")
     found = json.loads(out)
