@@ -110,6 +110,26 @@ def test_the_nearest_channel_is_in_the_targets_unit() -> None:
     assert list(by_name(other)) == ["mean"]
 
 
+@pytest.mark.parametrize("when", ["every", "last"])
+def test_the_nearest_channel_as_slow_as_possible(when: str) -> None:
+    """Of five channels that are more or less near to three targets, for both kinds of answers."""
+    rng = np.random.default_rng(0)
+
+    def part(count: int) -> Sequences:
+        x = [rng.normal(size=(steps, 5)) + 1e4 for steps in rng.integers(1, 9, count)]
+        ys = [each @ (0.15 * rng.normal(size=(5, 3)) + np.eye(5, 3)) + rng.normal(size=(len(each), 3)) for each in x]
+        ys = [y - y.mean(axis=0) + 1e4 for y in ys]
+        return Sequences(x, ys if when == "every" else np.stack([y[-1] for y in ys]))
+
+    for _ in range(20):
+        recording = Recording("r", "regression", when, tuple("abcde"), ("p", "q", "r"), part(12), part(2))
+        rows = recording.train.x if when == "every" else [each[-1:] for each in recording.train.x]
+        x, y = np.concatenate(rows), recording.train.all_y()
+        errors = np.square(x[:, :, None] - y[:, None, :]).mean(axis=0)
+        wanted = [int(c) if errors[c, o] < y[:, o].var() else None for o, c in enumerate(errors.argmin(axis=0))]
+        assert last_value_channels(recording) == tuple(wanted)
+
+
 def test_several_targets_have_their_own_words() -> None:
     """A target without a channel gets the mean in every baseline."""
     one = forecast(1)

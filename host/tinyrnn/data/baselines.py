@@ -22,7 +22,8 @@ MEAN = "mean of training"
 ROOM = 1_000_000  # steps that are handled at once: some hundred megabytes
 ALIKE = 1.01  # mean squared errors within this factor count as equal
 TINY = 1e-12  # share of the largest error that is rounding
-MOST_SEARCHED = 64  # channels that are tried at every step for a target that none is near: a second each at most
+MOST_SEARCHED = 20  # channels that are tried at every step for a target that none is near
+SEARCHED_STEPS = 50_000  # of them, about: hundredths of a second for each channel
 
 Channels = tuple[int | None, ...]  # (O,) for each target the channel that stands in for it
 
@@ -116,12 +117,34 @@ def last_value_channels(recording: Recording) -> Channels:
     The nearest has the smallest RMSE on the training sequences. None if that is not below the standard deviation of the
     target, as for a target in another unit.
     """
-    y = recording.train.all_y()
-    columns = (_at(recording.train, 0, channel) for channel in range(len(recording.channels)))
-    errors = np.array([np.square(y - x[:, None]).mean(axis=0) for x in columns])  # (C, O)
+    x_mean, x_square, y_mean, y_square, product, count = _moments(recording.train)
+    # Of x - y, from the moments of x and of y: one pass, whatever the number of channels
+    spread = np.maximum(x_square[:, None] + y_square - 2 * product, 0)
+    errors = spread / count + np.square(x_mean[:, None] - y_mean)  # (C, O)
     nearest = errors.argmin(axis=0)
-    close = errors.min(axis=0) < y.var(axis=0)
+    close = errors.min(axis=0) < y_square / count
     return tuple(int(channel) if near else None for channel, near in zip(nearest, close, strict=True))
+
+
+def _moments(sequences: Sequences) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+    """Of the steps that count: the means (C,) and (O,) of x and y, the centred sums of x^2 (C,), y^2 (O,) and x y (C, O).
+
+    Returns the mean and sum of x, those of y, the sum of x y, and the number of steps M.
+    """
+    if isinstance(sequences.y, np.ndarray):
+        blocks = [(np.stack([x[-1] for x in sequences.x]), sequences.y)]
+    else:
+        blocks = list(zip(sequences.x, sequences.y, strict=True))
+    count = _count(sequences)
+    x_mean = np.sum([x.sum(axis=0) for x, _ in blocks], axis=0) / count
+    y_mean = np.sum([y.sum(axis=0) for _, y in blocks], axis=0) / count
+    x_square, y_square, product = np.zeros(len(x_mean)), np.zeros(len(y_mean)), np.zeros((len(x_mean), len(y_mean)))
+    for x, y in blocks:
+        centred, wanted = x - x_mean, y - y_mean
+        x_square += np.square(centred).sum(axis=0)
+        y_square += np.square(wanted).sum(axis=0)
+        product += centred.T @ wanted
+    return x_mean, x_square, y_mean, y_square, product, count
 
 
 def _majority(recording: Recording) -> Baseline:
@@ -173,18 +196,32 @@ def _seasons(recording: Recording) -> tuple[Channels, tuple[int, ...]]:
     for target, channel in enumerate(last_value_channels(recording)):
         if channel is None and recording.horizon and recording.labels[target] in recording.channels:
             channel = recording.channels.index(recording.labels[target])
-        if channel is not None:
-            errors = _errors(recording.train, channel, target)
-        elif len(recording.channels) <= MOST_SEARCHED:
-            tried = [_errors(recording.train, c, target) for c in range(len(recording.channels))]
-            channel = int(np.argmin([errors.min() for errors in tried]))
-            errors = tried[channel]
-            if errors.min() >= recording.train.all_y()[:, target].var():
-                channel = None
+        if channel is None:
+            channel = _near_at_another_step(recording, target)
         channels.append(channel)
+        if channel is None:
+            lags.append(0)
+            continue
+        errors = _errors(recording.train, channel, target)
         # The first that is practically the best: two periods before may be better by chance, or by a rounding error
-        lags.append(0 if channel is None else int((errors <= ALIKE * errors.min() + TINY * errors.max()).argmax()))
+        lags.append(int((errors <= ALIKE * errors.min() + TINY * errors.max()).argmax()))
     return tuple(channels), tuple(lags)
+
+
+def _near_at_another_step(recording: Recording, target: int) -> int | None:
+    """The channel that is nearest to a target some steps before; None if the mean is nearer. Of much data, some suffice."""
+    train = recording.train
+    chosen = range(0, len(train), -(-int(train.lengths.sum()) // SEARCHED_STEPS))
+    some = Sequences(
+        [train.x[i] for i in chosen], [train.y[i] for i in chosen] if isinstance(train.y, list) else train.y[chosen]
+    )
+    y = train.all_y()[:, target]
+    # What no shift in time removes, except at the ends of the sequences
+    apart = np.square(recording.mean - y.mean()) + np.square(recording.std - y.std())
+    likely = np.argsort(apart, kind="stable")[:MOST_SEARCHED]
+    tried = {int(c): float(_errors(some, int(c), target).min()) for c in likely if apart[c] < y.var()}
+    best = min(tried, key=lambda c: tried[c], default=None)
+    return None if best is None or tried[best] >= y.var() else best
 
 
 def _errors(sequences: Sequences, channel: int, target: int) -> np.ndarray:
