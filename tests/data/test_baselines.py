@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tinyrnn.data import baselines, figures
-from tinyrnn.data.baselines import last_value_channels, measured, verdict
+from tinyrnn.data.baselines import last_value_channels, measured
 from tinyrnn.data.figures import RegressionFigures
 from tinyrnn.data.recording import Recording, Sequences
+from tinyrnn.data.verdict import verdict
 
 PERIOD = 24
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyrnn.data import figures
-from tinyrnn.data.figures import ClassificationFigures, Figures, RegressionFigures
+from tinyrnn.data.figures import Figures
 from tinyrnn.data.recording import Recording, Sequences, listed
 
 MEAN = "mean of training"
@@ -26,9 +26,6 @@ MOST_SEARCHED = 20  # channels that are tried at every step for a target that no
 SEARCHED_STEPS = 50_000  # of them, about: hundredths of a second for each channel
 
 Channels = tuple[int | None, ...]  # (O,) for each target the channel that stands in for it
-
-# Tried on a forecast that 2 epochs do not learn
-CURE = "try more --epochs; if it is good with `tinyrnn evaluate --part train`, record more"
 
 
 @dataclass(frozen=True)
@@ -74,41 +71,6 @@ def measured(recording: Recording, sequences: Sequences) -> Rivals:
 def entries(rivals: Rivals) -> list[dict[str, float | str]]:
     """The baselines as an entry of FloatModel.info: a dictionary with name, description and the main figures of each."""
     return [{"name": baseline.name, "description": baseline.description, **found.entries("")} for baseline, found in rivals]
-
-
-def verdict(found: Figures, rivals: Rivals, bits: bool = False, who: str = "the model") -> str | None:
-    """A sentence if a model with these figures does not beat its best baseline, for at least one target; otherwise None.
-
-    rivals: from measured() on the same sequences. bits: compare the cross-entropy instead of the accuracy, as for text.
-    """
-    if isinstance(found, RegressionFigures):
-        lost = []
-        for target, name in enumerate(found.targets):
-            best, its = min(rivals, key=lambda rival: rival[1].rmse[target])  # type: ignore[union-attr]
-            assert isinstance(its, RegressionFigures), "baselines are of the recording's kind"
-            if found.rmse[target] >= its.rmse[target]:
-                of = f" of {name}" * (len(found.targets) > 1)
-                lost.append(f"RMSE{of} {found.rmse[target]:.4g}, {best.words[target]} {its.rmse[target]:.4g}")
-        return f"{who} does not beat its baseline: {listed(lost, '; ')}; expected less: {CURE}" if lost else None
-    best, its = min(rivals, key=lambda rival: _loss(rival[1], bits))
-    assert isinstance(its, ClassificationFigures), "baselines are of the recording's kind"
-    if bits:
-        if found.cross_entropy_bits < its.cross_entropy_bits:
-            return None
-        seen = f"{found.cross_entropy_bits:.3f} bits, {best.description} {its.cross_entropy_bits:.3f}"
-        return f"{who} does not beat its baseline: {seen}; expected less: {CURE}"
-    if found.accuracy_pct > its.accuracy_pct:
-        return None
-    seen = f"accuracy {found.accuracy_pct:.2f} %, {best.description} {its.accuracy_pct:.2f} %"
-    if found.balanced_accuracy_pct > its.balanced_accuracy_pct:  # right for those who weigh their classes
-        balanced = f"{found.balanced_accuracy_pct:.2f} % against {its.balanced_accuracy_pct:.2f} %"
-        return f"{who} beats its baseline only in balanced accuracy, {balanced}: {seen}"
-    return f"{who} does not beat its baseline: {seen}; expected more: {CURE}"
-
-
-def _loss(found: Figures, bits: bool) -> float:
-    assert isinstance(found, ClassificationFigures), "the caller has a classification"
-    return found.cross_entropy_bits if bits else -found.accuracy_pct
 
 
 def last_value_channels(recording: Recording) -> Channels:
