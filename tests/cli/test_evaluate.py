@@ -371,7 +371,16 @@ def test_control_characters_in_a_label_are_shown(here: Path, capsys: pytest.Capt
     from tinyrnn.cli.screen import escaped_output
 
     with escaped_output():
-        evaluation_tables.show(many(3, "walk\x1b[2J\n"))
+        evaluation_tables.show(many(3, "walk\x1b[2J\nrun"))
+        evaluation_tables.show(many(22, "walk\x1b[2J\nrun"))
     out = capsys.readouterr().out
     assert "\x1b" not in out
-    assert "walk\\x1b[2J" in out
+    assert out.count("walk\\x1b[2J\\nrun 0") > 5
+    assert not any(line.lstrip().startswith("run") for line in out.splitlines())
+
+
+def test_a_long_name_does_not_widen_a_table_without_end(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tinyrnn.cli import evaluation_tables
+
+    evaluation_tables.show(many(3, "x" * 900))
+    assert max(len(line) for line in capsys.readouterr().out.splitlines()) < 160
