@@ -165,6 +165,25 @@ def test_the_majority_class_of_training() -> None:
     assert its.cross_entropy_bits == pytest.approx((3 * 2 + math.log2(8 / 6)) / 4)
 
 
+def text(written: str) -> Sequences:
+    numbers = np.array(["abc".index(symbol) for symbol in written])
+    return Sequences([numbers[:-1, None].astype(float)], [numbers[1:]])
+
+
+def test_what_follows_a_symbol() -> None:
+    """In training b follows a three times of four, and only a follows b."""
+    train, test = text("abababaca"), text("abaca")
+    recording = Recording("t", "classification", "every", ("symbol",), tuple("abc"), train, test, symbols=tuple("abc"))
+    found = {baseline.name: its for baseline, its in measured(recording, test)}
+    assert list(found) == ["majority class", "pairs"]
+    pairs = found["pairs"]
+    assert isinstance(pairs, figures.ClassificationFigures)
+    assert pairs.accuracy_pct == 75  # c after a is the mistake
+    # 8 followers: a 4, b 3, c 1; as if each symbol had one more, shared as all of them
+    shares = [(3 + 3 / 8) / 5, (3 + 4 / 8) / 4, (1 + 1 / 8) / 5, (1 + 4 / 8) / 2]
+    assert pairs.cross_entropy_bits == pytest.approx(-sum(map(math.log2, shares)) / 4)
+
+
 def test_a_model_that_does_not_beat_its_baseline_is_told() -> None:
     recording = forecast(1)
     rivals, y = measured(recording, recording.test), recording.test.all_y()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Baselines: predictions that need no model. They are fitted on the training sequences only.
 
-A classification has the majority class. A regression has the mean, the last value and the seasonal naive forecast
-(R. J. Hyndman and G. Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, section 5.2).
+A classification has the majority class, and for text also what follows each symbol. A regression has the mean, the last
+value and the seasonal naive forecast (R. J. Hyndman and G. Athanasopoulos, Forecasting: Principles and Practice, 3rd
+edition, section 5.2).
 
 C channels, O targets, K classes, M outputs that count, T_i steps of sequence i.
 """
@@ -32,7 +33,7 @@ Channels = tuple[int | None, ...]  # (O,) for each target the channel that stand
 class Baseline:
     """A prediction without a model."""
 
-    name: str  # "majority class", "mean", "last value" or "seasonal naive"
+    name: str  # "majority class", "pairs", "mean", "last value" or "seasonal naive"
     words: tuple[str, ...]  # (O,) what it predicts for each target, such as "last value of flow"; (1,) for a classification
     outputs: Callable[[Sequences], np.ndarray]  # as a model's: logits (M, K), or (M, O) in the targets' units
 
@@ -48,7 +49,7 @@ Rivals = list[tuple[Baseline, Figures]]  # baselines with their figures
 def baselines(recording: Recording) -> list[Baseline]:
     """The baselines that suit the recording. Those of a channel are absent if no channel resembles a target."""
     if recording.task == "classification":
-        return [_majority(recording)]
+        return [_majority(recording), _after_symbol(recording)] if recording.symbols else [_majority(recording)]
     mean = recording.train.all_y().mean(axis=0)
     found = [Baseline("mean", (MEAN,) * len(mean), lambda sequences: np.tile(mean, (_count(sequences), 1)))]
     channels, lags = _seasons(recording)
@@ -115,6 +116,18 @@ def _majority(recording: Recording) -> Baseline:
     logits = np.log(np.maximum(counts, 1) / counts.sum())
     label = recording.labels[int(counts.argmax())]
     return Baseline("majority class", (f"always {label}",), lambda sequences: np.tile(logits, (_count(sequences), 1)))
+
+
+def _after_symbol(recording: Recording) -> Baseline:
+    """For text: the shares of the classes after each symbol. All classes' shares count as one more occurrence of it."""
+    train, classes = recording.train, len(recording.labels)
+    y = train.all_y()
+    shares = np.bincount(y, minlength=classes) / len(y)
+    counts = np.zeros((len(recording.symbols), classes))
+    np.add.at(counts, (_at(train, 0, 0).astype(np.int64), y), 1)
+    logits = np.log((counts + shares) / (counts.sum(axis=1, keepdims=True) + 1))
+    words = "most frequent after each symbol"
+    return Baseline("pairs", (words,), lambda sequences: logits[_at(sequences, 0, 0).astype(np.int64)])
 
 
 def _earlier(name: str, recording: Recording, channels: Channels, lags: tuple[int, ...], mean: np.ndarray) -> Baseline:
