@@ -99,7 +99,8 @@ def test_a_whole_period_ahead_the_last_value_is_the_season() -> None:
 
 def test_the_nearest_channel_is_in_the_targets_unit() -> None:
     assert last_value_channels(forecast(1)) == (1,)
-    assert last_value_channels(forecast(12)) == (None,)  # half a period ahead it is farther off than the mean
+    assert last_value_channels(forecast(12)) == (1,)  # half a period ahead it is farther off than the mean, but its past
+    assert last_value_channels(replace(forecast(12), horizon=0)) == (None,)
     strange = forecast(1)
     other = replace(strange, channels=("noise", "a", "b"), labels=("flow",), horizon=0)
     other = replace(
@@ -127,7 +128,9 @@ def test_the_nearest_channel_as_slow_as_possible(when: str) -> None:
         rows = recording.train.x if when == "every" else [each[-1:] for each in recording.train.x]
         x, y = np.concatenate(rows), recording.train.all_y()
         errors = np.square(x[:, :, None] - y[:, None, :]).mean(axis=0)
-        wanted = [int(c) if errors[c, o] < y[:, o].var() else None for o, c in enumerate(errors.argmin(axis=0))]
+        wanted = [
+            int(c) if errors[c, o] < baselines.NEAR * y[:, o].var() else None for o, c in enumerate(errors.argmin(axis=0))
+        ]
         assert last_value_channels(recording) == tuple(wanted)
 
 
@@ -163,6 +166,20 @@ def test_the_majority_class_of_training() -> None:
     assert isinstance(its, figures.ClassificationFigures)
     assert its.accuracy_pct == 25
     assert its.cross_entropy_bits == pytest.approx((3 * 2 + math.log2(8 / 6)) / 4)
+
+
+def test_a_channel_that_is_no_better_than_the_mean_is_no_baseline() -> None:
+    """Noise around the same mean as the target's."""
+    rng = np.random.default_rng(0)
+
+    def part(count: int) -> Sequences:
+        return Sequences(
+            [0.1 * rng.normal(size=(20, 2)) for _ in range(count)], [rng.normal(size=(20, 1)) for _ in range(count)]
+        )
+
+    recording = Recording("r", "regression", "every", ("a", "b"), ("flow",), part(40), part(4))
+    assert last_value_channels(recording) != (None,)  # the trainer may try it
+    assert list(by_name(recording)) == ["mean"]
 
 
 def text(written: str) -> Sequences:

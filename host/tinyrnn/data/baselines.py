@@ -20,7 +20,9 @@ from tinyrnn.data.figures import Figures
 from tinyrnn.data.recording import Recording, Sequences, listed
 
 MEAN = "mean of training"
+NEAR = 1.5  # a channel of the target's unit and variance has 2 if they have nothing in common, and less if they have
 ROOM = 1_000_000  # steps that are handled at once: some hundred megabytes
+CLEARLY = 0.95  # a mean squared error below this share of the variance is no chance of the step with the best fit
 ALIKE = 1.01  # mean squared errors within this factor count as equal
 TINY = 1e-12  # share of the largest error that is rounding
 MOST_SEARCHED = 20  # channels that are tried at every step for a target that none is near
@@ -77,16 +79,21 @@ def entries(rivals: Rivals) -> list[dict[str, float | str]]:
 def last_value_channels(recording: Recording) -> Channels:
     """For each target of a regression, the channel whose value at the same step is nearest to it.
 
-    The nearest has the smallest RMSE on the training sequences. None if that is not below the standard deviation of the
-    target, as for a target in another unit.
+    In a forecast with a known horizon it is the channel of the target's name. Otherwise it has the smallest RMSE on the
+    training sequences. None if its mean squared error is not below NEAR times the variance of the target, as for a target
+    in another unit.
     """
     x_mean, x_square, y_mean, y_square, product, count = _moments(recording.train)
     # Of x - y, from the moments of x and of y: one pass, whatever the number of channels
     spread = np.maximum(x_square[:, None] + y_square - 2 * product, 0)
     errors = spread / count + np.square(x_mean[:, None] - y_mean)  # (C, O)
     nearest = errors.argmin(axis=0)
-    close = errors.min(axis=0) < y_square / count
-    return tuple(int(channel) if near else None for channel, near in zip(nearest, close, strict=True))
+    close = errors.min(axis=0) < NEAR * y_square / count
+    found = [int(channel) if near else None for channel, near in zip(nearest, close, strict=True)]
+    if recording.horizon:
+        known = {name: number for number, name in enumerate(recording.channels)}
+        found = [known.get(label, channel) for label, channel in zip(recording.labels, found, strict=True)]
+    return tuple(found)
 
 
 def _moments(sequences: Sequences) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
@@ -164,20 +171,18 @@ def _seasons(recording: Recording) -> tuple[Channels, tuple[int, ...]]:
     """For each target the channel that stands in for it, and the number of steps before at which that fits best.
 
     The number is 0 if no earlier value fits better than the last one. Half a period ahead, the last value is far from the
-    target although the same channel a period before is near. So a channel also counts if it has the target's name, or if
-    it is near at another step.
+    target although the same channel a period before is near. So a channel counts if it is clearly nearer than the mean
+    at any step, or if it is the target's own past.
     """
     channels, lags = [], []
-    for target, channel in enumerate(last_value_channels(recording)):
-        if channel is None and recording.horizon and recording.labels[target] in recording.channels:
-            channel = recording.channels.index(recording.labels[target])
-        if channel is None:
-            channel = _near_at_another_step(recording, target)
+    y = recording.train.all_y()
+    for target, nearest in enumerate(last_value_channels(recording)):
+        channel = _near_at_another_step(recording, target) if nearest is None else nearest
+        errors = np.zeros(1) if channel is None else _errors(recording.train, channel, target)
+        own = channel is not None and recording.horizon and recording.channels[channel] == recording.labels[target]
+        if not own and errors.min() > CLEARLY * y[:, target].var():
+            channel, errors = None, np.zeros(1)
         channels.append(channel)
-        if channel is None:
-            lags.append(0)
-            continue
-        errors = _errors(recording.train, channel, target)
         # The first that is practically the best: two periods before may be better by chance, or by a rounding error
         lags.append(int((errors <= ALIKE * errors.min() + TINY * errors.max()).argmax()))
     return tuple(channels), tuple(lags)
