@@ -182,6 +182,19 @@ def test_a_channel_that_is_no_better_than_the_mean_is_no_baseline() -> None:
     assert list(by_name(recording)) == ["mean"]
 
 
+def test_the_past_of_a_target_without_a_name() -> None:
+    """Half a period ahead a quiet channel is nearer at the same step; the season of the other one is found all the same."""
+
+    def centred(part: Sequences) -> Sequences:
+        x = [(each - [0, 20, 20_000]) * [0.1, 1, 1] for each in part.x]
+        return Sequences(x, [each - 20 for each in part.y])
+
+    known = forecast(12)
+    recording = replace(known, labels=("soon",), horizon=0, train=centred(known.train), test=centred(known.test))
+    assert last_value_channels(recording) == (0,)
+    assert by_name(recording)["seasonal naive"][0] == "level 12 steps earlier"
+
+
 def text(written: str) -> Sequences:
     numbers = np.array(["abc".index(symbol) for symbol in written])
     return Sequences([numbers[:-1, None].astype(float)], [numbers[1:]])

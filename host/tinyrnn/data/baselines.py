@@ -176,12 +176,12 @@ def _seasons(recording: Recording) -> tuple[Channels, tuple[int, ...]]:
     """
     channels, lags = [], []
     y = recording.train.all_y()
-    for target, nearest in enumerate(last_value_channels(recording)):
-        channel = _near_at_another_step(recording, target) if nearest is None else nearest
-        errors = np.zeros(1) if channel is None else _errors(recording.train, channel, target)
+    for target, channel in enumerate(last_value_channels(recording)):
+        errors = np.full(1, np.inf) if channel is None else _errors(recording.train, channel, target)
         own = channel is not None and recording.horizon and recording.channels[channel] == recording.labels[target]
         if not own and errors.min() > CLEARLY * y[:, target].var():
-            channel, errors = None, np.zeros(1)
+            channel = _near_at_another_step(recording, target)
+            errors = np.zeros(1) if channel is None else _errors(recording.train, channel, target)
         channels.append(channel)
         # The first that is practically the best: two periods before may be better by chance, or by a rounding error
         lags.append(int((errors <= ALIKE * errors.min() + TINY * errors.max()).argmax()))
@@ -201,7 +201,7 @@ def _near_at_another_step(recording: Recording, target: int) -> int | None:
     likely = np.argsort(apart, kind="stable")[:MOST_SEARCHED]
     tried = {int(c): float(_errors(some, int(c), target).min()) for c in likely if apart[c] < y.var()}
     best = min(tried, key=lambda c: tried[c], default=None)
-    return None if best is None or tried[best] >= y.var() else best
+    return None if best is None or tried[best] > CLEARLY * y.var() else best
 
 
 def _errors(sequences: Sequences, channel: int, target: int) -> np.ndarray:
