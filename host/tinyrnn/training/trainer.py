@@ -131,6 +131,7 @@ def fit(
     calibration = replace(model.calibration, value_ranges=measure_value_ranges(model, data.train))
     info: dict[str, Any] = {
         "dataset": recording.name,
+        "horizon": recording.horizon,
         "seed": seed,
         "epochs": len(state.history),
         "best_epoch": state.best_epoch,
