@@ -156,6 +156,12 @@ def test_line_numbers_count_comments_blank_lines_and_quoted_lines(tmp_path: Path
     assert (found.lines, found.rows) == ([6, 8], [["1", "two\n# lines"], ["2", "x"]])
 
 
+def test_a_name_on_two_lines_is_one_name(tmp_path: Path) -> None:
+    found = table(tmp_path, '"acc x\n(m/s2)","is"\n1,"lie\r\ndown"\n2,up\n')
+    assert found.names == ("acc x (m/s2)", "is")
+    assert found.texts(1, "the name of a class") == ["lie down", "up"]
+
+
 def test_a_cell_may_be_a_comment_mark(tmp_path: Path) -> None:
     """Only the first line of the rows decides whether # is a comment, so no row is lost."""
     assert table(tmp_path, "key,ax\na,1\n#,2\n%,3\n").rows == [["a", "1"], ["#", "2"], ["%", "3"]]

@@ -94,7 +94,7 @@ class Table:
 
     def texts(self, column: int, what: str) -> list[str]:
         """The cells of one column. Raises DataError for one that is empty or NaN; ``what`` says what it should hold."""
-        cells = [row[column] for row in self.rows]
+        cells = [_one_line(row[column]) for row in self.rows]
         for line, cell in zip(self.lines, cells, strict=True):
             if not cell or cell.casefold() in MISSING:
                 seen = f"is {cell!r}, a missing value" if cell else "is empty"
@@ -169,6 +169,7 @@ def read_table(path: Path) -> Table:
     remarks: tuple[str, ...] = ()
     rows = [row.cells for row in found]
     if header:
+        header.cells[:] = [_one_line(cell) for cell in header.cells]
         names = tuple(cell or f"unnamed {number + 1}" for number, cell in enumerate(header.cells))
         name, count = Counter(names).most_common(1)[0]
         if count > 1:
@@ -199,6 +200,11 @@ def same_columns(first: Table, other: Table) -> None:
     if first.header != other.header:
         seen, wanted = (f"header {listed(table.header, ',')!r}" if table.header else "no header" for table in (other, first))
         raise DataError(f"{other.path}:1: {seen}, expected {wanted} as in {first.path}; give all files the same header row")
+
+
+def _one_line(cell: str) -> str:
+    """A cell as one line: spreadsheets break long names, as in "acc x", line end, "(m/s)"."""
+    return cell if cell.isprintable() else " ".join(cell.split())
 
 
 def _trim(header: Row | None, found: list[Row]) -> None:
