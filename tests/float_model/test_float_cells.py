@@ -183,7 +183,7 @@ def test_cell_is_its_formula(kind: str, rank: bool, inside: bool) -> None:
 
 def test_stacked_layers_of_every_kind_and_heads() -> None:
     model = every_kind()
-    assert {layer.kind for layer in model.layers} == {*float_cells.kinds(), "layernorm", "batchnorm"}
+    assert {layer.kind for layer in model.layers} == {*float_cells.kinds(), "layernorm", "batchnorm", "skip"}
     x = sequences()
     y = (x - model.mean) / model.std
     for layer in model.layers:
