@@ -98,5 +98,5 @@ class Saturation:
         kept = states[real]
         histograms = [histogram for layer in self.layers for histogram in layer.states]
         at = np.cumsum([0, *self._spans])
-        for histogram, start, stop in zip(histograms, at, at[1:], strict=True):
+        for histogram, start, stop in zip(histograms, at[:-1], at[1:], strict=True):
             histogram.add(kept[:, start:stop])
