@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tinyrnn.float_model.model import FloatModel
     from tinyrnn.integer_model.urnn_file import UrnnFile
 
+PARTS = ("test", "validation", "train", "all")  # as in quantization/accuracy.py, which imports numpy
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Add the command's parser and return it."""
@@ -29,6 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="MODEL.pt",
         help="the float model of a .urnn file (default: MODEL.pt beside MODEL.urnn, if it exists)",
     )
+    parser.add_argument("--part", choices=PARTS, default="test", help="the sequences to run (default: test)")
     add_arguments(parser, optional=True)
     return parser
 
@@ -49,13 +52,13 @@ def run(args: argparse.Namespace) -> int:
 
     from tinyrnn.report import page, subject
 
-    measured = subject.measure(file, model, recording, recording.test, "test")
+    measured = subject.measure(file, model, recording, args.part)
     data = page.render(measured)
     try:
         files.write(output, data)
     except OSError as error:
         raise ModelError(f"{output}: {error.strerror}; expected a writable folder with enough room: choose another -o") from None
-    print(f"wrote {output} ({len(data)} bytes): {counted(len(recording.test), 'test sequence')}; open it in a browser")
+    print(f"wrote {output} ({len(data)} bytes): {counted(len(measured.sequences), 'sequence')}; open it in a browser")
     return 0
 
 

@@ -73,7 +73,7 @@ def classes(subject: Subject) -> dict[str, Any] | None:
     """The confusion matrices and the figures of each class; None for a regression."""
     if not subject.classification:
         return None
-    labels = [named(label) for label in subject.recording.labels]
+    labels = [named(label) for label in subject.labels]
     found: dict[str, ClassificationFigures] = {}
     for name, figures in subject.figures.items():
         assert isinstance(figures, ClassificationFigures), "the figures of a classification"
@@ -128,7 +128,7 @@ def _confused(labels: list[str], figures: ClassificationFigures) -> list[dict[st
 
 def targets(subject: Subject) -> dict[str, Any]:
     """Predicted against true values of each target of a regression."""
-    names = subject.recording.labels
+    names = subject.labels
     answers = subject.sequences.all_y()
     view: list[dict[str, str]] = []
     for i, name in list(enumerate(names))[:MOST_TARGETS]:
@@ -156,7 +156,7 @@ def time(subject: Subject) -> dict[str, Any]:
         view = [{"svg": charts.over_time(subject.axis, over, caption, True), "caption": caption, "note": ""}]
         return {"words": words, "charts": view}
     view = []
-    for i, name in list(enumerate(subject.recording.labels))[:MOST_TARGETS]:
+    for i, name in list(enumerate(subject.labels))[:MOST_TARGETS]:
         lines = {model: values[:, i] for model, values in over.items()}
         caption = f"{named(name)}: RMSE"
         view.append({"svg": charts.over_time(subject.axis, lines, caption, False), "caption": caption, "note": ""})
@@ -169,7 +169,7 @@ def time(subject: Subject) -> dict[str, Any]:
 def worst_pieces(subject: Subject) -> dict[str, Any]:
     """The sequences with the largest loss of the integer model, with what was said of them."""
     recording = subject.recording
-    found = worst(recording, subject.sequences, subject.measured[INTEGER].outputs, subject.models, MOST_PIECES)
+    found = worst(subject, MOST_PIECES)
     thing = "sequences" if recording.when == "last" else "stretches of at most 200 steps"
     words = f"The {thing} with the largest loss of the integer model, worst first."
     if recording.symbols and recording.when == "every":
@@ -191,15 +191,15 @@ def _piece(subject: Subject, piece: Piece, text: bool) -> dict[str, Any]:
         shares = probabilities(piece.outputs[INTEGER])[np.arange(len(piece.x)), piece.y]
         levels = np.digitize(-np.log2(np.maximum(shares, 1e-12)), [2, 4, 7, 10])
         view["characters"] = [
-            (_mark(recording.labels[int(y)]), int(level)) for y, level in zip(piece.y, levels, strict=True)
+            (_mark(subject.labels[int(y)]), int(level)) for y, level in zip(piece.y, levels, strict=True)
         ]
         return view
     lines = _class_lines(subject, piece, view) if subject.classification else _target_lines(subject, piece, view)
-    spread = piece.x.std(axis=0) / recording.std
+    spread = piece.x.std(axis=0) / subject.spread
     order = sorted(np.argsort(-spread, kind="stable")[:MOST_CHANNELS].tolist())
-    names = [named(recording.channels[i]) for i in order]
-    if len(order) < len(recording.channels):
-        view["said"].append(("inputs", f"the {len(order)} of {len(recording.channels)} that vary most"))
+    names = [named(subject.channels[i]) for i in order]
+    if len(order) < len(subject.channels):
+        view["said"].append(("inputs", f"the {len(order)} of {len(subject.channels)} that vary most"))
     what = f"{name}: inputs over time, and what was said"
     view["svg"] = charts.traces(piece.x[:, order], names, piece.start, lines, what, subject.classification)
     return view
@@ -207,7 +207,7 @@ def _piece(subject: Subject, piece: Piece, text: bool) -> dict[str, Any]:
 
 def _class_lines(subject: Subject, piece: Piece, view: dict[str, Any]) -> list[tuple[str, np.ndarray, str]]:
     """The lines of a classification; adds what was said to the view."""
-    labels = [named(label) for label in subject.recording.labels]
+    labels = [named(label) for label in subject.labels]
     shares = {name: probabilities(outputs) for name, outputs in piece.outputs.items()}
     steps = np.arange(len(piece.x))
     truth = np.broadcast_to(piece.y, len(steps))
@@ -245,8 +245,8 @@ def _target_lines(subject: Subject, piece: Piece, view: dict[str, Any]) -> list[
     counting = slice(-1, None) if recording.when == "last" else slice(None)
     error = np.square((piece.outputs[INTEGER] - truth)[counting] / recording.target_std).mean(axis=0)
     target = int(error.argmax())
-    if len(recording.labels) > 1:
-        view["said"].append(("target", named(recording.labels[target])))
+    if len(subject.labels) > 1:
+        view["said"].append(("target", named(subject.labels[target])))
     if recording.when == "last":
         view["said"].append(("true", number(truth[-1, target])))
         for name, outputs in piece.outputs.items():
@@ -276,7 +276,7 @@ def trust(subject: Subject) -> dict[str, Any]:
         svg = charts.calibration(found)
         return {"title": "Calibration", "words": words, "charts": [{"svg": svg, "caption": "Reliability", "note": ""}]}
     view = []
-    for i, name in list(enumerate(subject.recording.labels))[:MOST_TARGETS]:
+    for i, name in list(enumerate(subject.labels))[:MOST_TARGETS]:
         errors_of = {model: each.outputs[:, i] - answers[:, i] for model, each in reversed(subject.measured.items())}
         own = errors_of[INTEGER]
         note = f"mean {number(float(own.mean()))}, 90 % within ±{number(float(np.quantile(np.abs(own), 0.9)))}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyrnn.data.matching import Match
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.float_model.evaluation import groups
 from tinyrnn.float_model.model import FloatModel
@@ -26,7 +27,7 @@ Batched = Callable[[np.ndarray, np.ndarray], np.ndarray]  # x (B, T, C), lengths
 
 @dataclass(frozen=True, eq=False)
 class TimeAxis:
-    """The points of the curves over time: steps if all sequences are equally long, otherwise tenths of a sequence.
+    """The points of the curves over time: steps if all sequences are equally long, otherwise parts of a sequence.
 
     edges: (P + 1,) from 0 to the number of steps, or to 100 %.
     """
@@ -42,9 +43,9 @@ class TimeAxis:
         steps = int(lengths.max())
         return TimeAxis(np.linspace(0, steps, min(BINS, steps) + 1), False)
 
-    def points(self, steps: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """The number of the point, 0..P - 1, for each step of sequences of these lengths. The arguments broadcast."""
-        where = 100 * (steps + 0.5) / lengths if self.relative else steps + 0.5
+    def points(self, steps: np.ndarray, length: int) -> np.ndarray:
+        """The number of the point, 0..P - 1, for each of the steps of a sequence of this length."""
+        where = 100 * (steps + 0.5) / length if self.relative else steps + 0.5
         return np.clip(np.searchsorted(self.edges, where, side="right") - 1, 0, len(self.edges) - 2)
 
 
@@ -56,15 +57,26 @@ class Measured:
     over_time: np.ndarray  # (P,) share of right decisions, or (P, O) RMSE of each target; nan where nothing counts
 
 
-def measure_float(model: FloatModel, recording: Recording, sequences: Sequences, axis: TimeAxis) -> Measured:
-    """Run the float model."""
-    return _measure(model.forward, recording, sequences, axis)
+def run_float(model: FloatModel, x: np.ndarray) -> np.ndarray:
+    """The outputs (T, O) after each step of one sequence (T, C)."""
+    return model.forward(x[None])[0]
+
+
+def run_integers(network: Network, x: np.ndarray) -> np.ndarray:
+    """The outputs (T, O) after each step of one sequence (T, C), in the user's unit."""
+    simulator = Simulator(network)
+    return simulator.values(simulator.outputs(network.raw(x[None])))[0]
+
+
+def measure_float(model: FloatModel, match: Match, recording: Recording, sequences: Sequences, axis: TimeAxis) -> Measured:
+    """Run the float model over sequences in its own order of channels."""
+    return _measure(model.forward, match, recording, sequences, axis)
 
 
 def measure_integers(
-    network: Network, recording: Recording, sequences: Sequences, axis: TimeAxis
+    network: Network, match: Match, recording: Recording, sequences: Sequences, axis: TimeAxis
 ) -> tuple[Measured, Saturation]:
-    """Run the integer model, and count how its integers use their range."""
+    """Run the integer model over sequences in its own order of channels, and count how its integers use their range."""
     simulator = Simulator(network)
     saturation = Saturation(simulator)
 
@@ -74,25 +86,23 @@ def measure_integers(
         saturation.add(raw, states, lengths)
         return simulator.values(outputs)
 
-    return _measure(run, recording, sequences, axis), saturation
+    return _measure(run, match, recording, sequences, axis), saturation
 
 
-def _measure(run: Batched, recording: Recording, sequences: Sequences, axis: TimeAxis) -> Measured:
+def _measure(run: Batched, match: Match, recording: Recording, sequences: Sequences, axis: TimeAxis) -> Measured:
     outputs: list[np.ndarray] = [np.empty(0)] * len(sequences)
     classification = recording.task == "classification"
-    width = 1 if classification else len(recording.labels)
-    total = np.zeros((len(axis.edges) - 1, width))
-    count = np.zeros(len(axis.edges) - 1)
+    points_count = len(axis.edges) - 1
+    total = np.zeros((points_count, 1 if classification else len(match.labels)))
+    count = np.zeros(points_count)
     for numbers, x, lengths in groups(sequences.x, ROOM):
         found = run(x, lengths)
-        for number, output, steps in zip(numbers, found, lengths, strict=True):
-            outputs[number] = output[steps - 1 : steps] if recording.when == "last" else output[:steps]
-            y = np.asarray(sequences.y[number])
-            if classification:
-                error = (output[:steps].argmax(axis=1) == y)[:, None]  # a label of the sequence is that of each step
-            else:
-                error = np.square(output[:steps] - y)
-            points = axis.points(np.arange(steps), np.array(steps))
+        for number, values, steps in zip(numbers, found, lengths, strict=True):
+            output = match.decided(values[:steps])
+            outputs[number] = output[-1:] if recording.when == "last" else output
+            y = np.asarray(sequences.y[number])  # a label of the whole sequence is that of each step
+            error = (output.argmax(axis=1) == y)[:, None] if classification else np.square(output - y)
+            points = axis.points(np.arange(steps), steps)
             np.add.at(total, points, error)
             np.add.at(count, points, 1)
     mean = np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], np.nan)

@@ -40,7 +40,7 @@ def saturation(subject: Subject) -> dict[str, Any]:
     for i in order[:MOST_CHANNELS].tolist():
         use = f"{int(network.input.low[i]):,} … {int(network.input.high[i]):,}"
         share = percent(100 * found.inputs[i])
-        rows.append({"name": named(subject.recording.channels[i]), "range": use, "share": share})
+        rows.append({"name": named(subject.channels[i]), "range": use, "share": share})
     left_out = ""
     if len(order) > MOST_CHANNELS:
         left_out = f"The {MOST_CHANNELS} channels of {len(order)} with the most samples beyond their range."
@@ -60,7 +60,7 @@ def saturation(subject: Subject) -> dict[str, Any]:
         "A sample beyond the range in use is limited to it. States are 16-bit integers. Sigmoid and tanh are flat "
         "beyond ±8, so a sum that is limited there loses nothing."
     )
-    clipped = [named(subject.recording.channels[i]) for i in order.tolist() if found.inputs[i] >= NOTICEABLE]
+    clipped = [named(subject.channels[i]) for i in order.tolist() if found.inputs[i] >= NOTICEABLE]
     if clipped:
         worst.insert(0, f"1 % or more of the samples are beyond the range in {', '.join(clipped[:5])}")
     if worst:

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinyrnn.data import baselines, figures
+import numpy as np
+
 from tinyrnn.data.baselines import Baseline
 from tinyrnn.data.figures import Figures
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.integer_model.network import Network
 from tinyrnn.integer_model.urnn_file import UrnnFile
-from tinyrnn.report.measurement import Measured, TimeAxis, measure_float, measure_integers
+from tinyrnn.quantization.accuracy import Evaluation, matching, part_of
+from tinyrnn.report.measurement import Measured, TimeAxis, measure_float, measure_integers, run_float, run_integers
 from tinyrnn.report.saturation import Saturation
 from tinyrnn.text import counted
 
@@ -21,17 +23,19 @@ INTEGER, FLOAT = "integer", "float"  # names of the models
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """The models, the recording, and the measurements that the sections of the page share."""
+    """The models, the recording, and the measurements that the sections of the page share.
+
+    The inputs are in the model's order of channels, the outputs (M, K) or (M, O) in the order of `labels`.
+    """
 
     file: UrnnFile
     model: FloatModel | None  # None: not known
-    recording: Recording
-    sequences: Sequences  # the part of the recording that the report is about
-    part: str  # its name, such as "test"
+    part: str  # name of the part of the recording that was run, such as "test"
+    sequences: Sequences
+    evaluation: Evaluation
     axis: TimeAxis
     measured: dict[str, Measured]  # name of the model -> what it says; INTEGER is first
     figures: dict[str, Figures]  # name of the model -> its figures
-    baselines: list[tuple[Baseline, Figures]]
     saturation: Saturation
 
     @property
@@ -39,13 +43,33 @@ class Subject:
         return self.file.network
 
     @property
+    def recording(self) -> Recording:
+        return self.evaluation.recording
+
+    @property
     def classification(self) -> bool:
         return self.recording.task == "classification"
 
     @property
-    def models(self) -> dict[str, FloatModel | Network]:
-        """The models by name, the integer model first."""
-        return {INTEGER: self.network, **({FLOAT: self.model} if self.model else {})}
+    def labels(self) -> tuple[str, ...]:
+        """(K,) names of the classes, or (O,) of the targets: those of the recording, then classes that only the model has."""
+        return self.evaluation.match.labels
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """(C,) names of the inputs."""
+        return tuple(self.recording.channels[i] for i in self.evaluation.match.channels)
+
+    @property
+    def spread(self) -> np.ndarray:
+        """(C,) standard deviation of each input in training."""
+        found: np.ndarray = self.recording.std[list(self.evaluation.match.channels)]
+        return found
+
+    @property
+    def baselines(self) -> list[tuple[Baseline, Figures]]:
+        """Each baseline with its figures on the same sequences."""
+        return self.evaluation.baselines
 
     @property
     def counts(self) -> str:
@@ -55,20 +79,31 @@ class Subject:
             return f"{text}, {counted(int(self.sequences.lengths.sum()), 'step')}"
         return text
 
+    def run(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs of each model after each step of one sequence (T, C): (T, K) or (T, O)."""
+        order = list(self.evaluation.match.outputs)
+        found = {INTEGER: run_integers(self.network, x)[:, order]}
+        if self.model is not None:
+            found[FLOAT] = run_float(self.model, x)[:, order]
+        return found
 
-def measure(
-    file: UrnnFile, model: FloatModel | None, recording: Recording, sequences: Sequences, part: str
-) -> Subject:
-    """Run both models over the sequences. Their channels and labels are those of the recording, in its order."""
-    axis = TimeAxis.of(sequences.lengths)
-    integers, saturation = measure_integers(file.network, recording, sequences, axis)
+
+def measure(file: UrnnFile, model: FloatModel | None, recording: Recording, part: str = "test") -> Subject:
+    """Run both models over a part of a recording. Raises DataError if it does not match the model or has no such part."""
+    sequences = part_of(recording, part)
+    match = matching(file.network, recording, file.path.name)
+    if model is not None:
+        # The float model also knows its symbols
+        floats = matching(model, recording, file.path.name)
+        match = floats if recording.symbols else match
+    ordered = Sequences([match.inputs(x) for x in sequences.x], sequences.y, sequences.names, sequences.groups)
+    axis = TimeAxis.of(ordered.lengths)
+    integers, saturation = measure_integers(file.network, match, recording, ordered, axis)
     measured = {INTEGER: integers}
     if model is not None:
-        measured[FLOAT] = measure_float(model, recording, sequences, axis)
-    answers = sequences.all_y()
-    found = {
-        name: figures.of(recording.task, recording.labels, each.outputs, answers) for name, each in measured.items()
-    }
-    return Subject(
-        file, model, recording, sequences, part, axis, measured, found, baselines.measured(recording, sequences), saturation
-    )
+        measured[FLOAT] = measure_float(model, match, recording, ordered, axis)
+    outputs = measured[FLOAT].outputs if model is not None else None
+    evaluation = Evaluation(recording, sequences, match, outputs, integers.outputs)
+    found = {INTEGER: evaluation.integer_figures, FLOAT: evaluation.float_figures}
+    figures = {name: each for name, each in found.items() if each is not None}
+    return Subject(file, model, part, ordered, evaluation, axis, measured, figures, saturation)

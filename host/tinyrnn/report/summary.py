@@ -39,7 +39,7 @@ def view(subject: Subject) -> dict[str, Any]:
     return {
         **make(subject),
         "about": about,
-        "remarks": [shown(remark) for remark in subject.recording.remarks],
+        "remarks": [shown(remark) for remark in (*subject.recording.remarks, *subject.evaluation.match.remarks)],
     }
 
 
@@ -56,12 +56,6 @@ def _of_class(figures: object) -> ClassificationFigures:
 def _of_targets(figures: object) -> RegressionFigures:
     assert isinstance(figures, RegressionFigures), "the figures of a regression"
     return figures
-
-
-def _agreement(subject: Subject) -> tuple[int, int]:
-    """The number of equal decisions of float and integer model, and of all decisions."""
-    first, second = (subject.measured[name].outputs.argmax(axis=1) for name in (INTEGER, FLOAT))
-    return int((first == second).sum()), len(first)
 
 
 def _classification(subject: Subject) -> dict[str, Any]:
@@ -83,10 +77,11 @@ def _classification(subject: Subject) -> dict[str, Any]:
             mood = "bad"
             lines.append(f"It does not beat its baseline. {said}.")
         tiles.append(_tile(f"baseline: {baseline.name}", percent(accuracy), named(baseline.description)))
-    if FLOAT in subject.measured:
-        equal, count = _agreement(subject)
-        lines.append(f"The integers decide as the float model in {equal:,} of {count:,} {things}.")
-        tiles.append(_tile("same decision", percent(100 * equal / count), "float and integer model"))
+    agreement = subject.evaluation.agreement_pct
+    if agreement is not None:
+        equal = round(own.count * agreement / 100)
+        lines.append(f"The integers decide as the float model in {equal:,} of {own.count:,} {things}.")
+        tiles.append(_tile("same decision", percent(agreement), "float and integer model"))
     tiles.append(_tile("model file", f"{len(subject.file.data):,} B", "on the board"))
     rows = [_row(MODEL_NAMES[name], "", _class_cells(figures), True) for name, figures in subject.figures.items()]
     rows += [_row(each.name, named(each.description), _class_cells(figures)) for each, figures in subject.baselines]

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyrnn.data.recording import Recording, Sequences
-from tinyrnn.float_model.model import FloatModel
-from tinyrnn.integer_model.network import Network
-from tinyrnn.integer_model.simulator import Simulator
+from tinyrnn.data.recording import Recording
 from tinyrnn.report.measurement import probabilities
+from tinyrnn.report.subject import INTEGER, Subject
 
 STRETCH = 200  # steps in a piece of a sequence whose every step counts
 
@@ -28,20 +26,15 @@ class Piece:
     outputs: dict[str, np.ndarray]  # name of the model -> (T, O) after each step
 
 
-def worst(
-    recording: Recording,
-    sequences: Sequences,
-    outputs: np.ndarray,
-    models: dict[str, FloatModel | Network],
-    most: int,
-) -> list[Piece]:
-    """The `most` sequences with the largest loss by outputs (M, O), worst first.
+def worst(subject: Subject, most: int) -> list[Piece]:
+    """The `most` sequences with the largest loss of the integer model, worst first.
 
     The loss is the cross-entropy of a classification in bits, or the squared error in units of each target's variance,
     mean over targets. A sequence whose every step counts is cut into pieces of STRETCH steps.
     """
-    losses = _losses(recording, outputs, sequences.all_y())
-    if recording.when == "last":
+    sequences, last = subject.sequences, subject.recording.when == "last"
+    losses = _losses(subject.recording, subject.measured[INTEGER].outputs, sequences.all_y())
+    if last:
         pieces = [(i, 0, len(x)) for i, x in enumerate(sequences.x)]
         means = losses
     else:
@@ -51,21 +44,11 @@ def worst(
     found = []
     for chosen in np.argsort(-means, kind="stable")[:most]:
         number, start, stop = pieces[int(chosen)]
-        x = sequences.x[number]
-        said = {name: _run(model, x[None, :stop])[0, start:] for name, model in models.items()}
-        y = np.asarray(sequences.y[number])
+        x, y = sequences.x[number], np.asarray(sequences.y[number])
+        said = {name: outputs[start:] for name, outputs in subject.run(x[:stop]).items()}
         name = sequences.names[number] if sequences.names else f"sequence {number}"
-        found.append(
-            Piece(name, start, float(means[chosen]), x[start:stop], y if recording.when == "last" else y[start:stop], said)
-        )
+        found.append(Piece(name, start, float(means[chosen]), x[start:stop], y if last else y[start:stop], said))
     return found
-
-
-def _run(model: FloatModel | Network, x: np.ndarray) -> np.ndarray:
-    if isinstance(model, FloatModel):
-        return model.forward(x)
-    simulator = Simulator(model)
-    return simulator.values(simulator.run(model.raw(x))[0])
 
 
 def _losses(recording: Recording, outputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
