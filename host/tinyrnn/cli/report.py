@@ -47,12 +47,12 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output) if args.output else Path(args.model).with_suffix(".html")
     files.check_output(output, files.REPORT, [args.model, args.float, args.data], "read")
     _check_libraries()
-    file, model = _models(args)
+    source, file, model = _models(args)
     recording = from_args(args)
 
     from tinyrnn.report import page, subject
 
-    measured = subject.measure(file, model, recording, args.part)
+    measured = subject.measure(source, file, model, recording, args.part)
     data = page.render(measured)
     try:
         files.write(output, data)
@@ -73,8 +73,8 @@ def _check_libraries() -> None:
             raise RuntimeMissing(f"{name} is not installed, which draws the report: pip install 'tinyrnn[report]'")
 
 
-def _models(args: argparse.Namespace) -> tuple[UrnnFile, FloatModel | None]:
-    """The integer model and, if it is there, the float model. Raises ModelError."""
+def _models(args: argparse.Namespace) -> tuple[str, UrnnFile, FloatModel | None]:
+    """What the user named in words, the integer model and, if it is there, the float model. Raises ModelError."""
     from tinyrnn.float_model import model_file
     from tinyrnn.integer_model import urnn_file
     from tinyrnn.integer_model.network import pack
@@ -84,7 +84,8 @@ def _models(args: argparse.Namespace) -> tuple[UrnnFile, FloatModel | None]:
     if path.suffix.lower() == ".urnn":
         beside = path.with_suffix(".pt")
         given = args.float or (beside if beside.is_file() else None)
-        return urnn_file.load(path), model_file.load(given) if given else None
+        words = f"{path}{f', float model {given}' if given else ''}"
+        return words, urnn_file.load(path), model_file.load(given) if given else None
     model = model_file.load(path)
     network = precision_search.measured(model).network
-    return urnn_file.UrnnFile(path.with_suffix(".urnn"), pack(network), network), model
+    return f"{path}, quantized for this report", urnn_file.UrnnFile(path.with_suffix(".urnn"), pack(network), network), model

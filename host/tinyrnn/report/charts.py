@@ -51,6 +51,9 @@ SETTINGS: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.spines.left": False,
     "axes.edgecolor": FAINT,
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "axes.facecolor": "none",
     "axes.axisbelow": True,
     "axes.grid": True,
     "axes.grid.axis": "y",
@@ -78,8 +81,8 @@ def curves(history: np.ndarray, best_epoch: int | None) -> str:
     """The losses over the epochs. history: (E, 3) epoch, training loss, validation loss (nan if there is none)."""
     with _axes(200, "training and validation loss over the epochs") as (axes, done):
         epochs, training, validation = history.T[:3]
-        _line(axes, epochs, training, FLOAT, "training", dashes=(3, 2))
-        _line(axes, epochs, validation, INTEGER, "validation")
+        _line(axes, epochs, training, color=MUTED, linestyle=(0, (3, 2)), label="training")
+        _line(axes, epochs, validation, color=INTEGER, label="validation")
         positive = history[:, 1:3][np.isfinite(history[:, 1:3])]
         if positive.size and positive.min() > 0 and positive.max() > 20 * positive.min():
             axes.set_yscale("log")
@@ -104,7 +107,7 @@ def curves(history: np.ndarray, best_epoch: int | None) -> str:
 def progress(epochs: np.ndarray, figures: np.ndarray, best_epoch: int | None, what: str, share: bool) -> str:
     """A figure on the validation part over the epochs. share: it is a percentage."""
     with _axes(200, what) as (axes, done):
-        _line(axes, epochs, figures, INTEGER, "validation")
+        _line(axes, epochs, figures, color=INTEGER)
         if best_epoch is not None:
             axes.axvline(best_epoch, color=MUTED, linewidth=1, dashes=(2, 2))
         if share:
@@ -119,7 +122,7 @@ def over_time(axis: TimeAxis, lines: dict[str, np.ndarray], what: str, share: bo
     with _axes(190, what) as (axes, done):
         middle = (axis.edges[1:] + axis.edges[:-1]) / 2
         for name, values in lines.items():
-            _line(axes, middle, values * (100 if share else 1), COLOURS[name], name, dashes=DASHES[name])
+            _line(axes, middle, values * (100 if share else 1), **STYLES[name])
         if baseline is not None:
             axes.axhline(baseline, color=MUTED, linewidth=1, dashes=(1, 2))
         if share:
@@ -140,9 +143,15 @@ def against(truth: np.ndarray, said: dict[str, np.ndarray], target: str) -> str:
         room = (high - low or 1.0) * 0.06
         axes.plot([low - room, high + room], [low - room, high + room], color=MUTED, linewidth=1, dashes=(1, 2))
         for name, values in said.items():
-            marker = {"markerfacecolor": "none"} if name == "float" else {"markeredgewidth": 0}
+            behind = name == "float"
             axes.plot(
-                truth[chosen], values[chosen], "o", color=COLOURS[name], markersize=3.2, alpha=0.6, **marker
+                truth[chosen],
+                values[chosen],
+                "o",
+                color=COLOURS[name],
+                markersize=5.5 if behind else 2.5,
+                alpha=0.35 if behind else 0.8,
+                markeredgewidth=0,
             )
         axes.set_xlim(low - room, high + room)
         axes.grid(True, axis="both")
@@ -176,9 +185,13 @@ def calibration(found: dict[str, Reliability]) -> str:
         axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, dashes=(1, 2))
         for name, each in found.items():
             there = each.count > 0
-            hollow = {"markerfacecolor": "none"} if name == "float" else {}
             axes.plot(
-                100 * each.probability[there], 100 * each.right[there], "o-", color=COLOURS[name], markersize=4, **hollow
+                100 * each.probability[there],
+                100 * each.right[there],
+                marker="o",
+                markersize=8 if name == "float" else 4,
+                markeredgewidth=0,
+                **STYLES[name],
             )
         axes.set_ylim(-3, 103)
         axes.set_yticks([0, 50, 100], ["0", "50", "100 %"])
@@ -212,13 +225,13 @@ def traces(
     x: np.ndarray,
     names: Sequence[str],
     start: int,
-    lines: Sequence[tuple[str, np.ndarray, str]],
+    lines: Sequence[tuple[np.ndarray, str]],
     what: str,
     share: bool,
 ) -> str:
     """Channels (T, C) over time, one above the other with a scale each, and below them lines about the outputs.
 
-    lines: (name, values (T,), model or "true"). share: these are probabilities, 0 to 1.
+    lines: (values (T,), their name in STYLES). share: these are probabilities, 0 to 1.
     """
     count = x.shape[1]
     with _axes(34 * count + 120, what, rows=(*(1,) * count, 3)) as (all_axes, done):
@@ -231,9 +244,8 @@ def traces(
             axes.set_ylabel(_short(name, 12), rotation=0, ha="right", va="center")
             axes.margins(y=0.1)
         below = all_axes[-1]
-        for name, values, model in lines:
-            steps, shown = _thin(np.arange(start, start + len(values)), values)
-            below.plot(steps, shown * (100 if share else 1), color=COLOURS[model], dashes=DASHES[model], label=_short(name, 16))
+        for values, model in lines:
+            _line(below, np.arange(start, start + len(values)), values * (100 if share else 1), **STYLES[model])
         if share:
             below.set_ylim(-4, 104)
             below.set_yticks([0, 50, 100], ["0", "50", "100 %"])
@@ -243,16 +255,23 @@ def traces(
     return done()
 
 
-COLOURS = {"integer": INTEGER, "float": FLOAT, "true": INK, "other": BAD}
-DASHES: dict[str, tuple[float, float]] = {"integer": (1, 0), "float": (4, 2), "true": (1, 1), "other": (1, 0)}
+# What is drawn in which way. The float model is a broad band behind the thin line of the integers, so that both are seen
+# where they agree
+STYLES: dict[str, dict[str, Any]] = {
+    "integer": {"color": INTEGER, "linewidth": 1.4},
+    "float": {"color": FLOAT, "linewidth": 4, "alpha": 0.45},
+    "true": {"color": INK, "linewidth": 1.4, "linestyle": (0, (1, 1.2))},
+    "other": {"color": BAD, "linewidth": 1.4},
+}
+COLOURS = {name: style["color"] for name, style in STYLES.items()}
 
 
-def _line(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, label: str, dashes: tuple[float, float] = (1, 0)) -> None:
+def _line(axes: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
     there = np.isfinite(y)
     if there.any():
         steps, values = _thin(x[there], y[there])
         marker = "o" if len(steps) == 1 else None
-        axes.plot(steps, values, color=colour, dashes=dashes, label=label, marker=marker, markersize=4)
+        axes.plot(steps, values, marker=marker, markersize=4, **style)
 
 
 def _thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from tinyrnn.report.measurement import probabilities
 from tinyrnn.report.subject import FLOAT, INTEGER, Subject
 from tinyrnn.report.words import named, number, percent
 from tinyrnn.report.worst import Piece, worst
+from tinyrnn.text import counted
 
 MOST_EPOCHS = 100_000  # in a history that is believed
 MOST_CLASSES = 24  # in a confusion matrix
@@ -23,6 +24,7 @@ MOST_ROWS = 100  # of classes in a table
 MOST_CONFUSED = 10  # pairs of classes
 MOST_TARGETS = 6  # with charts
 MOST_PIECES = 6  # of the worst
+MOST_RUNS = 5  # of equal decisions that are listed
 MOST_CHANNELS = 6  # drawn of a sequence
 TITLES = {INTEGER: "Integer model", FLOAT: "Float model"}
 
@@ -39,11 +41,12 @@ def learning(model: FloatModel | None) -> dict[str, Any]:
     if history is None:
         return {**absent, "words": "Not known: the model file has none, as for an imported network."}
     best = model.info.get("best_epoch")
-    best = best if isinstance(best, int) and history[0, 0] <= best <= history[-1, 0] else None
-    words = f"{int(history[-1, 0]):,} epochs."
-    if best is not None and np.isfinite(history[:, 2]).any():
-        words = f"Of {int(history[-1, 0]):,} epochs, the weights of epoch {best:,} were kept: they are best on the validation part."
-    elif not np.isfinite(history[:, 2]).any():
+    validated = bool(np.isfinite(history[:, 2]).any())
+    best = best if validated and isinstance(best, int) and history[0, 0] <= best <= history[-1, 0] else None
+    words = f"Trained for {counted(int(history[-1, 0]), 'epoch')}."
+    if best is not None:
+        words += f" The weights of epoch {best:,} were kept, because they are the best on the validation part."
+    elif not validated:
         words += " There was no validation part, so the last weights were kept."
     view: dict[str, Any] = {**absent, "words": words, "svg": charts.curves(history, best)}
     if np.isfinite(history[:, 3]).any():
@@ -84,7 +87,8 @@ def classes(subject: Subject) -> dict[str, Any] | None:
         view["matrices"] = [_matrix(TITLES[name], labels, figures) for name, figures in found.items()]
     else:
         view["confused"] = _confused(labels, own)
-    view["many"] = len(labels) > 8 or max(map(len, labels)) > 12
+    longest = max(map(len, labels))
+    view["many"] = longest > 12 or (len(labels) > 8 and longest > 2)
     view["heads"] = [head + ("" if name == INTEGER else ", float") for name in found for head in ("precision", "recall", "F1")]
     rows = []
     order = np.argsort(own.recall, kind="stable") if len(labels) > MOST_ROWS else np.arange(len(labels))
@@ -205,7 +209,7 @@ def _piece(subject: Subject, piece: Piece, text: bool) -> dict[str, Any]:
     return view
 
 
-def _class_lines(subject: Subject, piece: Piece, view: dict[str, Any]) -> list[tuple[str, np.ndarray, str]]:
+def _class_lines(subject: Subject, piece: Piece, view: dict[str, Any]) -> list[tuple[np.ndarray, str]]:
     """The lines of a classification; adds what was said to the view."""
     labels = [named(label) for label in subject.labels]
     shares = {name: probabilities(outputs) for name, outputs in piece.outputs.items()}
@@ -225,20 +229,20 @@ def _class_lines(subject: Subject, piece: Piece, view: dict[str, Any]) -> list[t
             view["said"].append((TITLES[name].lower(), _runs(each.argmax(axis=1), labels)))
         wrong = own.argmax(axis=1) != truth
         other = np.where(wrong, own.max(axis=1), np.nan) if wrong.any() else None
-    lines = [(TITLES[name], each[steps, truth], name) for name, each in reversed(shares.items())]
+    lines = [(each[steps, truth], name) for name, each in reversed(shares.items())]
     if other is not None:
-        lines.append(("said", other, "other"))
+        lines.append((other, "other"))
     return lines
 
 
 def _runs(decisions: np.ndarray, labels: list[str]) -> str:
-    """Decisions (T,) in words: "walk 12, run 3, walk 5"."""
+    """Decisions (T,) in words, with the number of steps: "walk 12, run 3, walk 5"."""
     starts = np.concatenate([[0], np.flatnonzero(np.diff(decisions)) + 1, [len(decisions)]])
-    parts = [f"{labels[int(decisions[a])]} {b - a}" for a, b in zip(starts[:-1], starts[1:], strict=True)]
-    return ", ".join(parts[:8]) + (f", … ({len(parts)} changes)" if len(parts) > 8 else "")
+    parts = [f"{named(labels[int(decisions[a])], 24)} {b - a}" for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    return ", ".join(parts[:MOST_RUNS]) + (f", … {len(parts) - MOST_RUNS} more" if len(parts) > MOST_RUNS else "")
 
 
-def _target_lines(subject: Subject, piece: Piece, view: dict[str, Any]) -> list[tuple[str, np.ndarray, str]]:
+def _target_lines(subject: Subject, piece: Piece, view: dict[str, Any]) -> list[tuple[np.ndarray, str]]:
     """The lines of the target that is worst; adds what was said to the view."""
     recording = subject.recording
     truth = np.broadcast_to(piece.y, piece.outputs[INTEGER].shape)
@@ -251,8 +255,8 @@ def _target_lines(subject: Subject, piece: Piece, view: dict[str, Any]) -> list[
         view["said"].append(("true", number(truth[-1, target])))
         for name, outputs in piece.outputs.items():
             view["said"].append((TITLES[name].lower(), number(outputs[-1, target])))
-    lines = [("true", truth[:, target], "true")]
-    return lines + [(TITLES[name], each[:, target], name) for name, each in reversed(piece.outputs.items())]
+    lines = [(truth[:, target], "true")]
+    return lines + [(each[:, target], name) for name, each in reversed(piece.outputs.items())]
 
 
 def _mark(symbol: str) -> str:

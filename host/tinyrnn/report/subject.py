@@ -28,6 +28,7 @@ class Subject:
     The inputs are in the model's order of channels, the outputs (M, K) or (M, O) in the order of `labels`.
     """
 
+    source: str  # the file that the user named, in words
     file: UrnnFile
     model: FloatModel | None  # None: not known
     part: str  # name of the part of the recording that was run, such as "test"
@@ -88,8 +89,12 @@ class Subject:
         return found
 
 
-def measure(file: UrnnFile, model: FloatModel | None, recording: Recording, part: str = "test") -> Subject:
-    """Run both models over a part of a recording. Raises DataError if it does not match the model or has no such part."""
+def measure(source: str, file: UrnnFile, model: FloatModel | None, recording: Recording, part: str = "test") -> Subject:
+    """Run both models over a part of a recording.
+
+    source: the file that the user named, in words. Raises DataError if the recording does not match the model, or has no
+    such part.
+    """
     sequences = part_of(recording, part)
     match = matching(file.network, recording, file.path.name)
     if model is not None:
@@ -106,4 +111,4 @@ def measure(file: UrnnFile, model: FloatModel | None, recording: Recording, part
     evaluation = Evaluation(recording, sequences, match, outputs, integers.outputs)
     found = {INTEGER: evaluation.integer_figures, FLOAT: evaluation.float_figures}
     figures = {name: each for name, each in found.items() if each is not None}
-    return Subject(file, model, part, ordered, evaluation, axis, measured, figures, saturation)
+    return Subject(source, file, model, part, ordered, evaluation, axis, measured, figures, saturation)

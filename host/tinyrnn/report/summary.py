@@ -34,7 +34,7 @@ def view(subject: Subject) -> dict[str, Any]:
     ]
     if subject.recording.horizon:
         about.append(("horizon", f"predicts {counted(subject.recording.horizon, 'step')} ahead"))
-    about.append(("the model file", shown(subject.file.path)))
+    about.append(("model", shown(subject.source)))
     make = _classification if subject.classification else _regression
     return {
         **make(subject),
@@ -76,7 +76,7 @@ def _classification(subject: Subject) -> dict[str, Any]:
         else:
             mood = "bad"
             lines.append(f"It does not beat its baseline. {said}.")
-        tiles.append(_tile(f"baseline: {baseline.name}", percent(accuracy), named(baseline.description)))
+        tiles.append(_tile("baseline", percent(accuracy), named(baseline.description)))
     agreement = subject.evaluation.agreement_pct
     if agreement is not None:
         equal = round(own.count * agreement / 100)

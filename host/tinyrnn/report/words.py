@@ -22,7 +22,7 @@ def number(value: float) -> str:
     """A figure in a target's unit, with three significant digits or more."""
     if not math.isfinite(value):
         return "-"
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:#.3g}".rstrip(".")
 
 
 def named(name: object, longest: int = LONGEST) -> str:
