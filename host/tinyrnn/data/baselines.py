@@ -20,6 +20,8 @@ from tinyrnn.data.recording import Recording, Sequences, listed
 
 MEAN = "mean of training"
 ROOM = 1_000_000  # steps that are handled at once: some hundred megabytes
+ALIKE = 1.01  # mean squared errors within this factor count as equal
+TINY = 1e-12  # share of the largest error that is rounding
 MOST_SEARCHED = 64  # channels that are tried at every step for a target that none is near: a second each at most
 
 Channels = tuple[int | None, ...]  # (O,) for each target the channel that stands in for it
@@ -175,7 +177,8 @@ def _seasons(recording: Recording) -> tuple[Channels, tuple[int, ...]]:
             if errors.min() >= recording.train.all_y()[:, target].var():
                 channel = None
         channels.append(channel)
-        lags.append(0 if channel is None else int(errors.argmin()))
+        # The first that is practically the best: two periods before may be better by chance, or by a rounding error
+        lags.append(0 if channel is None else int((errors <= ALIKE * errors.min() + TINY * errors.max()).argmax()))
     return tuple(channels), tuple(lags)
 
 

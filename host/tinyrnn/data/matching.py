@@ -13,9 +13,10 @@ import numpy as np
 
 from tinyrnn.data.recording import Recording, listed
 from tinyrnn.errors import DataError
+from tinyrnn.text import counted
 
 # What stands for a name that nobody gave: in an import "class 0" or "input 2", in an .npz file or a headerless CSV "1"
-PLACEHOLDER = re.compile(r"(?:(?:class|output|input|target|channel) )?(\d+)")
+PLACEHOLDER = re.compile(r"(?:(?:class|output|input|target|channel) ?)?(\d+)")
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,10 @@ class ModelHead:
 
 
 @dataclass(frozen=True)
-class Match:
-    """How a recording's channels and labels lie in a model."""
+class InputMatch:
+    """How a recording's samples become a model's."""
 
     channels: tuple[int, ...]  # (C,) the recording's channel for each input of the model
-    outputs: tuple[int, ...]  # the model's output for each of `labels`
-    labels: tuple[str, ...]  # the recording's labels in its order, then the model's classes that it lacks
-    head: str  # name of the head, "" if the model has only one
     symbols: tuple[int, ...]  # text: the model's number of each of the recording's symbols; () if they are the same
     remarks: tuple[str, ...]  # what the user should know, a sentence each
 
@@ -49,6 +47,15 @@ class Match:
         if self.symbols:
             return np.asarray(self.symbols, np.float64)[x.astype(np.int64)]
         return x if self.in_order else x[..., list(self.channels)]
+
+
+@dataclass(frozen=True)
+class Match(InputMatch):
+    """How a recording's samples and labels lie in a model."""
+
+    outputs: tuple[int, ...]  # the model's output for each of `labels`
+    labels: tuple[str, ...]  # the recording's labels in its order, then the model's classes that it lacks
+    head: str  # name of the head, "" if the model has only one
 
     def decided(self, values: np.ndarray) -> np.ndarray:
         """Outputs (M, O) of the model as (M, K), one for each of `labels`."""
@@ -68,11 +75,11 @@ def match(
 
     model: its name for messages. when: the steps whose output counts. channels: (C,) names of the inputs, or () if the
     model has none. inputs: C. heads: its heads; the one whose labels are the recording's is used. symbols: the symbols of a
-    model of text in its order, by default its labels.
+    model of text in its order, by default its labels, if those of the recording are the next symbols.
     """
     data = recording.name
     remarks: list[str] = []
-    order = match_channels(model, channels, inputs, recording, remarks)
+    order = _channels(model, channels, inputs, recording, remarks)
     suitable = [head for head in heads if head.task == recording.task]
     if not suitable:
         kinds = {"classification": "classes", "regression": "numbers"}
@@ -117,15 +124,20 @@ def match(
         outputs=tuple(head.first + i for i in outputs),
         labels=labels,
         head=head.name if len(heads) > 1 else "",
-        symbols=_symbols(model, symbols or head.labels, recording),
+        symbols=_symbols(model, symbols or _next(head.labels, recording), recording),
         remarks=tuple(remarks),
     )
+
+
+def _next(labels: tuple[str, ...], recording: Recording) -> tuple[str, ...]:
+    """The labels if they are symbols, those that follow in the text; otherwise ()."""
+    return labels if recording.labels == recording.symbols else ()
 
 
 def _symbols(model: str, known: tuple[str, ...], recording: Recording) -> tuple[int, ...]:
     """The model's number of each of the recording's symbols; () if they are the same. Raises DataError."""
     given = recording.symbols
-    if given == known[: len(given)]:
+    if given == known[: len(given)] or not known:
         return ()
     for symbol in given:
         if symbol not in known:
@@ -136,8 +148,20 @@ def _symbols(model: str, known: tuple[str, ...], recording: Recording) -> tuple[
     return tuple(known.index(symbol) for symbol in given)
 
 
-def match_channels(
-    model: str, channels: tuple[str, ...], inputs: int, recording: Recording, remarks: list[str]
+def match_inputs(
+    model: str, channels: tuple[str, ...], inputs: int, symbols: tuple[str, ...], recording: Recording
+) -> InputMatch:
+    """Match only a recording's samples to a model: other names of as many channels are matched by order.
+
+    Arguments as in match(). Raises DataError.
+    """
+    remarks: list[str] = []
+    order = _channels(model, channels, inputs, recording, remarks, strict=False)
+    return InputMatch(order, _symbols(model, _next(symbols, recording), recording), tuple(remarks))
+
+
+def _channels(
+    model: str, channels: tuple[str, ...], inputs: int, recording: Recording, remarks: list[str], strict: bool = True
 ) -> tuple[int, ...]:
     """(C,) the recording's channel for each input of the model; a remark if they are matched by order. Raises DataError."""
     given, data = recording.channels, recording.name
@@ -148,13 +172,12 @@ def match_channels(
         less = [name for name in channels if name not in given] if not _unnamed(given) else []
         cure = f": leave out {listed(more)} with --drop" if more and not less else ""
         cure = f": {listed(less)} missing" if less and not more else cure
-        raise DataError(
-            f"{data}: has {len(given)} channels ({listed(given)}), {model} takes {inputs}"
-            f"{f' ({listed(channels)})' if channels else ''}; expected those that the model was trained on{cure}"
-        )
+        expected = f"{listed(channels)}, not {listed(given)}" if channels else "those that it was trained on"
+        seen = counted(len(given), "channel")
+        raise DataError(f"{data}: has {seen}, {model} takes {inputs}; expected {expected}{cure}")
     if not channels or recording.symbols:
         return tuple(range(inputs))
-    if _unnamed(channels) or _unnamed(given):
+    if _unnamed(channels) or _unnamed(given) or not strict:
         remarks.append(f"channels matched by their order: {_pairs(channels, given)}")
         return tuple(range(inputs))
     name = next(name for name in given if name not in channels)

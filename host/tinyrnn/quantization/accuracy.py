@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from tinyrnn.data import figures
-from tinyrnn.data.baselines import Baseline, baselines
+from tinyrnn.data.baselines import Rivals, baselines, verdict
 from tinyrnn.data.figures import Figures
 from tinyrnn.data.matching import Match, ModelHead, match
 from tinyrnn.data.recording import Recording, Sequences
@@ -45,9 +45,9 @@ class Evaluation:
         return self._figures(self.integer_outputs)
 
     @cached_property
-    def baselines(self) -> list[tuple[Baseline, Figures]]:
+    def baselines(self) -> Rivals:
         """Each baseline of the recording with its figures on the same sequences."""
-        found = []
+        found: Rivals = []
         for baseline in baselines(self.recording):
             outputs = baseline.outputs(self.sequences)
             unknown = len(self.match.labels) - outputs.shape[1]  # classes of the model that the recording does not have
@@ -68,6 +68,13 @@ class Evaluation:
         if self.float_outputs is None or self.integer_outputs is None:
             return None
         return float(np.abs(self.float_outputs - self.integer_outputs).max())
+
+    def verdict(self) -> str | None:
+        """A sentence if the model does not beat its best baseline, otherwise None. The integer network counts, if given."""
+        own, bits = self.integer_figures or self.float_figures, bool(self.recording.symbols)
+        assert own is not None, "a model or a network was evaluated"
+        as_float = self.float_figures is None or verdict(self.float_figures, self.baselines, bits)
+        return verdict(own, self.baselines, bits, "the model" if as_float else "the integer model")
 
     def _figures(self, outputs: np.ndarray | None) -> Figures | None:
         if outputs is None:

@@ -200,7 +200,9 @@ def calibration(found: dict[str, Reliability]) -> str:
         edges = np.linspace(0, 100, len(next(iter(found.values())).count) + 1)
         for name, each in found.items():
             fill = name == "integer"
-            below.stairs(100 * each.count / each.count.sum(), edges, color=COLOURS[name], fill=fill, alpha=0.35 if fill else 1)
+            below.stairs(
+                100 * each.count / each.count.sum(), edges, color=COLOURS[name], fill=fill, alpha=0.35 if fill else 1
+            )
         below.set_ylabel("decisions, %")
         below.set_xlabel("probability of the decision, %")
     return done()

@@ -89,7 +89,9 @@ def classes(subject: Subject) -> dict[str, Any] | None:
         view["confused"] = _confused(labels, own)
     longest = max(map(len, labels))
     view["many"] = longest > 12 or (len(labels) > 8 and longest > 2)
-    view["heads"] = [head + ("" if name == INTEGER else ", float") for name in found for head in ("precision", "recall", "F1")]
+    view["heads"] = [
+        head + ("" if name == INTEGER else ", float") for name in found for head in ("precision", "recall", "F1")
+    ]
     rows = []
     order = np.argsort(own.recall, kind="stable") if len(labels) > MOST_ROWS else np.arange(len(labels))
     for i in order[:MOST_ROWS].tolist():
@@ -194,9 +196,7 @@ def _piece(subject: Subject, piece: Piece, text: bool) -> dict[str, Any]:
     if text:
         shares = probabilities(piece.outputs[INTEGER])[np.arange(len(piece.x)), piece.y]
         levels = np.digitize(-np.log2(np.maximum(shares, 1e-12)), [2, 4, 7, 10])
-        view["characters"] = [
-            (_mark(subject.labels[int(y)]), int(level)) for y, level in zip(piece.y, levels, strict=True)
-        ]
+        view["characters"] = [(_mark(subject.labels[int(y)]), int(level)) for y, level in zip(piece.y, levels, strict=True)]
         return view
     lines = _class_lines(subject, piece, view) if subject.classification else _target_lines(subject, piece, view)
     spread = piece.x.std(axis=0) / subject.spread

@@ -29,6 +29,7 @@ class Subject:
     """
 
     source: str  # the file that the user named, in words
+    notes: tuple[str, ...]  # about the models, a sentence each
     file: UrnnFile
     model: FloatModel | None  # None: not known
     part: str  # name of the part of the recording that was run, such as "test"
@@ -89,10 +90,17 @@ class Subject:
         return found
 
 
-def measure(source: str, file: UrnnFile, model: FloatModel | None, recording: Recording, part: str = "test") -> Subject:
+def measure(
+    source: str,
+    file: UrnnFile,
+    model: FloatModel | None,
+    recording: Recording,
+    part: str = "test",
+    notes: tuple[str, ...] = (),
+) -> Subject:
     """Run both models over a part of a recording.
 
-    source: the file that the user named, in words. Raises DataError if the recording does not match the model, or has no
+    source: the file that the user named, in words. notes: sentences about the models, to be shown. Raises DataError if the recording does not match the model, or has no
     such part.
     """
     sequences = part_of(recording, part)
@@ -111,4 +119,4 @@ def measure(source: str, file: UrnnFile, model: FloatModel | None, recording: Re
     evaluation = Evaluation(recording, sequences, match, outputs, integers.outputs)
     found = {INTEGER: evaluation.integer_figures, FLOAT: evaluation.float_figures}
     figures = {name: each for name, each in found.items() if each is not None}
-    return Subject(source, file, model, part, ordered, evaluation, axis, measured, figures, saturation)
+    return Subject(source, notes, file, model, part, ordered, evaluation, axis, measured, figures, saturation)

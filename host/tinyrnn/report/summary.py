@@ -39,7 +39,9 @@ def view(subject: Subject) -> dict[str, Any]:
     return {
         **make(subject),
         "about": about,
-        "remarks": [shown(remark) for remark in (*subject.recording.remarks, *subject.evaluation.match.remarks)],
+        "remarks": [
+            shown(remark) for remark in (*subject.notes, *subject.recording.remarks, *subject.evaluation.match.remarks)
+        ],
     }
 
 

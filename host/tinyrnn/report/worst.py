@@ -58,5 +58,3 @@ def _losses(recording: Recording, outputs: np.ndarray, answers: np.ndarray) -> n
         return found
     shares = probabilities(outputs)[np.arange(len(answers)), answers]
     return -np.log2(np.maximum(shares, 1e-12))
-
-
