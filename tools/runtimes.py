@@ -39,6 +39,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "host"))
 
+from shared import browser  # noqa: E402
 from tinyrnn import runtimes  # noqa: E402
 from tinyrnn.emulation import (  # noqa: E402
     microbit,
@@ -49,8 +50,6 @@ from tinyrnn.runtimes import (  # noqa: E402
     debian_packages,
     old_compilers,
 )
-
-from shared import browser  # noqa: E402
 
 NPM_SHA512 = "kLwGPJFsLY/2aUPmzZxpvauFSmKc0SlJWVvvEttULR0poVQ6W9HV//1fUJyxrGWAxCVDw9aYqJ0LAog0ZLjYVA=="
 NPM_TIMEOUT_S = 600

@@ -277,7 +277,7 @@ def _line(axes: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
 
 
 def _thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most MOST_POINTS points: of each group of neighbours the smallest and the largest value, so that no peak is lost."""
+    """At most MOST_POINTS points. Of each group of neighbours the smallest and the largest stay, so that no peak is lost."""
     if len(x) <= MOST_POINTS:
         return x, y
     kept = {0, len(x) - 1}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -238,7 +239,7 @@ def _class_lines(subject: Subject, piece: Piece, view: dict[str, Any]) -> list[t
 def _runs(decisions: np.ndarray, labels: list[str]) -> str:
     """Decisions (T,) in words, with the number of steps: "walk 12, run 3, walk 5"."""
     starts = np.concatenate([[0], np.flatnonzero(np.diff(decisions)) + 1, [len(decisions)]])
-    parts = [f"{named(labels[int(decisions[a])], 24)} {b - a}" for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    parts = [f"{named(labels[int(decisions[a])], 24)} {b - a}" for a, b in pairwise(starts)]
     return ", ".join(parts[:MOST_RUNS]) + (f", … {len(parts) - MOST_RUNS} more" if len(parts) > MOST_RUNS else "")
 
 

@@ -69,7 +69,7 @@ class Saturation:
         # The sections of the layers, in order, are those with a cell's tag
         tags = {cell.tag for cell in network.cells}
         sections = [i for i, tag in enumerate(program.tags) if tag in tags]
-        self._layer_of = {section: layer for section, layer in zip(sections, self.layers, strict=True)}
+        self._layer_of = dict(zip(sections, self.layers, strict=True))
         self._spans = [state.length for state in program.states]
 
     @property

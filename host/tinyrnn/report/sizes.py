@@ -15,7 +15,7 @@ from tinyrnn.report import charts
 from tinyrnn.report.saturation import Histogram
 from tinyrnn.report.subject import Subject
 from tinyrnn.report.words import named, percent
-from tinyrnn.text import counted, kilobytes, shown
+from tinyrnn.text import kilobytes, shown
 
 MOST_CHANNELS = 12  # in the table of inputs
 NOTICEABLE = 0.01  # share of values at a limit from which the words warn

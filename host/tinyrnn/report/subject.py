@@ -54,7 +54,7 @@ class Subject:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """(K,) names of the classes, or (O,) of the targets: those of the recording, then classes that only the model has."""
+        """(K,) names of the classes, with those that only the model has at the end, or (O,) of the targets."""
         return self.evaluation.match.labels
 
     @property
@@ -100,8 +100,8 @@ def measure(
 ) -> Subject:
     """Run both models over a part of a recording.
 
-    source: the file that the user named, in words. notes: sentences about the models, to be shown. Raises DataError if the recording does not match the model, or has no
-    such part.
+    source: the file that the user named, in words. notes: about the models, a sentence each. Raises DataError if the
+    recording does not match the model, or has no such part.
     """
     sequences = part_of(recording, part)
     match = matching(file.network, recording, file.path.name)

@@ -87,7 +87,8 @@ def _classification(subject: Subject) -> dict[str, Any]:
     tiles.append(_tile("model file", f"{len(subject.file.data):,} B", "on the board"))
     rows = [_row(MODEL_NAMES[name], "", _class_cells(figures), True) for name, figures in subject.figures.items()]
     rows += [_row(each.name, named(each.description), _class_cells(figures)) for each, figures in subject.baselines]
-    heads = ["accuracy", "balanced accuracy", "cross-entropy, bits"]
+    entropy = "bits a character" if subject.recording.symbols else "cross-entropy, bits"
+    heads = ["accuracy", "balanced accuracy", entropy]
     return {
         "verdict": {"mood": mood, "lines": lines},
         "tiles": tiles,
@@ -131,12 +132,12 @@ def _regression(subject: Subject) -> dict[str, Any]:
         lines.append(f"Float and integer model differ by {share:.2g} % of a target's standard deviation on average.")
     tiles.append(_tile("model file", f"{len(subject.file.data):,} B", "on the board"))
     rows = []
-    for i, target in list(enumerate(own.targets))[:MOST_TARGETS]:
-        name = f"{named(target)}: " if many else ""
-        for model, found in subject.figures.items():
-            rows.append(_row(name + MODEL_NAMES[model], "", _target_cells(found, i), True))
+    for i, title in list(enumerate(own.targets))[:MOST_TARGETS]:
+        prefix = f"{named(title)}: " if many else ""
+        for model, of_model in subject.figures.items():
+            rows.append(_row(prefix + MODEL_NAMES[model], "", _target_cells(of_model, i), True))
         for each, found in subject.baselines:
-            rows.append(_row(name + each.name, named(each.description), _target_cells(found, i)))
+            rows.append(_row(prefix + each.name, named(each.description), _target_cells(found, i)))
     return {
         "verdict": {"mood": "good" if all(wins) else "even" if any(wins) else "bad", "lines": lines},
         "tiles": tiles,
