@@ -14,6 +14,7 @@ from helpers import reports
 from helpers.packages import need_package
 from helpers.reports import HISTORY, HOSTILE, SECTIONS
 from tinyrnn.data.recording import Recording, Sequences
+from tinyrnn.float_model.layers import Linear, dense
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.report import charts, details, page, sizes
 from tinyrnn.report.words import named, number, percent
@@ -138,6 +139,11 @@ def test_the_numbers_of_a_confusion_matrix() -> None:
     assert [row["recall"] for row in rows] == [percent(100 * each) for each in figures.recall]  # type: ignore[union-attr]
 
 
+def with_outputs(model: FloatModel, *bias: float) -> FloatModel:
+    """The model with outputs that hardly depend on its state."""
+    return replace(model, head=Linear(1e-4 * dense(model.head.weight), np.array(bias)))
+
+
 def with_info(**info: object) -> FloatModel:
     return reports.model_for(reports.recording(), info=info)
 
@@ -190,9 +196,9 @@ def test_without_the_float_model() -> None:
 def test_the_words_of_a_model_that_does_not_beat_its_baseline() -> None:
     data = reports.recording(lengths=(5,) * 6)
     model = reports.model_for(data)
-    always_wrong = replace(model, head=replace(model.head, weight=model.head.weight * 1e-4, bias=np.array([0.0, 0.0, 5.0])))
+    always_sit = with_outputs(model, 0.0, 0.0, 5.0)
     data.test.all_y()[:] = [0, 0, 0, 0, 1, 2]
-    text = Page(page.render(reports.subject(data, always_wrong))).text
+    text = Page(page.render(reports.subject(data, always_sit))).text
     assert "The integer model is right in 1 of 6 sequences (16.7 %)." in text
     assert "It does not beat its baseline. The baseline, always walk, is right in 66.7 %." in text
     assert "The integers decide as the float model in 6 of 6 sequences." in text
@@ -201,7 +207,7 @@ def test_the_words_of_a_model_that_does_not_beat_its_baseline() -> None:
 def test_the_words_of_a_regression() -> None:
     data = reports.recording(("speed", "load"), task="regression", when="every")
     model = reports.model_for(data)
-    zero = replace(model, head=replace(model.head, weight=model.head.weight * 1e-4, bias=np.array([0.0, 90.0])))
+    zero = with_outputs(model, 0.0, 90.0)
     found = reports.subject(data, zero)
     text = Page(page.render(found)).text
     rmse = [number(each) for each in found.figures["integer"].rmse]  # type: ignore[union-attr]
@@ -227,7 +233,7 @@ def test_text_is_shown_as_text() -> None:
     view = details.worst_pieces(found)
     piece = view["pieces"][0]
     said = [symbols.index({"↵\n": "\n"}.get(mark, mark)) for mark, _ in piece["characters"]]
-    assert said in [y.tolist() for y in data.test.y]  # type: ignore[union-attr]
+    assert said in [y.tolist() for y in data.test.y]
     assert "bits a character" in Page(page.render(found)).text
 
 

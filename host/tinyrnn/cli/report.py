@@ -49,12 +49,12 @@ def run(args: argparse.Namespace) -> int:
     files.check_output(output, files.REPORT, [args.model, args.float, args.data], "read")
     _check_libraries()
     model, network, notes = evaluate.load(args.model, args.float)
-    source, file = _packed(args.model, model, network)
+    file = _packed(args.model, model, network)
     recording = evaluate.recording_of(args, model)
 
     from tinyrnn.report import page, subject
 
-    measured = subject.measure(source, file, model, recording, args.part, tuple(notes))
+    measured = subject.measure(args.model, file, model, recording, args.part, tuple(notes))
     data = page.render(measured)
     try:
         files.write(output, data)
@@ -76,19 +76,19 @@ def _check_libraries() -> None:
 
     for name in ("matplotlib", "jinja2"):
         if importlib.util.find_spec(name) is None:
-            raise RuntimeMissing(f"{name} is not installed, which draws the report: pip install 'tinyrnn[report]'")
+            raise RuntimeMissing(f"{name} is not installed, which the report needs: pip install 'tinyrnn[report]'")
 
 
-def _packed(path: str, model: FloatModel | None, network: Network | None) -> tuple[str, UrnnFile]:
-    """What the user named, in words, and the .urnn file that holds the network. Raises ModelError."""
+def _packed(path: str, model: FloatModel | None, network: Network | None) -> UrnnFile:
+    """The .urnn file of the network: the user's own, or one in memory for a float model. Raises ModelError."""
+    from tinyrnn import files
     from tinyrnn.cli import quantizing
     from tinyrnn.integer_model import urnn_file
     from tinyrnn.integer_model.network import pack
 
+    if files.replaceable(Path(path), files.PACKED):
+        return urnn_file.load(path)
     if network is None:
         assert model is not None, "one of them was loaded"
         network = quantizing.measured(model).network  # raises the error that says why it cannot be quantized
-    if model is None or Path(path).suffix.lower() == ".urnn":
-        return path, urnn_file.load(path)
-    file = urnn_file.UrnnFile(Path(path).with_suffix(".urnn"), pack(network), network)
-    return f"{path}, quantized for this report", file
+    return urnn_file.UrnnFile(Path(path).with_suffix(".urnn"), pack(network), network)

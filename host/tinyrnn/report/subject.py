@@ -28,7 +28,7 @@ class Subject:
     The inputs are in the model's order of channels, the outputs (M, K) or (M, O) in the order of `labels`.
     """
 
-    source: str  # the file that the user named, in words
+    source: str  # the file that the user named
     notes: tuple[str, ...]  # about the models, a sentence each
     file: UrnnFile
     model: FloatModel | None  # None: not known
@@ -100,14 +100,14 @@ def measure(
 ) -> Subject:
     """Run both models over a part of a recording.
 
-    source: the file that the user named, in words. notes: about the models, a sentence each. Raises DataError if the
+    source: the file that the user named. notes: about the models, a sentence each. Raises DataError if the
     recording does not match the model, or has no such part.
     """
     sequences = part_of(recording, part)
-    match = matching(file.network, recording, file.path.name)
+    match = matching(file.network, recording, source)
     if model is not None:
         # The float model also knows its symbols
-        floats = matching(model, recording, file.path.name)
+        floats = matching(model, recording, source)
         match = floats if recording.symbols else match
     ordered = Sequences([match.inputs(x) for x in sequences.x], sequences.y, sequences.names, sequences.groups)
     axis = TimeAxis.of(ordered.lengths)

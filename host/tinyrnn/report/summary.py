@@ -34,7 +34,8 @@ def view(subject: Subject) -> dict[str, Any]:
     ]
     if subject.recording.horizon:
         about.append(("horizon", f"predicts {counted(subject.recording.horizon, 'step')} ahead"))
-    about.append(("model", shown(subject.source)))
+    quantized = "" if subject.source == str(subject.file.path) else ", quantized for this report"
+    about.append(("model", shown(subject.source) + quantized))
     make = _classification if subject.classification else _regression
     return {
         **make(subject),
