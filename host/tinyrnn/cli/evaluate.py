@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for note in [*notes, *recording.remarks]:
         print(note)
-    evaluation_tables.show(evaluated, args.part)
+    evaluation_tables.show(evaluated)
     return 0
 
 

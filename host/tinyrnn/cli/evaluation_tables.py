@@ -18,7 +18,7 @@ MOST_CLASSES = 20  # of a confusion matrix; beyond, only the most frequent mista
 MOST_MISTAKES = 20
 
 
-def show(evaluated: Evaluation, part: str, complete: bool = True) -> None:
+def show(evaluated: Evaluation, complete: bool = True) -> None:
     """Print the figures, and a sentence if the model does not beat its baselines.
 
     complete: with the figures of each class and the confusion matrix.
@@ -26,13 +26,13 @@ def show(evaluated: Evaluation, part: str, complete: bool = True) -> None:
     recording, sequences = evaluated.recording, evaluated.sequences
     for remark in evaluated.match.remarks:
         print(screen.shown(remark))
-    what = "" if part == "all" else {"train": "training "}.get(part, part + " ")
+    what = {"all": "", "train": "training "}.get(evaluated.part, evaluated.part + " ")
     steps = counted(int(sequences.lengths.sum()), "step")
     print(f"{screen.shown(recording.name)}: {counted(len(sequences), what + 'sequence')}, {steps}")
     classes = recording.task == "classification"
     _print(_classification(evaluated) if classes else _regression(evaluated))
     if evaluated.agreement_pct is not None:
-        print(f"equal decisions of float and integer model: {evaluated.agreement_pct:.2f} %")
+        print(f"same decision of float and integer model: {evaluated.agreement_pct:.2f} %")
     if evaluated.largest_difference is not None:
         print(f"largest difference between their outputs: {evaluated.largest_difference:.3g}")
     if complete and classes:

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.name:
         network = replace(network, name=args.name)
     if recording is not None:
-        evaluation_tables.show(evaluate(model, network, recording, name=args.model), "test", complete=False)
+        evaluation_tables.show(evaluate(model, network, recording, name=args.model), complete=False)
     size = urnn_file.write(network, output)
     cells = " + ".join(f"{cell.tag.decode()} {cell.units}" for cell in network.cells)
     inputs, outputs = counted(network.inputs, "input"), counted(network.outputs, "output")

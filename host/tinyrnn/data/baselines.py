@@ -70,6 +70,11 @@ def measured(recording: Recording, sequences: Sequences) -> Rivals:
     ]
 
 
+def entries(rivals: Rivals) -> list[dict[str, float | str]]:
+    """The baselines as an entry of FloatModel.info: a dictionary with name, description and the main figures of each."""
+    return [{"name": baseline.name, "description": baseline.description, **found.entries("")} for baseline, found in rivals]
+
+
 def verdict(found: Figures, rivals: Rivals, bits: bool = False, who: str = "the model") -> str | None:
     """A sentence if a model with these figures does not beat its best baseline, for at least one target; otherwise None.
 

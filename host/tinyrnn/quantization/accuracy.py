@@ -29,7 +29,8 @@ class Evaluation:
     """A model on a part of a recording. The outputs that count are those of the last step, or of every step."""
 
     recording: Recording
-    sequences: Sequences  # those that were run
+    part: str  # one of PARTS
+    sequences: Sequences  # those of that part
     match: Match
     float_outputs: np.ndarray | None  # (M, K) logits, or (M, O) in the targets' units; None without a float model
     integer_outputs: np.ndarray | None  # likewise, None without an integer network
@@ -95,7 +96,7 @@ def evaluate(
     ordered = sequences if matched.in_order else Sequences([matched.inputs(x) for x in sequences.x], sequences.y)
     floats = None if model is None else matched.decided(predict(model, ordered))
     integers = None if network is None else matched.decided(predict_integers(network, ordered))
-    return Evaluation(recording, sequences, matched, floats, integers)
+    return Evaluation(recording, part, sequences, matched, floats, integers)
 
 
 def matching(model: FloatModel | Network | None, recording: Recording, name: str = "") -> Match:
@@ -150,15 +151,22 @@ def raw_sequences(network: Network, sequences: Sequences) -> list[np.ndarray]:
     return [network.raw(x) for x in sequences.x]
 
 
-def seed_line(evaluated: Iterable[Evaluation]) -> str:
-    """The figures of one seed: float and integer on each given part, such as validation and test, aligned for a table."""
-    return "  ".join(f"{_cell(each.float_figures)} {_cell(each.integer_figures)}" for each in evaluated)
-
-
 def seed_headings(task: str, parts: Iterable[str]) -> str:
-    """The heading of the columns that seed_line() fills, for each part: the float figure, then the integer one."""
-    figure, width = ("accuracy", 19) if task == "classification" else ("RMSE, R2", 41)
-    return "  ".join(f"{f'{part} {figure}: float, integer':>{width}}" for part in parts)
+    """The headings of the columns that seed_line() fills: for each part the float figure, then the integer one."""
+    return "  ".join(_heading(task, part) for part in parts)
+
+
+def seed_line(evaluated: Iterable[Evaluation]) -> str:
+    """The figures of one seed on each part that was evaluated, such as validation and test, aligned for a table."""
+    return "  ".join(
+        f"{_cell(each.float_figures)} {_cell(each.integer_figures)}".rjust(len(_heading(each.recording.task, each.part)))
+        for each in evaluated
+    )
+
+
+def _heading(task: str, part: str) -> str:
+    text = f"{part} {'accuracy' if task == 'classification' else 'RMSE R2'}: float, integer"
+    return text.rjust(19 if task == "classification" else 41)
 
 
 def _cell(found: Figures | None) -> str:
