@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyrnn.data.baselines import Baseline
+from tinyrnn.data.baselines import Rivals
 from tinyrnn.data.figures import Figures
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.float_model.model import FloatModel
@@ -32,7 +32,6 @@ class Subject:
     notes: tuple[str, ...]  # about the models, a sentence each
     file: UrnnFile
     model: FloatModel | None  # None: not known
-    part: str  # name of the part of the recording that was run, such as "test"
     sequences: Sequences
     evaluation: Evaluation
     axis: TimeAxis
@@ -69,7 +68,7 @@ class Subject:
         return found
 
     @property
-    def baselines(self) -> list[tuple[Baseline, Figures]]:
+    def baselines(self) -> Rivals:
         """Each baseline with its figures on the same sequences."""
         return self.evaluation.baselines
 
@@ -116,7 +115,7 @@ def measure(
     if model is not None:
         measured[FLOAT] = measure_float(model, match, recording, ordered, axis)
     outputs = measured[FLOAT].outputs if model is not None else None
-    evaluation = Evaluation(recording, sequences, match, outputs, integers.outputs)
+    evaluation = Evaluation(recording, part, sequences, match, outputs, integers.outputs)
     found = {INTEGER: evaluation.integer_figures, FLOAT: evaluation.float_figures}
     figures = {name: each for name, each in found.items() if each is not None}
-    return Subject(source, notes, file, model, part, ordered, evaluation, axis, measured, figures, saturation)
+    return Subject(source, notes, file, model, ordered, evaluation, axis, measured, figures, saturation)

@@ -14,6 +14,7 @@ from tinyrnn.report.words import named, number, percent
 from tinyrnn.text import counted, shown
 
 MOST_TARGETS = 20  # in the table
+MOST_LINES = 6  # about targets
 MODEL_NAMES = {INTEGER: "integer model", FLOAT: "float model"}
 
 
@@ -29,7 +30,10 @@ def facts(subject: Subject) -> str:
 def view(subject: Subject) -> dict[str, Any]:
     """The variables of the section for the template."""
     about = [
-        ("recording", f"{named(subject.recording.name)}, {subject.part} part: {subject.counts}, {_lengths(subject)}"),
+        (
+            "recording",
+            f"{named(subject.recording.name)}, {subject.evaluation.part} part: {subject.counts}, {_lengths(subject)}",
+        ),
         ("split", shown(subject.recording.split)),
     ]
     if subject.recording.horizon:
@@ -66,20 +70,19 @@ def _classification(subject: Subject) -> dict[str, Any]:
     things = "steps" if subject.recording.when == "every" else "sequences"
     right = int(own.confusion.trace())
     lines = [f"The integer model is right in {right:,} of {own.count:,} {things} ({percent(own.accuracy_pct)})."]
-    mood = "good"
     tiles = [_tile("integer model", percent(own.accuracy_pct), f"{right:,} of {own.count:,} {things} right")]
     if FLOAT in subject.figures:
         other = _of_class(subject.figures[FLOAT])
         tiles.append(_tile("float model", percent(other.accuracy_pct), f"{int(other.confusion.trace()):,} right"))
     for baseline, figures in subject.baselines:
         accuracy = _of_class(figures).accuracy_pct
-        said = f"The baseline, {named(baseline.description)}, is right in {percent(accuracy)}"
-        if own.accuracy_pct > accuracy:
-            lines.append(f"It beats its baseline. {said}.")
-        else:
-            mood = "bad"
-            lines.append(f"It does not beat its baseline. {said}.")
         tiles.append(_tile("baseline", percent(accuracy), named(baseline.description)))
+        if _verdict(subject) is None and subject.recording.symbols:
+            bits = f"{own.cross_entropy_bits:.3f} bits a character, {named(baseline.description)} needs"
+            lines.append(f"It beats its baseline: it needs {bits} {_of_class(figures).cross_entropy_bits:.3f}.")
+        elif _verdict(subject) is None:
+            lines.append(f"It beats its baseline: {named(baseline.description)} is right in {percent(accuracy)}.")
+    lines += filter(None, [_verdict(subject)])
     agreement = subject.evaluation.agreement_pct
     if agreement is not None:
         equal = round(own.count * agreement / 100)
@@ -89,12 +92,17 @@ def _classification(subject: Subject) -> dict[str, Any]:
     rows = [_row(MODEL_NAMES[name], "", _class_cells(figures), True) for name, figures in subject.figures.items()]
     rows += [_row(each.name, named(each.description), _class_cells(figures)) for each, figures in subject.baselines]
     entropy = "bits a character" if subject.recording.symbols else "cross-entropy, bits"
-    heads = ["accuracy", "balanced accuracy", entropy]
     return {
-        "verdict": {"mood": mood, "lines": lines},
+        "verdict": {"mood": "bad" if _verdict(subject) else "good", "lines": lines},
         "tiles": tiles,
-        "table": {"heads": heads, "rows": rows},
+        "table": {"heads": ["accuracy", "balanced accuracy", entropy], "rows": rows},
     }
+
+
+def _verdict(subject: Subject) -> str | None:
+    """The sentence for a model that does not beat its baseline."""
+    text = subject.evaluation.verdict()
+    return f"{text[:1].upper()}{shown(text[1:])}." if text else None
 
 
 def _class_cells(figures: object) -> list[str]:
@@ -110,16 +118,15 @@ def _regression(subject: Subject) -> dict[str, Any]:
         best.append(min(errors, key=lambda each: each[0]))
     wins = [bool(own.rmse[i] < error) for i, (error, _) in enumerate(best)]
     many = len(wins) > 1
-    lines = []
-    for i, (error, baseline) in list(enumerate(best))[:6]:
-        name = named(own.targets[i])
-        figures = f"RMSE {number(own.rmse[i])} against {number(error)} of the {baseline.name}"
-        if wins[i]:
-            lines.append(f"{name}: the integer model beats its best baseline. {figures}.")
-        else:
-            lines.append(f"{name}: the integer model does not beat its best baseline. {figures}.")
-    if len(best) > 6:
+    lines = [
+        f"{named(own.targets[i]) + ': the' if many else 'The'} integer model beats its best baseline: RMSE "
+        f"{number(own.rmse[i])} against {number(error)} ({named(baseline.words[i])})."
+        for i, (error, baseline) in list(enumerate(best))[:MOST_LINES]
+        if wins[i]
+    ]
+    if len(best) > MOST_LINES:
         lines.append(f"It beats the best baseline in {sum(wins)} of {len(wins)} targets.")
+    lines += filter(None, [_verdict(subject)])
     tiles = []
     for i, (error, baseline) in list(enumerate(best))[:2]:
         name = f"{named(own.targets[i])}: " if many else ""
@@ -138,7 +145,7 @@ def _regression(subject: Subject) -> dict[str, Any]:
         for model, of_model in subject.figures.items():
             rows.append(_row(prefix + MODEL_NAMES[model], "", _target_cells(of_model, i), True))
         for each, found in subject.baselines:
-            rows.append(_row(prefix + each.name, named(each.description), _target_cells(found, i)))
+            rows.append(_row(prefix + each.name, named(each.words[i]), _target_cells(found, i)))
     return {
         "verdict": {"mood": "good" if all(wins) else "even" if any(wins) else "bad", "lines": lines},
         "tiles": tiles,
