@@ -96,20 +96,36 @@ def test_right_decisions_at_each_step_of_sequences_of_one_length() -> None:
     assert found.measured["float"].over_time == pytest.approx(right)
 
 
-def test_error_along_sequences_of_several_lengths_is_relative() -> None:
-    data = reports.recording(("speed", "load"), task="regression", when="every", lengths=(4, 8))
+def test_decisions_along_sequences_of_several_lengths_are_relative() -> None:
+    data = reports.recording(("walk", "run"), lengths=(4, 8))
     model = reports.model_for(data)
     found = reports.subject(data, model)
     assert found.axis.relative
     assert found.axis.edges.tolist() == [0, 25, 50, 75, 100]
+    right = [model.forward(x[None])[0].argmax(axis=1) == y for x, y in zip(data.test.x, data.test.y, strict=True)]
+    quarters = [np.concatenate([right[0][i : i + 1], right[1][2 * i : 2 * i + 2]]) for i in range(4)]
+    assert found.measured["float"].over_time == pytest.approx([quarter.mean() for quarter in quarters])
+
+
+def test_error_at_each_step_since_the_start() -> None:
+    data = reports.recording(("speed", "load"), task="regression", when="every", lengths=(4, 8))
+    model = reports.model_for(data)
+    found = reports.subject(data, model)
+    assert found.axis.edges.tolist() == list(range(9))
     errors = [np.square(model.forward(x[None])[0] - y) for x, y in zip(data.test.x, data.test.y, strict=True)]
-    quarters = [np.concatenate([errors[0][i : i + 1], errors[1][2 * i : 2 * i + 2]]) for i in range(4)]
-    expected = np.sqrt([quarter.mean(axis=0) for quarter in quarters])
-    assert found.measured["float"].over_time == pytest.approx(expected)
+    both = np.mean([errors[0], errors[1][:4]], axis=0)
+    assert found.measured["float"].over_time == pytest.approx(np.sqrt([*both, *errors[1][4:]]))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "when", "relative"), [((90, 100), "last", False), ((89, 100), "last", True), ((1, 100), "every", False)]
+)
+def test_the_kind_of_axis(lengths: tuple[int, int], when: str, relative: bool) -> None:
+    assert TimeAxis.of(np.array(lengths), when).relative == relative
 
 
 def test_the_axis_has_at_most_fifty_points() -> None:
-    axis = TimeAxis.of(np.array([1000, 1000]))
+    axis = TimeAxis.of(np.array([1000, 1000]), "last")
     points = axis.points(np.arange(1000), 1000)
     assert np.bincount(points).tolist() == [20] * 50
 

@@ -13,6 +13,8 @@ import pytest
 from helpers import reports
 from helpers.packages import need_package
 from helpers.reports import HISTORY, HOSTILE, SECTIONS
+from helpers.types import instance
+from tinyrnn.data.figures import ClassificationFigures
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.float_model.layers import Linear, dense
 from tinyrnn.float_model.model import FloatModel
@@ -122,7 +124,7 @@ def test_many_classes_get_a_list_of_mistakes_in_place_of_a_matrix() -> None:
     view = details.classes(found)
     assert view is not None
     assert view["matrices"] == []
-    confusion = found.evaluation.integer_figures.confusion.copy()  # type: ignore[union-attr]
+    confusion = instance(ClassificationFigures, found.evaluation.integer_figures).confusion.copy()
     np.fill_diagonal(confusion, 0)
     assert view["confused"][0]["count"] == str(confusion.max())
     assert view["left_out"] == "the 100 of 130 with the smallest recall"
@@ -133,10 +135,10 @@ def test_the_numbers_of_a_confusion_matrix() -> None:
     found = reports.subject(reports.recording())
     view = details.classes(found)
     assert view is not None
-    figures = found.evaluation.integer_figures
+    figures = instance(ClassificationFigures, found.evaluation.integer_figures)
     rows = view["matrices"][0]["rows"]
-    assert [[int(cell["count"] or 0) for cell in row["cells"]] for row in rows] == figures.confusion.tolist()  # type: ignore[union-attr]
-    assert [row["recall"] for row in rows] == [percent(100 * each) for each in figures.recall]  # type: ignore[union-attr]
+    assert [[int(cell["count"] or 0) for cell in row["cells"]] for row in rows] == figures.confusion.tolist()
+    assert [row["recall"] for row in rows] == [percent(100 * each) for each in figures.recall]
 
 
 def with_outputs(model: FloatModel, *bias: float) -> FloatModel:

@@ -27,7 +27,7 @@ Batched = Callable[[np.ndarray, np.ndarray], np.ndarray]  # x (B, T, C), lengths
 
 @dataclass(frozen=True, eq=False)
 class TimeAxis:
-    """The points of the curves over time: steps if all sequences are equally long, otherwise parts of a sequence.
+    """The points of the curves over time: steps, or parts of a sequence where only the end of each is alike.
 
     edges: (P + 1,) from 0 to the number of steps, or to 100 %.
     """
@@ -36,11 +36,11 @@ class TimeAxis:
     relative: bool
 
     @staticmethod
-    def of(lengths: np.ndarray) -> TimeAxis:
-        """The axis for sequences of these lengths (N,)."""
-        if lengths.min() < lengths.max():
-            return TimeAxis(np.linspace(0, 100, min(20, int(lengths.min())) + 1), True)
+    def of(lengths: np.ndarray, when: str) -> TimeAxis:
+        """The axis for sequences of these lengths (N,) whose last or every output counts."""
         steps = int(lengths.max())
+        if when == "last" and lengths.min() < 0.9 * steps:
+            return TimeAxis(np.linspace(0, 100, min(20, int(lengths.min())) + 1), True)
         return TimeAxis(np.linspace(0, steps, min(BINS, steps) + 1), False)
 
     def points(self, steps: np.ndarray, length: int) -> np.ndarray:

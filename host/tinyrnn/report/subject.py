@@ -109,7 +109,7 @@ def measure(
         floats = matching(model, recording, source)
         match = floats if recording.symbols else match
     ordered = Sequences([match.inputs(x) for x in sequences.x], sequences.y, sequences.names, sequences.groups)
-    axis = TimeAxis.of(ordered.lengths)
+    axis = TimeAxis.of(ordered.lengths, recording.when)
     integers, saturation = measure_integers(file.network, match, recording, ordered, axis)
     measured = {INTEGER: integers}
     if model is not None:

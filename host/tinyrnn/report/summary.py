@@ -155,7 +155,7 @@ def _regression(subject: Subject) -> dict[str, Any]:
 
 def _target_cells(figures: object, target: int) -> list[str]:
     found = _of_targets(figures)
-    return [number(found.rmse[target]), number(found.mae[target]), f"{found.r2[target]:.3f}"]
+    return [number(found.rmse[target]), number(found.mae[target]), f"{round(float(found.r2[target]), 3) + 0.0:.3f}"]
 
 
 def _tile(what: str, figure: str, note: str) -> dict[str, str]:
