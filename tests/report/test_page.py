@@ -212,12 +212,12 @@ def test_the_words_of_a_regression() -> None:
     zero = with_outputs(model, 0.0, 90.0)
     found = reports.subject(data, zero)
     text = Page(page.render(found)).text
-    own = found.figures["integer"]
-    best = [min(each.rmse[i] for _, each in found.baselines) for i in range(2)]  # type: ignore[union-attr]
-    assert f"does not beat its baseline: RMSE of load {own.rmse[1]:.4g}, mean of training {best[1]:.4g}" in text  # type: ignore[union-attr]
+    own = instance(RegressionFigures, found.figures["integer"])
+    best = [min(instance(RegressionFigures, each).rmse[i] for _, each in found.baselines) for i in range(2)]
+    assert f"does not beat its baseline: RMSE of load {own.rmse[1]:.4g}, mean of training {best[1]:.4g}" in text
     assert (
         f"speed: the integer model beats its best baseline: RMSE {number(own.rmse[0])} against {number(best[0])} (" in text
-    )  # type: ignore[union-attr]
+    )
 
 
 def test_text_is_shown_as_text() -> None:
