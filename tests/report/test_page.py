@@ -14,7 +14,7 @@ from helpers import reports
 from helpers.packages import need_package
 from helpers.reports import HISTORY, HOSTILE, SECTIONS
 from helpers.types import instance
-from tinyrnn.data.figures import ClassificationFigures
+from tinyrnn.data.figures import ClassificationFigures, RegressionFigures
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.float_model.layers import Linear, dense
 from tinyrnn.float_model.model import FloatModel
