@@ -19,7 +19,8 @@ NAME = "browser"
 PACKAGE = "chromium-headless-shell"
 CURE = f"in the project's folder, python3 tools/runtimes.py {NAME}"
 TIMEOUT_S = 120
-ARGUMENTS = ["--no-sandbox"]  # the sandbox needs rights that a container may lack; it opens only our own pages
+# The sandbox needs rights that a container may lack, and so does enough shared memory; it opens only our own pages
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig><dir>{folder}/fonts</dir><cachedir>{folder}/fonts</cachedir></fontconfig>
 """
