@@ -133,7 +133,7 @@ def test_leave_one_person_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("split", "text"),
     [
-        ("group:PERSON-*", "'run/anna_0' does not match 'PERSON-*', which tells persons apart; expected it to: rename the"),
+        ("group:PERSON-*", "'run/anna_0' does not match 'PERSON-*', which is to tell persons apart; expected it to"),
         ("group:[", "'[' is neither a column nor a regular expression (unterminated character set"),
         ("group:PERSON_PERSON", "split is 'group:PERSON_PERSON', with PERSON twice; expected it once"),
         ("groups", "split is 'groups'; expected time, random, group or group:COLUMN"),
@@ -345,6 +345,8 @@ def test_a_csv_file_has_its_own_test_and_validation_file(tmp_path: Path) -> None
     assert kept.split == f"{day} and {night}; the last 15 % of the others for validation"
     assert kept.test.names == r.test.names
     assert kept.validation.names == ("day.csv, rows 256 to 300",)
+    paths = data.load(str(day), label="is", test=night, validation=noon)  # type: ignore[arg-type]
+    assert (paths.split, paths.test.names) == (r.split, r.test.names)
 
 
 def test_what_is_wrong_with_a_test_file(tmp_path: Path) -> None:

@@ -366,12 +366,17 @@ def test_folds_of_activities_one_after_another() -> None:
     [
         (sequences_of("aabb"), 5, "s: 4 files of each label for 5 folds; expected at least one for each: record more"),
         (sequences_of("aaab"), 2, "s: label 'b' has 1 sequence; expected at least 2, for training and for the test"),
+        (
+            sequences_of("abac", list("xxyz")),
+            "group",
+            "s: class 'b' occurs in x only, so nothing is left to train it; expected",
+        ),
         (numbered([4]), 5, "n.csv: 4 rows are too few for 5 folds; expected more: record longer, or use fewer folds"),
         (numbered([99], horizon=9), 5, "90 rows are too few for 5 folds with 9 rows left out on both sides of each test;"),
     ],
-    ids=["few", "one", "short", "horizon"],
+    ids=["few", "one", "alone", "short", "horizon"],
 )
-def test_folds_refused(source: Source, count: int, text: str) -> None:
+def test_folds_refused(source: Source, count: int | str, text: str) -> None:
     with pytest.raises(DataError) as caught:
         list(folds.divisions(source, count, Shares(), None))
     assert text in str(caught.value)

@@ -6,7 +6,7 @@ Imports only files, text and errors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,8 +73,8 @@ def load(
     return _recording(whole, divide(whole, shares, method))
 
 
-def load_folds(source: str, folds: int | str, **given: Any) -> Iterator[tuple[str, Recording]]:
-    """Yield the name of each fold and its recording, for a cross-validation.
+def load_folds(source: str, folds: int | str, **given: Any) -> list[tuple[str, Recording]]:
+    """The name of each fold and its recording, for a cross-validation.
 
     folds: a number K of 2 or more: each fold tests a K-th of the sequences, groups or windows, or one of K consecutive
     blocks of one long recording. "group": each fold tests one group. given: the options of load(), except `test` and
@@ -99,8 +99,7 @@ def load_folds(source: str, folds: int | str, **given: Any) -> Iterator[tuple[st
     whole = _source(source, options.Reading(**given, method=method, by=by), None)
     from tinyrnn.data.folds import divisions
 
-    for name, division in divisions(whole, folds, shares, method):
-        yield name, _recording(whole, division)
+    return [(name, _recording(whole, division)) for name, division in divisions(whole, folds, shares, method)]
 
 
 def _shares(validation: str | float | None, test_fraction: float, seed: int) -> tuple[Shares, str | None]:
@@ -191,7 +190,8 @@ def _source(source: str, reading: Reading, like: Source | None) -> Source:
         from tinyrnn.data import folder
 
         return folder.read(path, reading, like)
-    expected = f"expected {', '.join(BUNDLED)}, a folder of labels, a .csv, a .tsv or an .npz file"
+    sets = f"{', '.join(BUNDLED)}, " if like is None else ""
+    expected = f"expected {sets}a folder of labels, a .csv, a .tsv or an .npz file"
     if is_there and not is_file:
         raise DataError(f"{source}: is a device, a FIFO or a socket; {expected}")
     if not is_file:

@@ -19,6 +19,7 @@ from tinyrnn.data.figures import ClassificationFigures, Figures, RegressionFigur
 from tinyrnn.data.recording import Recording, Sequences, listed
 
 MEAN = "mean of training"
+NEAR = 1.5  # a channel of the target's unit and variance has 2 if they have nothing in common, and less if they have
 ROOM = 1_000_000  # steps that are handled at once: some hundred megabytes
 ALIKE = 1.01  # mean squared errors within this factor count as equal
 TINY = 1e-12  # share of the largest error that is rounding
@@ -113,15 +114,20 @@ def _loss(found: Figures, bits: bool) -> float:
 def last_value_channels(recording: Recording) -> Channels:
     """For each target of a regression, the channel whose value at the same step is nearest to it.
 
-    The nearest has the smallest RMSE on the training sequences. None if that is not below the standard deviation of the
-    target, as for a target in another unit.
+    In a forecast with a known horizon it is the channel of the target's name. Otherwise it has the smallest RMSE on the
+    training sequences. None if its mean squared error is not below NEAR times the variance of the target, as for a target
+    in another unit.
     """
     y = recording.train.all_y()
     columns = (_at(recording.train, 0, channel) for channel in range(len(recording.channels)))
     errors = np.array([np.square(y - x[:, None]).mean(axis=0) for x in columns])  # (C, O)
     nearest = errors.argmin(axis=0)
-    close = errors.min(axis=0) < y.var(axis=0)
-    return tuple(int(channel) if near else None for channel, near in zip(nearest, close, strict=True))
+    close = errors.min(axis=0) < NEAR * y.var(axis=0)
+    found = [int(channel) if near else None for channel, near in zip(nearest, close, strict=True)]
+    if recording.horizon:
+        known = {name: number for number, name in enumerate(recording.channels)}
+        found = [known.get(label, channel) for label, channel in zip(recording.labels, found, strict=True)]
+    return tuple(found)
 
 
 def _majority(recording: Recording) -> Baseline:

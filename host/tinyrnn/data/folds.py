@@ -41,9 +41,26 @@ def divisions(source: Source, folds: int | str, shares: Shares, method: str | No
         for piece in tested:
             for number in piece.numbers:
                 division.assign(number, piece.rows, TEST, len(source.series[number].x))
+        if alone := _untrained(source, division):
+            raise DataError(
+                f"{source.where}: class {alone!r} occurs in {name} only, so nothing is left to train it; expected it in at"
+                " least 2: record more of it, or use fewer folds"
+            )
         what = f"group {name!r}" if folds == "group" else f"{name} of {folds}, {unit}, seed {shares.seed}"
         division.words.append(f"tested on {what}")
         yield name, split.with_validation(source, division, shares, method)
+
+
+def _untrained(source: Source, division: Division) -> str:
+    """A class that occurs in no training series; "" if there is none."""
+    if source.task != "classification" or source.symbols:
+        return ""
+    trained: set[int] = set()
+    for number, series in enumerate(source.series):
+        rows = division.rows(number, TRAIN, len(series.x))
+        if len(rows):
+            trained.update(np.unique(series.y if source.when == "last" else series.y[rows]).tolist())
+    return next((label for number, label in enumerate(source.labels) if number not in trained), "")
 
 
 def _dealt(source: Source, drawn: list[Unit], folds: int, seed: int) -> list[tuple[str, list[Unit]]]:

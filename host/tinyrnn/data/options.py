@@ -91,5 +91,5 @@ def share(value: str | float | None) -> float | str | None:
     """The share in the option `validation`, or the text of a path. A number is always a share."""
     try:
         return None if value is None else float(value)
-    except ValueError:
-        return value
+    except (TypeError, ValueError):  # TypeError for a pathlib.Path
+        return str(value)

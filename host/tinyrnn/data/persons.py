@@ -46,8 +46,8 @@ def by_pattern(folder: Path, paths: Sequence[Path], pattern: str) -> list[tuple[
             match = search(expression, inner)
         if match is None or not _person(match):
             raise DataError(
-                f"{path}: {name!r} does not match {pattern!r}, which tells persons apart; expected it to: rename the file or"
-                " correct --split group:"
+                f"{path}: {name!r} does not match {pattern!r}, which is to tell persons apart; expected it to: rename the"
+                " file or give another pattern, such as --split 'group:PERSON_*' for anna_03.csv"
             )
         found.append((_person(match), match.groupdict().get("label") or ""))
     return found
