@@ -11,13 +11,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from helpers import reports
+from helpers.float_models import cell, model_of, some
 from helpers.packages import need_package
 from helpers.reports import HISTORY, HOSTILE, SECTIONS
 from helpers.types import instance
 from tinyrnn.data.figures import ClassificationFigures, RegressionFigures
 from tinyrnn.data.recording import Recording, Sequences
-from tinyrnn.float_model.layers import Linear, dense
-from tinyrnn.float_model.model import FloatModel
+from tinyrnn.float_model.layers import Embedding, LayerNorm, Linear, dense
+from tinyrnn.float_model.model import Calibration, FloatModel
 from tinyrnn.report import charts, details, page, sizes
 from tinyrnn.report.words import named, number, percent
 
@@ -220,22 +221,51 @@ def test_the_words_of_a_regression() -> None:
     )
 
 
-def test_text_is_shown_as_text() -> None:
-    symbols = ("a", "b", "\n", " ", "<")
+SYMBOLS = ("a", "b", "\n", " ", "<")
+
+
+def text() -> Recording:
+    """A recording of text: at each step the number of a symbol, and the next one as the answer."""
     rng = np.random.default_rng(2)
 
     def part() -> Sequences:
-        numbers = [rng.integers(0, 5, 51) for _ in range(3)]
+        numbers = [np.concatenate([rng.permutation(5), rng.integers(0, 5, 46)]) for _ in range(3)]
         return Sequences([each[:-1, None].astype(float) for each in numbers], [each[1:] for each in numbers])
 
-    data = Recording("text", "classification", "every", ("symbol",), symbols, part(), part(), symbols=symbols)
-    data = replace(data, train=replace(data.train, y=[np.arange(50) % 5] * 3))
-    found = reports.subject(data)
-    view = details.worst_pieces(found)
-    piece = view["pieces"][0]
-    said = [symbols.index({"↵\n": "\n"}.get(mark, mark)) for mark, _ in piece["characters"]]
+    return Recording("text", "classification", "every", ("symbol",), SYMBOLS, part(), part(), symbols=SYMBOLS)
+
+
+def text_model(labels: tuple[str, ...] = SYMBOLS) -> FloatModel:
+    """A model of text with an embedding, a normalisation and two kinds of cells."""
+    layers = Embedding(some(5, 4)), cell("gru", 4), LayerNorm(some(7), some(7)), cell("lstm", 7)
+    made = model_of(*layers, outputs=5, inputs=1)
+    ranges = Calibration(np.zeros(1), np.full(1, 4.0), True, np.arange(5.0)[:, None])
+    return replace(
+        made, when="every", labels=labels, channels=("symbol",), calibration=ranges, info={"symbols": list(labels)}
+    )
+
+
+def test_text_is_shown_as_text() -> None:
+    data = text()
+    found = reports.subject(data, text_model())
+    piece = details.worst_pieces(found)["pieces"][0]
+    said = [SYMBOLS.index({"↵\n": "\n"}.get(mark, mark)) for mark, _ in piece["characters"]]
     assert said in [y.tolist() for y in data.test.y]
-    assert "bits a character" in Page(page.render(found)).text
+    shown = Page(page.render(found)).text
+    assert "bits a character" in shown
+    assert [layer.title for layer in found.saturation.layers if layer.sums] == ["layer 1: gru 7", "layer 3: lstm 7"]
+
+
+def test_text_whose_symbols_have_other_numbers_in_the_model() -> None:
+    data, model = text(), text_model()
+    turned = SYMBOLS[::-1]
+    embedding, *others = model.layers
+    assert isinstance(embedding, Embedding)
+    head = Linear(dense(model.head.weight)[::-1].copy(), model.head.bias[::-1].copy())
+    other = replace(text_model(turned), layers=(Embedding(embedding.weight[::-1].copy()), *others), head=head)
+    first, second = (reports.subject(data, each) for each in (model, other))
+    assert second.measured["float"].outputs == pytest.approx(first.measured["float"].outputs)
+    assert second.figures["float"].entries() == pytest.approx(first.figures["float"].entries())
 
 
 def test_bytes_and_boards() -> None:

@@ -99,7 +99,7 @@ def curves(history: np.ndarray, best_epoch: int | None) -> str:
                 va="top",
                 color=MUTED,
             )
-        axes.set_xlabel("epoch")
+        _whole_numbers(axes, "epoch")
         axes.legend(loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.17), labelcolor=INK)
     return done()
 
@@ -112,7 +112,7 @@ def progress(epochs: np.ndarray, figures: np.ndarray, best_epoch: int | None, wh
             axes.axvline(best_epoch, color=MUTED, linewidth=1, dashes=(2, 2))
         if share:
             axes.set_ylim(max(0, float(np.nanmin(figures)) - 5), 102)
-        axes.set_xlabel("epoch")
+        _whole_numbers(axes, "epoch")
         axes.set_ylabel("%" if share else "")
     return done()
 
@@ -131,7 +131,7 @@ def over_time(axis: TimeAxis, lines: dict[str, np.ndarray], what: str, share: bo
         else:
             axes.set_ylim(bottom=0)
         axes.set_xlim(axis.edges[0], axis.edges[-1])
-        axes.set_xlabel("part of the sequence, %" if axis.relative else "step")
+        _whole_numbers(axes, "part of the sequence, %" if axis.relative else "step")
     return done()
 
 
@@ -251,9 +251,9 @@ def traces(
         if share:
             below.set_ylim(-4, 104)
             below.set_yticks([0, 50, 100], ["0", "50", "100 %"])
-        below.set_xlabel("step")
         for axes in all_axes:
             axes.set_xlim(start, start + max(len(x) - 1, 1))
+        _whole_numbers(below, "step")
     return done()
 
 
@@ -274,6 +274,13 @@ def _line(axes: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
         steps, values = _thin(x[there], y[there])
         marker = "o" if len(steps) == 1 else None
         axes.plot(steps, values, marker=marker, markersize=4, **style)
+
+
+def _whole_numbers(axes: Axes, label: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+    axes.set_xlabel(label)
 
 
 def _thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
