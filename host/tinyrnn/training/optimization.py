@@ -26,11 +26,6 @@ from tinyrnn.training.losses import Loss, answers, spread
 from tinyrnn.training.torch_model import TorchNetwork
 
 
-import os
-
-SE = float(os.environ.get("SE", "1"))
-
-
 @dataclass(frozen=True)
 class Progress:
     """The argument of the progress callback, after each epoch."""
@@ -201,7 +196,7 @@ class Measured:
     def as_good_as(self, best: Tensor) -> bool:
         """Whether the losses are at most a standard error worse than the best (N,), sequence by sequence."""
         apart = (self.losses - best).double()
-        return float(apart.mean()) <= SE * float(apart.std()) / math.sqrt(len(best)) if len(best) > 1 else float(apart) <= 0
+        return float(apart.mean()) <= float(apart.std()) / math.sqrt(len(best)) if len(best) > 1 else float(apart) <= 0
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:
