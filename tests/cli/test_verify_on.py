@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,8 +64,8 @@ def test_a_difference_is_located(port: Port, model: Path, step: int) -> None:
     want = simulator.run(SEQUENCES[3][None])[0][0]
 
     class Wrong(Simulator):
-        def run(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            output, state = super().run(raw)
+        def run(self, raw: np.ndarray, before: Any = None) -> tuple[np.ndarray, np.ndarray]:
+            output, state = super().run(raw, before)
             if raw.shape[1] == 200:
                 output[0, step, 2] += 1
             return output, state

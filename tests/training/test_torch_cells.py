@@ -116,7 +116,7 @@ def test_architecture_to_network_to_float_model(architecture: Architecture) -> N
 
 def test_what_is_not_trained_is_refused() -> None:
     with pytest.raises(ModelError, match="a batchnorm layer cannot be trained"):
-        TorchNetwork((BatchNorm(*(some(5) ** 2 for _ in range(4))), cell("gru")), Linear(some(3, 7), some(3)))
+        TorchNetwork((BatchNorm(some(5), some(5), some(5), some(5) ** 2), cell("gru")), Linear(some(3, 7), some(3)))
 
 
 def test_embedding_and_skip_are_those_of_the_float_model() -> None:

@@ -131,7 +131,7 @@ def test_difference_options() -> None:
     recording = walk()
     with pytest.raises(ModelError, match="--difference is 'maybe'; expected one of auto, yes, no"):
         trainer.fit(recording, units=4, settings={"difference": "maybe", "epochs": 1})
-    far = replace(recording, train=Sequences(recording.train.x, recording.train.y * 0.001))
+    far = replace(recording, train=Sequences(recording.train.x, recording.train.all_y() * 0.001))
     with pytest.raises(ModelError, match=r"no input resembles a target.* --horizon N"):
         trainer.fit(far, units=4, settings={"difference": "yes", "epochs": 1})
     assert not trainer.fit(far, units=4, settings={"epochs": 1}).info["difference"]

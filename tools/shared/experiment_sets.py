@@ -350,7 +350,7 @@ def _forecast(name: str, chosen: Forecast) -> Loaded:
         parts.append(Sequences([part[number][1] for number in order], y if chosen.when == "every" else np.concatenate(y)))
         if part is test:
             last, seasonal = [last[number] for number in order], [seasonal[number] for number in order]
-    options = {"horizon": chosen.horizon} if "horizon" in {field.name for field in fields(Recording)} else {}
+    options: dict[str, Any] = {"horizon": chosen.horizon} if "horizon" in {field.name for field in fields(Recording)} else {}
     recording = Recording(
         name=name,
         task="regression",

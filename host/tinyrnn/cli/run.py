@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             client = Client(link)
             loaded = client.load_same(args.model, args.kernels)
             if sys.stdin.isatty():
-                names = ", ".join(network.channels) or counted(network.inputs, 'value')
+                names = ", ".join(network.channels) or counted(network.inputs, "value")
                 print(f"type {names} and Enter; an empty line starts a new sequence; Ctrl-D ends", file=sys.stderr)
             stream = Stream(client, loaded, network, args)
             try:

@@ -262,14 +262,14 @@ def _mean(figures: list[Any], kind: str) -> str:
 
 def about(model: FloatModel, recording: Recording, evaluated: Evaluation) -> Iterator[str]:
     """What the user should know of the model that is kept: baselines, differences, windows."""
+    from tinyrnn.data.figures import ClassificationFigures
+
     told = []
     for baseline, figures in evaluated.baselines:
-        found = figures.accuracy_pct if hasattr(figures, "accuracy_pct") else figures.overall_rmse
-        told.append(
-            f"{baseline.description}: {found:.2f} %"
-            if hasattr(figures, "accuracy_pct")
-            else f"{baseline.description}: {found:.5g}"
-        )
+        if isinstance(figures, ClassificationFigures):
+            told.append(f"{baseline.description}: {figures.accuracy_pct:.2f} %")
+        else:
+            told.append(f"{baseline.description}: {figures.overall_rmse:.5g}")
     name = "accuracy" if recording.task == "classification" else "RMSE"
     yield f"baselines on the test, {name}: {', '.join(told)}"
     verdict = evaluated.verdict()
@@ -278,10 +278,8 @@ def about(model: FloatModel, recording: Recording, evaluated: Evaluation) -> Ite
     if model.info.get("difference"):
         yield "the network learnt the difference from the last value, which the board adds again"
     if recording.symbols:
-        floats, integers = evaluated.float_figures, evaluated.integer_figures
-        each = [
-            f"{kind} {found.cross_entropy_bits:.4f}" for kind, found in (("float", floats), ("integer", integers)) if found
-        ]
+        both = (("float", evaluated.float_figures), ("integer", evaluated.integer_figures))
+        each = [f"{kind} {found.cross_entropy_bits:.4f}" for kind, found in both if isinstance(found, ClassificationFigures)]
         yield f"bits a character on the test: {', '.join(each)}"
     if model.window:
         yield f"trained on windows of {windows(recording)}: call net.reset() at each window's start"

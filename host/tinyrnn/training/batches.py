@@ -19,7 +19,8 @@ from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.training.hyperparameters import PIECE
 
 WASTE = 1.25  # padded steps for each real step above which batches are made of similar lengths
-MIXING = 0.15  # deviation of the logarithm by which a length is blurred, so that batches differ between epochs
+MIXING = 0.05  # deviation of the logarithm by which a length is blurred, so that batches differ between epochs
+RAMP = 0.4  # a batch of the longest sequences has this share more of them than the mean, one of the shortest less
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,12 @@ class Batch:
     y: Tensor  # class indices (B,) or (B, T); normalised targets (B, O) or (B, T, O)
     lengths: Tensor  # (B,) real steps
     weight: Tensor  # (B, T) 1 for each step that counts, else 0
+    share: float = 1.0  # its number of sequences, relative to the mean of all batches
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
-        return Batch(self.x.to(device), self.y.to(device), self.lengths.to(device), self.weight.to(device))
+        tensors = (each.to(device) for each in (self.x, self.y, self.lengths, self.weight))
+        return Batch(*tensors, self.share)
 
 
 class Batches:
@@ -81,9 +84,13 @@ class Batches:
         padded = sum(len(numbers) * float(steps[numbers].max()) for numbers in chosen)
         if padded > WASTE * float(steps.sum()):
             blurred = steps.log() + MIXING * torch.randn(len(pieces), generator=generator)
-            chosen = list(torch.tensor_split(blurred.argsort(), self.count(size)))
+            # A step takes as long for few sequences as for many, so the longest ones should be together
+            sizes = torch.linspace(1 - RAMP, 1 + RAMP, len(chosen)).cumsum(0) / len(chosen)
+            edges = (sizes[:-1] * len(pieces)).round().long()
+            chosen = [numbers for numbers in torch.tensor_split(blurred.argsort(), edges) if len(numbers)]
             chosen = [chosen[int(i)] for i in torch.randperm(len(chosen), generator=generator)]
-        return [self._collate([pieces[int(i)] for i in numbers]) for numbers in chosen]
+        mean = len(pieces) / len(chosen)
+        return [self._collate([pieces[int(i)] for i in numbers], len(numbers) / mean) for numbers in chosen]
 
     def whole(self, size: int) -> list[Batch]:
         """All sequences in batches as from epoch(), ordered by length. The result is always the same."""
@@ -101,7 +108,7 @@ class Batches:
         """The number of batches in an epoch. It does not depend on where long sequences are cut."""
         return math.ceil(self.pieces / size)
 
-    def _collate(self, pieces: list[tuple[int, slice]]) -> Batch:
+    def _collate(self, pieces: list[tuple[int, slice]], share: float = 1.0) -> Batch:
         pad = pad_sequence
         x = pad([self.x[number][cut] for number, cut in pieces], batch_first=True)
         weight = torch.zeros(x.shape[:2])
@@ -116,4 +123,4 @@ class Batches:
             y = pad([self.y[number][cut] for number, cut in pieces], batch_first=True)
         else:
             y = torch.stack([self.y[number] for number, _ in pieces])
-        return Batch(x, y, lengths, weight)
+        return Batch(x, y, lengths, weight, share)

@@ -99,9 +99,11 @@ class Optimization:
             else:
                 found = self.measure(self.validation)
                 entry += [found.loss, found.figure]
-                if not len(state.losses) or found.loss < float(state.losses.mean()):
+                better = not len(state.losses) or found.loss < float(state.losses.mean())
+                if better:
                     state.losses = found.losses
-                if found.as_good_as(state.losses):
+                # Few sequences tell little about classes, and later weights are better annealed. A regression overfits
+                if better or (self.train.classes and found.as_good_as(state.losses)):
                     state.best, state.best_epoch, state.validation_loss = _weights(self.average), epoch, found.loss
             state.history.append(entry)
             patient = not settings.patience or self.validation is None or epoch - state.best_epoch < settings.patience
@@ -128,7 +130,7 @@ class Optimization:
             weight = spread(batch.weight, 0.0 if self.train.every else settings.early, self.generator)
             output = self.network(batch.x, settings.dropout, self.generator, weight > 0)
             sums, weights = self.loss(output, batch, weight, settings.label_smoothing)
-            error = sums.sum() / weights.sum()
+            error = batch.share * sums.sum() / weights.sum()
             self.optimizer.zero_grad()
             error.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
