@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tinyrnn.data.bundled import SETS as BUNDLED
 from tinyrnn.data.bundled import read_ts
 from tinyrnn.data.recording import Recording, Sequences, sort_labels
 from tinyrnn.errors import TinyrnnError
@@ -30,7 +31,7 @@ class Classification:
     package: str
     folder: str  # in the package's datasets/data, and the start of its files' names
     about: str
-    channels: int = 1
+    channels: tuple[str, ...] = ("value",)
     mean_of: int = 1  # consecutive steps that are replaced by their mean, to keep the sequences short
 
     @property
@@ -98,8 +99,12 @@ _MACRO = ("realgdp", "realcons", "realinv", "realgovt", "realdpi", "cpi", "m1", 
 _USCHANGE = ("Consumption", "Income", "Production", "Savings", "Unemployment")
 
 SETS: dict[str, Classification | Digits | Forecast] = {
-    "basic-motions": Classification("sktime", "BasicMotions", "smart watch, four activities", channels=6),
-    "japanese-vowels": Classification("sktime", "JapaneseVowels", "two vowels, nine speakers", channels=12),
+    "basic-motions": Classification(
+        "sktime", "BasicMotions", "smart watch, four activities", BUNDLED["basic-motions"].channels
+    ),
+    "japanese-vowels": Classification(
+        "sktime", "JapaneseVowels", "two vowels, nine speakers", BUNDLED["japanese-vowels"].channels
+    ),
     "gun-point": Classification("sktime", "GunPoint", "hand with or without a gun"),
     "italy-power": Classification("sktime", "ItalyPowerDemand", "a day's power demand, summer or winter"),
     "chinatown": Classification("sktime", "UnitTest", "pedestrians in a day, weekday or weekend"),
@@ -285,15 +290,15 @@ def _data_folder(package: str) -> Path:
 
 def _classification(name: str, chosen: Classification) -> Recording:
     folder = _data_folder(chosen.package) / chosen.folder
-    train_x, train_names = read_ts(folder / f"{chosen.folder}_TRAIN.ts", chosen.channels)
-    test_x, test_names = read_ts(folder / f"{chosen.folder}_TEST.ts", chosen.channels)
+    train_x, train_names = read_ts(folder / f"{chosen.folder}_TRAIN.ts", len(chosen.channels))
+    test_x, test_names = read_ts(folder / f"{chosen.folder}_TEST.ts", len(chosen.channels))
     labels = sort_labels(train_names)
     index = {label: number for number, label in enumerate(labels)}
     return Recording(
         name=name,
         task="classification",
         when="last",
-        channels=tuple(f"channel {number}" for number in range(1, chosen.channels + 1)),
+        channels=chosen.channels,
         labels=labels,
         train=Sequences([_mean_of(x, chosen.mean_of) for x in train_x], np.array([index[label] for label in train_names])),
         test=Sequences([_mean_of(x, chosen.mean_of) for x in test_x], np.array([index[label] for label in test_names])),
@@ -350,7 +355,7 @@ def _forecast(name: str, chosen: Forecast) -> Loaded:
         parts.append(Sequences([part[number][1] for number in order], y if chosen.when == "every" else np.concatenate(y)))
         if part is test:
             last, seasonal = [last[number] for number in order], [seasonal[number] for number in order]
-    options = {"horizon": chosen.horizon} if "horizon" in {field.name for field in fields(Recording)} else {}
+    options: dict[str, Any] = {"horizon": chosen.horizon} if "horizon" in {field.name for field in fields(Recording)} else {}
     recording = Recording(
         name=name,
         task="regression",
