@@ -25,6 +25,7 @@ from tinyrnn.float_model.cells.lstm import LSTM
 from tinyrnn.float_model.cells.rnn import RNN
 from tinyrnn.float_model.layers import (
     BatchNorm,
+    apply,
     CellNorm,
     Embedding,
     Factors,
@@ -183,11 +184,11 @@ def test_cell_is_its_formula(kind: str, rank: bool, inside: bool) -> None:
 
 def test_stacked_layers_of_every_kind_and_heads() -> None:
     model = every_kind()
-    assert {layer.kind for layer in model.layers} == {*float_cells.kinds(), "layernorm", "batchnorm"}
+    assert {layer.kind for layer in model.layers} == {*float_cells.kinds(), "layernorm", "batchnorm", "skip"}
     x = sequences()
-    y = (x - model.mean) / model.std
+    y = sample = (x - model.mean) / model.std
     for layer in model.layers:
-        y = layer.run(y)
+        y = apply(layer, y, sample)
     found = model.each_head()
     assert [(head.name, part) for head, part, _ in found] == [("gesture", slice(0, 2)), ("strength", slice(2, 3))]
     got = model.forward(x)

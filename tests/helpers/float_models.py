@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tinyrnn.float_model import cells
 from tinyrnn.float_model.cells.base import FloatCell
-from tinyrnn.float_model.layers import BatchNorm, CellNorm, Embedding, Factors, Layer, LayerNorm, Linear
+from tinyrnn.float_model.layers import BatchNorm, CellNorm, Embedding, Factors, Layer, LayerNorm, Linear, Skip
 from tinyrnn.float_model.model import Calibration, FloatHead, FloatModel
 
 INPUTS, UNITS = 5, 7
@@ -95,6 +95,7 @@ def every_kind() -> FloatModel:
         following = VARIANTS[(number + 1) % len(VARIANTS)]
         if number % 3 == 1 and not following[2]:  # a cell that normalises W x cannot take one up
             layers.append(BatchNorm(some(width), some(width), some(width), some(width) ** 2))
+    layers.append(Skip(width, np.array([3.0, 0.0])))
     heads = (FloatHead("gesture", 2, "classification"), FloatHead("strength", 1, "regression"))
     return model_of(*layers, heads=heads)
 

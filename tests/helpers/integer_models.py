@@ -10,6 +10,7 @@ from tinyrnn.integer_model import cells
 from tinyrnn.integer_model.cells.base import IntegerCell, Recurrent
 from tinyrnn.integer_model.cells.embedding import Embedding
 from tinyrnn.integer_model.cells.layer_norm import LayerNorm
+from tinyrnn.integer_model.cells.skip import Skip
 from tinyrnn.integer_model.limits import LIMIT
 from tinyrnn.integer_model.matrices import ExtendedProduct, Matrix, Norm, Product
 from tinyrnn.integer_model.network import Channels, Network, pack
@@ -132,7 +133,7 @@ def random_network(seed: int, cell: str = "gru", plain: bool = True) -> Network:
     """A network of 1-3 layers, 1-64 inputs and units, 1-12 outputs. The same seed gives the same network.
 
     cell: one of NETWORKS. plain: False adds low rank and norms in the cells, norms between some of them, and sometimes an
-    embedding in front.
+    embedding in front or a skip connection at the end.
     """
     rng = np.random.default_rng(seed)
     kind = KINDS[seed % 3]
@@ -151,6 +152,10 @@ def random_network(seed: int, cell: str = "gru", plain: bool = True) -> Network:
         width = made[-1].units
         if not plain and rng.random() < 0.3:
             made.append(LayerNorm(random_norm(rng, width, kind)))
+    if not plain and seed % 3 == 1 and not isinstance(made[0], Embedding):
+        chosen = rng.permutation(inputs)[: int(rng.integers(1, 5))]
+        made.append(Skip(width, chosen.astype(np.uint16)))
+        width = made[-1].units
     outputs = int(rng.integers(1, 13))
     shift = rng.integers(1, 15, inputs)
     factor = rng.integers(1, 1 << 14, inputs)

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinyrnn.errors import ModelError
 
+MOST_WIDTH = 0xFFFF  # numbers in a vector of the device's program
 EPS = 1e-5  # added to a variance before the square root; PyTorch's default
 
 
@@ -225,6 +226,45 @@ class Embedding(Layer):
         if wrong.any():
             raise ModelError(f"symbol {symbol[wrong][0]:g}; expected a whole number from 0 to {self.symbols - 1}")
         return self.weight[symbol.astype(np.int64)]
+
+
+@dataclass(frozen=True)
+class Skip(Layer):
+    """A skip connection: the output of the layer before it, followed by some channels of the normalised sample.
+
+    It is the last layer. Through it a forecast is the last value plus a learnt difference. The linear bypass of LSTNet is
+    of this kind (arXiv 1703.07015, section 3.6).
+    """
+
+    kind: ClassVar[str] = "skip"
+    width: int  # length of the output of the layer before it
+    channels: np.ndarray  # (K,) numbers of input channels
+
+    @property
+    def inputs(self) -> int:
+        return int(self.width)
+
+    @property
+    def units(self) -> int:
+        return self.inputs + len(self.channels)
+
+    def check(self, where: str) -> None:
+        check_number(f"{where} width", self.width, 1, MOST_WIDTH)
+        check_array(f"{where} channels", self.channels, (None,))
+        if len(set(self.channels.tolist())) < len(self.channels) or (self.channels % 1 != 0).any() or self.channels.min() < 0:
+            raise ModelError(f"model's {where} reads the channels {self.channels.tolist()}; expected different numbers from 0")
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        raise ModelError("a skip connection needs the sample as well; expected apply() instead of run()")
+
+    def join(self, x: np.ndarray, sample: np.ndarray) -> np.ndarray:
+        """x (B, T, width) and the normalised sample (B, T, C) -> (B, T, units)."""
+        return np.concatenate([x, sample[..., self.channels.astype(np.int64)]], axis=-1)
+
+
+def apply(layer: Layer, x: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """The output of any layer, (B, T, units). x: (B, T, I) from the layer before it. sample: (B, T, C), normalised."""
+    return layer.join(x, sample) if isinstance(layer, Skip) else layer.run(x)
 
 
 def check_array(what: str, array: object, shape: tuple[int | None, ...]) -> None:

@@ -15,7 +15,7 @@ from tinyrnn.data import TASKS, WHEN
 from tinyrnn.data.recording import LONGEST_NAME, SMALLEST
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.cells.base import FloatCell
-from tinyrnn.float_model.layers import BatchNorm, Embedding, Layer, Linear, check_array, rows
+from tinyrnn.float_model.layers import BatchNorm, Embedding, Layer, Linear, Skip, apply, check_array, rows
 
 MOST_SAMPLES = 4096  # steps of Calibration.sample; the trainer keeps 12
 WINDOW_MAX = 0xFFFF  # the largest that fits in a .urnn file
@@ -103,6 +103,8 @@ class FloatModel:
                 raise ModelError(f"model's {where} takes {layer.inputs} inputs; expected {width}, the width before it")
             if isinstance(layer, Embedding) and (number or self.mean[0] != 0 or self.std[0] != 1):
                 raise ModelError(f"model's {where} is not first, or its symbol is normalised; expected mean 0 and std 1")
+            if isinstance(layer, Skip):
+                self._check_skip(number, layer)
             width = layer.units
         outputs = len(self.labels)
         check_array("head weight", self.head.weight, (outputs, width))
@@ -112,6 +114,14 @@ class FloatModel:
             _check_name(name)
         self._check_heads(outputs)
         self._check_calibration(len(self.mean))
+
+    def _check_skip(self, number: int, layer: Skip) -> None:
+        if number != len(self.layers) - 1 or isinstance(self.layers[0], Embedding):
+            raise ModelError(f"model's layer {number} skip is not last, or the input is a symbol; expected it before the head")
+        if layer.channels.max() >= len(self.mean):
+            raise ModelError(
+                f"model's layer {number} skip reads channel {layer.channels.max():g}; expected 0 to {len(self.mean) - 1}"
+            )
 
     def _check_heads(self, outputs: int) -> None:
         names = [head.name for head in self.heads]
@@ -162,19 +172,19 @@ class FloatModel:
         Returns (B, T, O): logits, or targets in the user's unit. Outputs beyond a sequence's length are meaningless. The
         network is causal, so padding does not change earlier outputs.
         """
-        y = (np.asarray(x, np.float64) - self.mean) / self.std
+        y = sample = (np.asarray(x, np.float64) - self.mean) / self.std
         for layer in self.layers:
-            y = layer.run(y)
+            y = apply(layer, y, sample)
         return self.head.apply(y) * self.target_std + self.target_mean
 
     def value_ranges(self, x: np.ndarray, lengths: np.ndarray | None = None) -> tuple[ValueRanges, ...]:
         """The largest magnitudes of each recurrent cell's values over a batch of sequences. Arguments as in forward()."""
-        y = (np.asarray(x, np.float64) - self.mean) / self.std
+        y = sample = (np.asarray(x, np.float64) - self.mean) / self.std
         real = np.arange(y.shape[1]) < (np.full(len(y), y.shape[1]) if lengths is None else np.asarray(lengths))[:, None]
         found = []
         for layer in self.layers:
             if not isinstance(layer, FloatCell):
-                y = layer.run(y)
+                y = apply(layer, y, sample)
                 continue
             states = layer.states(y)
             before = np.concatenate([np.zeros_like(states[:, :1]), states[:, :-1]], axis=1)
@@ -202,6 +212,11 @@ class FloatModel:
                 layers[-1] = Embedding(layers[-1].weight * scale + shift)
             elif isinstance(layer, BatchNorm):
                 pending = layer.affine()
+            elif isinstance(layer, Skip):  # the head absorbs the map, which leaves the sample as it is
+                layers.append(layer)
+                if pending is not None:
+                    more = np.ones(len(layer.channels))
+                    pending = np.append(pending[0], more), np.append(pending[1], 0 * more)
             else:
                 layers.append(layer if pending is None else layer.with_input(*pending))
                 pending = None

@@ -20,7 +20,7 @@ from urnn.format import MAGIC
 from tinyrnn import files
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model import cells
-from tinyrnn.float_model.layers import BatchNorm, CellNorm, Embedding, Factors, Layer, LayerNorm, Linear
+from tinyrnn.float_model.layers import BatchNorm, CellNorm, Embedding, Factors, Layer, LayerNorm, Linear, Skip
 from tinyrnn.float_model.model import Calibration, FloatHead, FloatModel, ValueRanges
 
 OLDEST_KIND = "gru"  # of every layer in a file of format 1
@@ -118,7 +118,7 @@ def from_dict(raw: Any, path: str | os.PathLike[str] = "model") -> FloatModel:
 def _layer(raw: Any) -> Layer:
     given = dict(raw)
     kind = given.pop("kind", OLDEST_KIND)
-    kinds: dict[str, type[Layer]] = {**cells.kinds(), **{each.kind: each for each in (LayerNorm, BatchNorm, Embedding)}}
+    kinds: dict[str, type[Layer]] = {**cells.kinds(), **{each.kind: each for each in (LayerNorm, BatchNorm, Embedding, Skip)}}
     if kind not in kinds:
         raise ModelError(f"layer of the unknown kind {kind!r:.40}; expected one of {', '.join(kinds)}")
     layer: Layer = _build(kinds[kind], given)

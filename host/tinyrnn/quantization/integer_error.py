@@ -13,6 +13,7 @@ import numpy as np
 
 from tinyrnn.float_model import probing
 from tinyrnn.float_model.evaluation import counting, groups
+from tinyrnn.float_model.layers import apply
 from tinyrnn.float_model.model import FloatModel, ValueRanges
 from tinyrnn.integer_model.network import Network
 from tinyrnn.integer_model.simulator import Simulator
@@ -197,7 +198,7 @@ class Judge:
         kept = {name: self.evidence.sequences[name] for name in chosen}
         return Judge(self.model, Evidence(kept, self.evidence.source, self.evidence.probing))
 
-    def by_layer(self, network: Network, bits: Sequence[int]) -> list[float]:
+    def by_layer(self, network: Network, bits: Sequence[int | np.ndarray]) -> list[float]:
         """The mean share of the error if only the first k layers are integer, for k = 0 (only the inputs) to all layers.
 
         The last entry is the network itself, whose head is integer too. bits: the fraction bits of each layer's output. The
@@ -208,13 +209,14 @@ class Judge:
         found: list[list[np.ndarray]] = [[] for _ in range(len(layers) + 2)]
         for _, x, lengths in self.batches:
             raw = network.raw(x)
-            given = [(raw * 2.0 ** -network.input_exponents.astype(np.float64) - self.model.mean) / self.model.std]
+            sample = (raw * 2.0 ** -network.input_exponents.astype(np.float64) - self.model.mean) / self.model.std
+            given = [sample]
             *layered, outputs = simulator.layer_outputs(raw)
-            given += [y * 2.0**-b for y, b in zip(layered, bits, strict=True)]
+            given += [y * 2.0**-b for y, b in zip(layered, map(np.asarray, bits), strict=True)]
             values = []
             for k, y in enumerate(given):
                 for layer in layers[k:]:
-                    y = layer.run(y)
+                    y = apply(layer, y, sample)
                 values.append(self.model.head.apply(y) * self.model.target_std + self.model.target_mean)
             values.append(simulator.values(outputs))
             for mixed, value in zip(found, values, strict=True):
@@ -222,7 +224,7 @@ class Judge:
         return [float(self.shares(mixed).mean(axis=0).max()) for mixed in found]
 
 
-def at_fault(judge: Judge, network: Network, bits: Sequence[int]) -> str:
+def at_fault(judge: Judge, network: Network, bits: Sequence[int | np.ndarray]) -> str:
     """The layer whose quantization adds most to the error, in words; or the inputs, or the head."""
     added = np.diff([0.0, *judge.by_layer(network, bits)])
     k = int(added.argmax()) - 1

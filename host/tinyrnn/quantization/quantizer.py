@@ -17,7 +17,7 @@ import numpy as np
 
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.cells.base import FloatCell
-from tinyrnn.float_model.layers import Embedding, dense
+from tinyrnn.float_model.layers import Embedding, Linear, Skip, dense, rows
 from tinyrnn.float_model.model import FloatModel, ValueRanges
 from tinyrnn.integer_model.cells.base import IntegerCell
 from tinyrnn.integer_model.limits import ACTIVATION_MAX, LIMIT
@@ -38,7 +38,7 @@ class Quantized:
 
     network: Network
     model: FloatModel  # without BatchNorm layers, so that it has a layer for each of the network's
-    bits: tuple[int, ...]  # fraction bits of each layer's output
+    bits: tuple[int | np.ndarray, ...]  # fraction bits of each layer's output; (units,) if its numbers differ in them
 
 
 def quantize(model: FloatModel) -> Network:
@@ -58,7 +58,9 @@ def quantized(model: FloatModel, fine: Mapping[str, Collection[int]] = MappingPr
         channels, bits, scale, shift, exponents = _input_format(model)
         context = LayerContext("layer 0", bits, scale, shift)
     found: list[IntegerCell] = []
-    formats: list[int] = []
+    formats: list[int | np.ndarray] = []
+    head = model.head
+    sample = context
     bits = context.bits
     for number, layer in enumerate(model.layers):
         where = f"layer {number}"
@@ -68,14 +70,20 @@ def quantized(model: FloatModel, fine: Mapping[str, Collection[int]] = MappingPr
             context = LayerContext(where, context.bits, context.scale, context.shift, value_ranges.pop(0))
         cell, bits = cells.for_layer(layer, where).quantize(layer, replace(context, fine=fine))
         found.append(cell)
-        formats.append(bits)
-    head, output_exponents = _head(model, bits, bool(fine.get("head")))
+        if isinstance(layer, Skip):
+            formats.append(np.repeat([bits, sample.bits], [layer.width, len(layer.channels)]))
+            head = _after_skip(head, layer, bits, sample)
+        else:
+            formats.append(bits)
+    # 8 bits of a weight would round the last value of a forecast to 1 part in 256
+    skips = isinstance(model.layers[-1], Skip)
+    product, output_exponents = _head(model, head, bits, skips or bool(fine.get("head")))
     network = Network(
         task=model.task,
         when=model.when,
         input=channels,
         cells=tuple(found),
-        head=head,
+        head=product,
         exponents=output_exponents,
         labels=model.labels,
         channels=model.channels,
@@ -161,23 +169,32 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
     )
 
 
-def _head(model: FloatModel, bits: int, fine: bool) -> tuple[Product, np.ndarray]:
-    """The dense heads as one product, and the exponents of its outputs (equation 16)."""
+def _after_skip(head: Linear, skip: Skip, bits: int, sample: LayerContext) -> Linear:
+    """The head for an input of which all numbers have `bits` fraction bits. It absorbs the format of the sample's channels."""
+    assert sample.scale is not None, "the input is no symbol: FloatModel checks it"
+    assert sample.shift is not None, "the input is no symbol: FloatModel checks it"
+    chosen = skip.channels.astype(np.int64)
+    scale = np.append(np.ones(skip.width), sample.scale[chosen] * 2.0 ** (bits - sample.bits))
+    return head.with_input(scale, np.append(np.zeros(skip.width), sample.shift[chosen]))
+
+
+def _head(model: FloatModel, whole: Linear, bits: int, fine: bool) -> tuple[Product, np.ndarray]:
+    """The dense heads as one product, and the exponents of its outputs (equation 16). whole: the rows of all heads."""
     most = FINE_MAX if fine else WEIGHT_MAX
     weights: list[np.ndarray] = []
     biases: list[int] = []
     shifts: list[int] = []
     exponents: list[int] = []
-    for head, span, linear in model.each_head():
+    for head, span, _ in model.each_head():
         std = model.target_std[span]
-        weight = dense(linear.weight) * std[:, None]
-        bias = linear.bias * std + model.target_mean[span]
+        weight = dense(rows(whole.weight, span)) * std[:, None]
+        bias = whole.bias[span] * std + model.target_mean[span]
         names = [f"head row {r}" for r in range(span.start, span.stop)]
-        rows = list(zip(names, weight, bias, strict=True))
-        scaled = [row(name, w, b, bits, -60, 60, None, most) for name, w, b in rows]
+        given = list(zip(names, weight, bias, strict=True))
+        scaled = [row(name, w, b, bits, -60, 60, None, most) for name, w, b in given]
         common = min(exponent for _, _, exponent in scaled)
         if head.task != "regression":  # all classes have the same exponent, so that they can be compared
-            scaled = [row(name, w, b, bits, common, common + SHIFT_MAX, common, most) for name, w, b in rows]
+            scaled = [row(name, w, b, bits, common, common + SHIFT_MAX, common, most) for name, w, b in given]
         for w, b, exponent in scaled:
             own = exponent if head.task == "regression" else common
             weights.append(w)

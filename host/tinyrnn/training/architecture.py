@@ -9,6 +9,7 @@ from tinyrnn.errors import ModelError
 from tinyrnn.float_model import cells
 from tinyrnn.text import counted
 
+MOST_EMBEDDING = 1024
 MOST_UNITS, MOST_LAYERS = 2048, 16  # a GRU of 2048 units has 12 MB of weights
 
 
@@ -22,6 +23,7 @@ class Architecture:
     rank: int = 0  # of W and U, which become two factors if that makes them smaller; 0: full matrices
     layernorm: bool = False  # layer normalisation inside the cells
     layernorm_between: bool = False  # layer normalisation between the cells
+    embedding: int = 0  # numbers that stand for a symbol, if the input is one; 0: the input is numbers
 
     def __post_init__(self) -> None:
         if not self.cells:
@@ -43,6 +45,8 @@ class Architecture:
             if self.rank and not self.saves(rows, self.outputs(name)):
                 least = f"the matrix U of a {name} is {rows} x {self.outputs(name)}"
                 raise ModelError(f"a rank of {self.rank} saves nothing: {least}; expected a lower rank or none")
+        if not 0 <= self.embedding <= MOST_EMBEDDING:
+            raise ModelError(f"an embedding of {self.embedding} numbers; expected 1 to {MOST_EMBEDDING}")
         if self.layernorm_between and len(self.cells) < 2:
             raise ModelError("layer normalisation between layers with 1 layer; expected at least 2: use --layers 2")
 

@@ -11,24 +11,29 @@ from torch import Tensor, nn
 
 from tinyrnn.float_model import cells
 from tinyrnn.float_model.cells.base import FloatCell
-from tinyrnn.float_model.layers import CellNorm, Factors, Layer, LayerNorm, Linear, Weight
+from tinyrnn.float_model.layers import CellNorm, Embedding, Factors, Layer, LayerNorm, Linear, Weight
 from tinyrnn.training.architecture import Architecture
 from tinyrnn.training.cells.base import to_numpy
 
 
 def initial(
-    architecture: Architecture, inputs: int, outputs: int, generator: torch.Generator, memory: float
+    architecture: Architecture, inputs: int, outputs: int, generator: torch.Generator, memory: float, symbols: int = 0
 ) -> tuple[tuple[Layer, ...], Linear]:
     """Layers and head with random weights: Glorot for the inputs, orthogonal blocks for the recurrence.
 
+    symbols: rows of the embedding, if the architecture has one.
     memory: the longest time, in steps, that units remember at the start, >= 1. A unit that keeps m / (1 + m) of its
     state at each step remembers for about m steps; its update or forget gate has the bias log(m). The units of a layer
     cover 1 to `memory`, evenly in the logarithm ("chrono" initialisation, arXiv 1804.11188). With torch's own
     initialisation, units forget within two steps, and the network never learns what happened 100 steps ago.
     """
     layers: list[Layer] = []
+    if architecture.embedding:
+        table = torch.randn(symbols, architecture.embedding, generator=generator)
+        layers.append(Embedding(to_numpy(table)))
+        inputs = architecture.embedding
     for name in architecture.cells:
-        if layers and architecture.layernorm_between:
+        if architecture.layernorm_between and any(isinstance(layer, FloatCell) for layer in layers):
             layers.append(LayerNorm(np.ones(inputs), np.zeros(inputs)))
         layers.append(_cell(name, architecture, inputs, generator, memory))
         inputs = layers[-1].units

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The trainer: ``fit()`` trains a float model on a recording. The same seed gives the same weights.
+"""The trainer: ``fit()`` trains a float model on a recording. The same seed gives the same weights on a CPU.
 
-The test sequences are used once, after the last epoch, for the figures in ``FloatModel.info``. They neither stop the
-training nor choose a model.
+The validation sequences choose the best epoch, and whether a forecast learns differences. The test sequences are used
+once, after all training, for the figures in ``FloatModel.info``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import os
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -21,24 +19,22 @@ import numpy as np
 import torch
 
 from tinyrnn import __version__
-from tinyrnn.data.recording import Recording
+from tinyrnn.data.baselines import last_value_channels
+from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.evaluation import calibrate, evaluate, measure_value_ranges
 from tinyrnn.float_model.model import WINDOW_MAX, FloatModel
+from tinyrnn.quantization.cells.embedding import SYMBOLS_MOST
 from tinyrnn.training.architecture import Architecture
-from tinyrnn.training.checkpoint import Checkpoint
-from tinyrnn.training.hyperparameters import Batches, Hyperparameters, augment, default_hyperparameters, loss, rate, spread
-from tinyrnn.training.initialization import initial
-from tinyrnn.training.torch_model import TorchNetwork
+from tinyrnn.training.checkpoint import Checkpoint, Progressed
+from tinyrnn.training.difference import Channels, differenced, with_last_value
+from tinyrnn.training.hyperparameters import DIFFERENCE, Hyperparameters, default_hyperparameters, with_settings
+from tinyrnn.training.optimization import Optimization, Progress
 
+__all__ = ["Progress", "fit"]
 
-@dataclass(frozen=True)
-class Progress:
-    """The argument of the progress callback, after each epoch."""
-
-    epoch: int  # epochs done, including those of an interrupted run
-    epochs: int
-    loss: float  # mean over the epoch's batches, with noise, dropout and smoothing
+EMBEDDING = 16  # numbers that stand for a symbol of a text, if the architecture does not say
+CLEARLY = 0.25  # without validation, differences are learnt if their variance is below this share of the targets'
 
 
 def fit(
@@ -50,7 +46,9 @@ def fit(
     epochs: int | None = None,
     seed: int = 0,
     lr: float | None = None,
+    settings: Mapping[str, Any] | None = None,
     hyperparameters: Hyperparameters | None = None,
+    device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every_s: float = 2.0,
@@ -59,126 +57,185 @@ def fit(
     """Train a GRU with `layers` layers of `units` units, or the network of an architecture, on recording.train.
 
     architecture: the whole network, instead of units and layers.
-    epochs, lr: hyperparameters to change; the defaults depend on the recording. hyperparameters: all of them.
+    epochs, lr, settings: hyperparameters to change, by name; the defaults depend on the recording. hyperparameters: all.
+    device: of PyTorch, such as "cuda". Only "cpu" repeats a training bit for bit.
     progress: called after each epoch; an exception in it ends the training.
     checkpoint: a file to resume from, if it belongs to the same training. It is written every checkpoint_every_s seconds
     and at the end. The caller deletes it after saving the model.
     notice: called with a line that says that the checkpoint is used, or why it is not.
 
-    Runs in one thread, with its own random generator; the caller's is not touched. The model's info holds the figures on
-    recording.test. Raises ModelError if the training diverges or an option is out of range.
+    The weights are those with the lowest loss on recording.validation. Runs in one thread, with its own random generator;
+    the caller's is not touched. The model's info holds the course of the training and the figures on recording.test.
+    Raises ModelError if the training diverges or an option is out of range.
     """
-    if hyperparameters is None:
-        hyperparameters = default_hyperparameters(recording)
     given: dict[str, Any] = {key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None}
-    hyperparameters = replace(hyperparameters, **given)
+    chosen = with_settings(hyperparameters or default_hyperparameters(recording), {**(settings or {}), **given})
     architecture = architecture or Architecture(("gru",) * layers, units)
-    if hyperparameters.epochs < 1:
-        raise ModelError(f"epochs is {hyperparameters.epochs}; expected at least 1")
-    if not (math.isfinite(hyperparameters.lr) and hyperparameters.lr > 0):
-        raise ModelError(f"learning rate is {hyperparameters.lr}; expected more than 0, such as 0.005")
-    with _repeatable():
-        generator = torch.Generator().manual_seed(seed)
-        batches = Batches(recording)
-        start = initial(architecture, len(recording.channels), len(recording.labels), generator, batches.memory)
-        network = TorchNetwork(*start)
-        optimizer = _optimizer(network, hyperparameters)
-        resumable = None
-        done = 0
-        if checkpoint is not None:
-            resumable = Checkpoint(checkpoint, _options(recording, architecture, seed, hyperparameters), notice)
-            done = resumable.read(network, optimizer, generator)
-        updates = hyperparameters.epochs * batches.count(hyperparameters.batch)
-        written_s = time.monotonic()
-        for epoch in range(done, hyperparameters.epochs):
-            total = count = 0.0
-            for x, y, weight in batches.epoch(hyperparameters.batch, generator):
-                update = epoch * batches.count(hyperparameters.batch) + int(count)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate(update, updates, hyperparameters)
-                output = network(augment(x, hyperparameters, generator), hyperparameters.dropout, generator)
-                if not batches.every:
-                    weight = spread(weight, hyperparameters.early)
-                error = loss(output, y, weight, batches.classes, hyperparameters.smoothing)
-                optimizer.zero_grad()
-                error.backward()
-                torch.nn.utils.clip_grad_norm_(network.parameters(), hyperparameters.clip)
-                optimizer.step()
-                total += error.item()
-                count += 1
-            if not math.isfinite(total):
-                seen = f"training diverged in epoch {epoch + 1} (loss {total})"
-                raise ModelError(f"{seen}; expected a finite loss: try a learning rate below {hyperparameters.lr:g}")
-            if resumable and (epoch + 1 == hyperparameters.epochs or time.monotonic() - written_s >= checkpoint_every_s):
-                resumable.write(epoch + 1, network, optimizer, generator)
-                written_s = time.monotonic()
-            if progress:
-                progress(Progress(epoch + 1, hyperparameters.epochs, total / count))
-        training_loss = _clean_loss(network, batches, hyperparameters.batch)
-    cells, head = network.export()
+    symbols = _symbols(recording, architecture)
+    if symbols and not architecture.embedding:
+        architecture = replace(architecture, embedding=EMBEDDING)
+    where = _device(device)
+    resumable = None
+    if checkpoint is not None:
+        resumable = Checkpoint(checkpoint, _options(recording, architecture, seed, chosen, device), notice)
+
+    def optimization(data: Recording, name: str) -> Optimization:
+        return Optimization(data, architecture, chosen, seed, where, symbols, name)
+
+    def trained(data: Recording, name: str, stop: int | None = None) -> _Trained:
+        made = optimization(data, name)
+        return _Trained(data, made, made.run(resumable, checkpoint_every_s, progress, stop))
+
+    with _repeatable(where):
+        channels = _channels(recording, chosen.difference)
+        if channels is None:
+            best = trained(recording, "")
+        else:
+            best = trained(differenced(recording, channels), "difference")
+            if chosen.difference == "auto" and recording.validation is not None:
+                direct = trained(recording, "")
+                variance = recording.target_std**2
+                if direct.error(variance) < best.error(variance):
+                    best, channels = direct, None
+        state = best.state
+        if chosen.refit and recording.validation is not None:
+            merged = _merged(recording)
+            merged = merged if channels is None else differenced(merged, channels)
+            best = trained(merged, "all sequences", stop=state.best_epoch)
+        training_loss = best.optimization.measure(best.optimization.train)[0]
+    cells, head = best.optimization.average.export()
+    data, target_mean = best.recording, best.recording.target_mean
+    if channels is not None:
+        cells, head, target_mean = with_last_value(cells, head, data, channels)
     model = FloatModel(
-        task=recording.task,
-        when=recording.when,
-        mean=recording.mean,
-        std=recording.std,
+        task=data.task,
+        when=data.when,
+        mean=np.zeros(1) if symbols else data.mean,
+        std=np.ones(1) if symbols else data.std,
         layers=cells,
         head=head,
-        labels=recording.labels,
-        channels=recording.channels,
-        target_mean=recording.target_mean,
-        target_std=recording.target_std,
+        labels=data.labels,
+        channels=data.channels,
+        target_mean=target_mean,
+        target_std=data.target_std,
         calibration=calibrate(recording),
-        name=recording.name,
+        name=data.name,
         # If every step counts, training cuts the recording anywhere: that is a stream
-        window=min(int(recording.train.lengths.max()), WINDOW_MAX) if recording.when == "last" else 0,
+        window=min(int(data.train.lengths.max()), WINDOW_MAX) if data.when == "last" else 0,
     )
-    calibration = replace(model.calibration, value_ranges=measure_value_ranges(model, recording.train))
-    info = {
+    calibration = replace(model.calibration, value_ranges=measure_value_ranges(model, data.train))
+    info: dict[str, Any] = {
         "dataset": recording.name,
         "seed": seed,
-        "epochs": hyperparameters.epochs,
+        "epochs": len(state.history),
+        "best_epoch": state.best_epoch,
         **_described(architecture),
         "training_loss": training_loss,
+        "difference": channels is not None,
+        "settings": asdict(chosen),
+        "history": state.history,
         **evaluate(model, recording.test).figures(),
         "tinyrnn": __version__,
     }
+    if recording.validation is not None:
+        info["validation_loss"] = state.validation_loss
     return replace(model, info=info, calibration=calibration)
 
 
-def _optimizer(network: TorchNetwork, hyperparameters: Hyperparameters) -> torch.optim.Optimizer:
-    """AdamW with weight decay for matrices only, which keeps the weights small enough for int8."""
-    parameters = list(network.parameters())
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": hyperparameters.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=hyperparameters.lr)
+@dataclass(frozen=True)
+class _Trained:
+    """A finished run."""
+
+    recording: Recording
+    optimization: Optimization
+    state: Progressed
+
+    def error(self, variance: np.ndarray) -> float:
+        """The mean squared error on the validation sequences, each target relative to its variance (O,) in training."""
+        batches = self.optimization.validation
+        assert batches is not None, "runs are compared by their validation sequences"
+        _, _, squares, count = self.optimization.measure(batches)
+        return float((squares.numpy() / count / variance).mean())
 
 
-@torch.no_grad()
-def _clean_loss(network: TorchNetwork, batches: Batches, size: int) -> float:
-    """The loss on the training set without noise, dropout or smoothing, by which seeds are compared."""
-    total = 0.0
-    whole = batches.whole(size)
-    for x, y, weight in whole:
-        total += loss(network(x), y, weight, batches.classes).item()
-    return total / len(whole)
+def _symbols(recording: Recording, architecture: Architecture) -> int:
+    """The number of symbols of the input, 0 if it is numbers. Raises ModelError if it cannot be embedded."""
+    if recording.symbols:
+        return len(recording.symbols)
+    if not architecture.embedding:
+        return 0
+    if len(recording.channels) != 1 or not recording.integer or recording.minimum[0] < 0:
+        seen = f"{len(recording.channels)} channels" if len(recording.channels) != 1 else "values that are no symbols"
+        raise ModelError(
+            f"--embedding {architecture.embedding}: the recording has {seen}; expected one channel of whole numbers from 0"
+        )
+    parts = [recording.train, recording.test, *([recording.validation] if recording.validation else [])]
+    most = int(max(x.max() for part in parts for x in part.x))
+    if most >= SYMBOLS_MOST:
+        raise ModelError(f"--embedding {architecture.embedding}: symbol {most}; expected at most {SYMBOLS_MOST - 1}")
+    return most + 1
+
+
+def _channels(recording: Recording, difference: str) -> Channels | None:
+    """The channels whose last values are subtracted from the targets, or None."""
+    if difference not in DIFFERENCE:
+        raise ModelError(f"--difference is {difference!r}; expected one of {', '.join(DIFFERENCE)}")
+    if recording.task != "regression":
+        if difference == "yes":
+            raise ModelError("--difference yes for a classification; expected a regression")
+        return None
+    channels = last_value_channels(recording)
+    if difference == "no" or all(channel is None for channel in channels):
+        if difference == "yes":
+            raise ModelError(
+                "--difference yes: no input resembles a target, so there is no last value; expected the target's own past "
+                "as an input: --target COLUMN --horizon N"
+            )
+        return None
+    if difference == "auto" and recording.validation is None:
+        apart = differenced(recording, channels).target_std / recording.target_std
+        if float(np.square(apart).mean()) > CLEARLY:
+            return None
+    return channels
+
+
+def _merged(recording: Recording) -> Recording:
+    """The recording with its validation sequences among those of training."""
+    a, b = recording.train, recording.validation
+    assert b is not None, "there are validation sequences"
+    y = np.concatenate([a.y, b.y]) if isinstance(a.y, np.ndarray) else [*a.y, *b.y]
+    return replace(recording, train=Sequences([*a.x, *b.x], y), validation=None)
+
+
+def _device(name: str) -> torch.device:
+    """The device of that name. Raises ModelError if PyTorch cannot use it here."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device) + 1
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"--device {name}: PyTorch cannot use it here ({reason:.80}); expected cpu, or cuda with an NVIDIA GPU and a "
+            "PyTorch built for it"
+        ) from None
+    return device
 
 
 def _options(
-    recording: Recording, architecture: Architecture, seed: int, hyperparameters: Hyperparameters
+    recording: Recording, architecture: Architecture, seed: int, hyperparameters: Hyperparameters, device: str
 ) -> dict[str, Any]:
     """Everything that the weights depend on, as plain values, the most informative first."""
     digest = hashlib.sha256()
-    train = recording.train
-    for array in (*train.x, *train.y, np.array(train.lengths)):
-        digest.update(np.ascontiguousarray(array).tobytes())
+    for part in (recording.train, recording.validation):
+        for array in (*part.x, *part.y, np.array(part.lengths)) if part else ():
+            digest.update(np.ascontiguousarray(array).tobytes())
     options = {"dataset": recording.name, "seed": seed, **_described(architecture), **asdict(hyperparameters)}
     kind = f"{recording.task}, {recording.when}, {len(recording.labels)} outputs"
     return {
         **options,
         "task": kind,
         "data": digest.hexdigest(),
+        "device": device,
         "torch": str(torch.__version__),
         "tinyrnn": __version__,
     }
@@ -191,13 +248,13 @@ def _described(architecture: Architecture) -> dict[str, Any]:
 
 
 @contextmanager
-def _repeatable() -> Iterator[None]:
+def _repeatable(device: torch.device) -> Iterator[None]:
     """Use one thread, because sums depend on the number of threads, and deterministic algorithms. Restores both."""
     threads = torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled()
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(device.type == "cpu")  # a GPU has none for some of the operations
     try:
         with warnings.catch_warnings():
             # The warning is about how torch computes a projection; the user need not act

@@ -19,7 +19,7 @@ from torch import nn
 from tinyrnn import discovery
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.cells.base import FloatCell
-from tinyrnn.float_model.layers import Factors, Layer, LayerNorm
+from tinyrnn.float_model.layers import Embedding, Factors, Layer, LayerNorm
 from tinyrnn.training.cells.base import Stepped, to_numpy
 
 
@@ -35,8 +35,12 @@ def build(layer: Layer) -> nn.Module:
         norm = nn.LayerNorm(layer.units, eps=layer.eps)
         _fill(norm, {"weight": layer.weight, "bias": layer.bias})
         return norm
+    if isinstance(layer, Embedding):
+        table = nn.Embedding(layer.symbols, layer.units)
+        _fill(table, {"weight": layer.weight})
+        return table
     if not isinstance(layer, FloatCell) or type(layer) not in known():
-        raise ModelError(f"a {layer.kind} layer cannot be trained; expected recurrent layers and layer normalisation")
+        raise ModelError(f"a {layer.kind} layer cannot be trained; expected recurrent layers, layer normalisation, an embedding")
     module = known()[type(layer)]
     whole = layer.norm is None and not any(isinstance(value, Factors) for value in vars(layer).values())
     native: nn.RNNBase | None = module.native(layer) if whole and hasattr(module, "native") else None
@@ -54,6 +58,8 @@ def export(module: nn.Module) -> Layer:
     """The float layer, in float64, of a module that build() made."""
     if isinstance(module, nn.LayerNorm):
         return LayerNorm(to_numpy(module.weight), to_numpy(module.bias), module.eps)
+    if isinstance(module, nn.Embedding):
+        return Embedding(to_numpy(module.weight))
     if isinstance(module, Stepped):
         return module.export()
     given: dict[str, Any] = {name.removesuffix("_l0"): to_numpy(p) for name, p in module.named_parameters()}

@@ -108,4 +108,4 @@ def parameter(value: np.ndarray | float) -> nn.Parameter:
 
 def to_numpy(tensor: Tensor) -> np.ndarray:
     """The tensor's values as float64."""
-    return tensor.detach().numpy().astype(np.float64)
+    return tensor.detach().cpu().numpy().astype(np.float64)
