@@ -28,8 +28,8 @@ from typing import Any
 
 from shared import experiment_tables, records
 from shared.experiment_sets import SETS
-from shared.experiment_tables import BASELINES, CLASSES, DEFAULT, NUMBERS, OLD, RIVAL
-from shared.paths import BUILD, ROOT
+from shared.experiment_tables import BASELINES, CLASSES, DEFAULT, NUMBERS, OLD, PLAIN, RIVAL
+from shared.paths import BUILD, FIGURES, ROOT
 from shared.records import Record, TinyrnnError
 
 UNITS, SEEDS = 16, 5
@@ -272,9 +272,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def known_records() -> dict[tuple[str, str, int], Record]:
-    if not (BUILD / "experiments.json").exists():
-        return {}
-    return {key_of(record): record for record in records.read("experiments")}
+    """Those of build/experiments.json, or of the old trainer from docs/figures: its code is not here."""
+    if (BUILD / "experiments.json").exists():
+        rows = records.read("experiments")
+    else:
+        rows = [row for row in records.read("experiments", FIGURES) if row["settings"] == OLD]
+    return {key_of(row): row for row in rows}
 
 
 def key_of(record: Record) -> tuple[str, str, int]:
@@ -327,22 +330,26 @@ def show(title: str, columns: Iterable[str], lines: Iterable[tuple[str, ...]]) -
 
 
 def speed(args: argparse.Namespace) -> int:
-    """CPU seconds of an epoch of the trainer and of a plain torch loop, same data, same batch, one thread."""
+    """CPU seconds of an epoch of the trainer and of a plain torch loop: the same sequences and batch size, one thread.
+
+    No sequence is kept for validation, so that every version and the plain loop train on the same ones.
+    """
     import torch
     from shared import rivals
-    from shared.experiment_sets import keep_validation, load, uneven
+    from shared.experiment_sets import load, uneven
     from tinyrnn.training import trainer
 
     torch.set_num_threads(1)
-    rows = {(row["loop"], row["set"]): row for row in (records.read("speed") if (BUILD / "speed.json").exists() else [])}
-    for name in ("uneven", "japanese-vowels", "basic-motions"):
-        complete = uneven() if name == "uneven" else load(name).recording
-        recording = keep_validation(complete)
+    generated = {f"uneven, {count} sequences": count for count in (60, 240)}
+    before = records.read("speed", BUILD if (BUILD / "speed.json").exists() else FIGURES)
+    rows = {(row["loop"], row["set"]): row for row in before}
+    for name in (*generated, "japanese-vowels", "basic-motions"):
+        recording = uneven(generated[name]) if name in generated else load(name).recording
         hyperparameters = trainer.default_hyperparameters(recording)
         count, steps = len(recording.train), int(recording.train.lengths.sum())
         seconds = trainer_epoch_s(trainer.fit, recording, replace(hyperparameters, epochs=4), args.units)
         plain = rivals.plain_epoch_s(recording, args.units, hyperparameters.batch)
-        for loop, each in ((args.label or DEFAULT, seconds), ("plain torch loop", plain)):
+        for loop, each in ((args.label or DEFAULT, seconds), (PLAIN, plain)):
             values = (loop, name, hyperparameters.batch, count, steps)
             figures = (round(each, 3), round(count / each, 1), round(steps / each))
             rows[loop, name] = dict(zip(records.FIELDS["speed"], (*values, *figures), strict=True))

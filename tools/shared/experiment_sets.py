@@ -21,6 +21,7 @@ from tinyrnn.data.recording import Recording, Sequences, sort_labels
 from tinyrnn.errors import TinyrnnError
 
 TEST_FRACTION = 0.25  # latest part of a series whose values are the targets of the test
+PIP_NAMES = {"sklearn": "scikit-learn"}  # package -> its name for pip, if that differs
 VALIDATION_FRACTION = 0.2  # of the training sequences
 
 
@@ -112,7 +113,9 @@ SETS: dict[str, Classification | Digits | Forecast] = {
     "osu-leaf": Classification("sktime", "OSULeaf", "outlines of leaves, mean of 4 steps", mean_of=4),
     "plaid": Classification("sktime", "PLAID", "current of 11 appliances, mean of 5 steps", mean_of=5),
     "acsf1": Classification("sktime", "ACSF1", "power of 10 appliances, mean of 10 steps", mean_of=10),
-    "pickup-gesture": Classification("aeon", "PickupGestureWiimoteZ", "one axis of a controller, 10 gestures"),
+    "pickup-gesture": Classification(
+        "aeon", "PickupGestureWiimoteZ", "one axis of a controller, 10 gestures, mean of 2 steps", mean_of=2
+    ),
     "digits": Digits("8x8 images of digits, a row of pixels a step"),
     "airline +1": Forecast("sktime", "Airline/Airline.csv", "Passengers", "passengers by month", 1, 24, 12),
     "airline +12": Forecast("sktime", "Airline/Airline.csv", "Passengers", "passengers by month", 12, 24, 12),
@@ -282,7 +285,7 @@ def uneven(sequences: int = 60, shortest: int = 100, longest: int = 9000) -> Rec
 def _data_folder(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        pip = {"sklearn": "scikit-learn"}.get(package, package)
+        pip = PIP_NAMES.get(package, package)
         raise TinyrnnError(f"the package {pip}, which carries the data, is not installed: pip install --no-deps {pip}")
     folder = Path(next(iter(spec.submodule_search_locations))) / "datasets"
     return folder if package == "statsmodels" else folder / "data"
@@ -340,7 +343,7 @@ def _forecast(name: str, chosen: Forecast) -> Loaded:
     for values in read(path, inputs):
         answers = values[:, target : target + 1]
         first_test = len(values) - round(len(values) * TEST_FRACTION)
-        for rows in _windows(len(values), first_test, chosen):
+        for rows in windows(len(values), first_test, chosen):
             answer = rows if chosen.when == "every" else rows[-1:]
             part = train if answer[-1] + chosen.horizon < first_test else test
             part.append((int(answer[-1]) - len(values), values[rows], answers[answer + chosen.horizon]))
@@ -370,7 +373,7 @@ def _forecast(name: str, chosen: Forecast) -> Loaded:
     return Loaded(recording, np.concatenate(last), np.concatenate(seasonal) if chosen.season else None)
 
 
-def _windows(rows: int, first_test: int, chosen: Forecast) -> list[np.ndarray]:
+def windows(rows: int, first_test: int, chosen: Forecast) -> list[np.ndarray]:
     """The rows of each window. No window has targets on both sides of row `first_test`."""
     window, horizon = chosen.window, chosen.horizon
     if chosen.when == "last":

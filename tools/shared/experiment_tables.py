@@ -12,8 +12,10 @@ from shared.records import Record
 
 DEFAULT, OLD = "default", "old"
 RIVAL = "tuned torch GRU"
+PLAIN = "plain torch loop"
 BASELINES = ("most frequent class", "last value", "season before")
 CLASSES, NUMBERS = "accuracy_pct", "rmse"  # the figures of the records
+TIE = 1e-9  # gains below are rounding
 UNITS = {CLASSES: "points of accuracy", NUMBERS: "% of the RMSE"}
 
 
@@ -71,9 +73,6 @@ def compare(rows: list[Record], figure: str, old: str = OLD, new: str = DEFAULT)
     return Comparison(figure, columns, lines, sentences)
 
 
-TIE = 1e-9
-
-
 @dataclass(frozen=True)
 class Effect:
     """What a change of one setting does to the sets of one kind."""
@@ -125,6 +124,27 @@ def effect_lines(found: Iterable[Effect]) -> list[tuple[str, ...]]:
         )
         for each in found
     ]
+
+
+def speeds(rows: list[Record]) -> list[tuple[str, ...]]:
+    """The cells of SPEED_COLUMNS: a line for each set, with every loop of the records beside `default`."""
+    lines = []
+    for name in dict.fromkeys(row["set"] for row in rows):
+        by = {row["loop"]: row for row in rows if row["set"] == name}
+        if not {OLD, DEFAULT, PLAIN} <= set(by):
+            continue
+        new, old, plain = by[DEFAULT], by[OLD], by[PLAIN]
+        seconds = (f"{row['cpu_s_epoch']:.3g}" for row in (old, new, plain))
+        times = old["cpu_s_epoch"] / new["cpu_s_epoch"]
+        rates = (f"{row['sequences_s']:.0f}" for row in (new, plain))
+        lines.append((name, str(new["batch"]), f"{new['steps'] / new['sequences']:.0f}", *seconds, f"{times:.1f}", *rates))
+    return lines
+
+
+SPEED_COLUMNS = (
+    *("set", "batch", "mean steps", f"{OLD}, s/epoch", f"{DEFAULT}, s/epoch", f"{PLAIN}, s/epoch"),
+    *("times faster", f"{DEFAULT}, sequences/s", f"{PLAIN}, sequences/s"),
+)
 
 
 def sets_of(rows: Iterable[Record], figure: str) -> list[str]:
