@@ -60,22 +60,26 @@ def gestures(root: Path, labels: tuple[str, ...] = ("shake", "still"), files: in
 
 def test_basic_motions() -> None:
     r = data.load("basic-motions")
-    assert (r.name, r.task, r.when, r.split) == ("basic-motions", "classification", "last", "official")
+    assert (r.name, r.task, r.when) == ("basic-motions", "classification", "last")
+    assert r.split == "official; 15 % of the other sequences of each class drawn for validation"
     assert r.labels == ("Badminton", "Running", "Standing", "Walking")
     assert r.channels == ("accel x", "accel y", "accel z", "gyro x", "gyro y", "gyro z")
-    for part in (r.train, r.test):
+    assert r.validation
+    for part, count in ((r.train, 8), (r.validation, 2), (r.test, 10)):
         x, lengths = part.padded()
-        assert x.shape == (40, 100, 6)
+        assert x.shape == (count * 4, 100, 6)
         assert x.dtype == np.float64
         assert set(lengths) == {100}
-        assert np.bincount(part.padded_y()).tolist() == [10] * 4
+        assert np.bincount(part.padded_y()).tolist() == [count] * 4
+    r = data.load("basic-motions", validation=0)
+    assert (len(r.train), r.validation, len(r.test), r.split) == (40, None, 40, "official; no validation")
     assert r.train.x[0][:3, 0].tolist() == [0.079106, 0.079106, -0.903497]  # first numbers of the file
     assert r.labels[r.train.padded_y()[0]] == "Standing"
     assert not r.integer
 
 
 def test_japanese_vowels() -> None:
-    r = data.load("japanese-vowels")
+    r = data.load("japanese-vowels", validation=0)
     assert (len(r.train), len(r.test), len(r.channels)) == (270, 370, 12)
     assert r.labels == tuple("123456789")
     lengths = np.concatenate([r.train.lengths, r.test.lengths])
@@ -112,7 +116,7 @@ def test_imports_stay_light() -> None:
 
 
 def test_folder(tmp_path: Path) -> None:
-    r = data.load(str(gestures(tmp_path / "moves", files=10)), seed=3)
+    r = data.load(str(gestures(tmp_path / "moves", files=10)), seed=3, validation="0")
     assert (r.name, r.task, r.when) == ("moves", "classification", "last")
     assert r.channels == ("ax", "ay", "az")
     assert r.labels == ("shake", "still")
@@ -125,7 +129,8 @@ def test_folder(tmp_path: Path) -> None:
             assert x[:, 1].tolist() == [0, -1, -2, -3]
     firsts = sorted(x[0, 0] for x in r.train.x + r.test.x)
     assert firsts == [1000 * a + 100 * b for a in range(2) for b in range(10)]  # every file once
-    assert r.split == "20 % of the files of each label drawn for the test, seed 3"
+    assert r.split == "20 % of the files of each label drawn for the test, seed 3; no validation"
+    assert r.train.names[0].startswith("shake/")
 
 
 def test_folder_split_is_repeatable_and_seeded(tmp_path: Path) -> None:
@@ -242,7 +247,7 @@ def test_folder_options(tmp_path: Path) -> None:
     has(complaint(tmp_path, drop="gx"), "no column 'gx' for --drop", "ax, ay, az")
     has(complaint(tmp_path, drop="ax,ay,az"), "none is left as input", "expected at least one")
     has(complaint(tmp_path, drop="ax", keep="ax"), "'ax'", "two options")
-    has(complaint(tmp_path, label="ax"), "--label does not apply", "--window, --drop, --keep")
+    has(complaint(tmp_path, group="ax"), "--group does not apply", "--window, --stride, --drop, --keep, --split")
 
 
 @pytest.mark.parametrize("option", ["label", "target", "group", "window", "drop", "keep"])
@@ -401,11 +406,11 @@ def steps_csv(path: Path, rows: int = 60) -> Path:
 
 def test_csv_classes_by_window(tmp_path: Path) -> None:
     path = steps_csv(tmp_path / "day.csv")
-    r = data.load(str(path), label="is", drop=("t", "who", "force"), window=7, seed=1)
+    r = data.load(str(path), label="is", drop=("t", "who", "force"), window=7, seed=1, split="random", validation=0)
     assert (r.name, r.task, r.when, r.labels) == ("day", "classification", "every", ("lie down", "up"))
     assert r.channels == ("ax", "ay")
     assert sorted([*r.train.lengths, *r.test.lengths]) == [4] + [7] * 8  # the tail is kept
-    assert r.split == "20 % of the windows of 7 steps drawn for the test, seed 1"
+    assert r.split == "20 % of the windows of 7 steps drawn for the test, seed 1; no validation"
     rows = []
     for part in (r.train, r.test):
         for x, y in zip(part.x, part.y, strict=True):
@@ -418,21 +423,21 @@ def test_csv_classes_by_window(tmp_path: Path) -> None:
 
 def test_csv_targets_by_group(tmp_path: Path) -> None:
     path = steps_csv(tmp_path / "day.csv")
-    r = data.load(str(path), target="force,ay", group="who", drop="t,is")
+    r = data.load(str(path), target="force,ay", group="who", drop="t,is", validation=0)
     assert (r.task, r.when, r.labels, r.channels) == ("regression", "every", ("force", "ay"), ("ax",))
     assert (r.train.lengths.tolist(), r.test.lengths.tolist()) == ([15] * 3, [15])
     assert r.train.y[0].shape == (15, 2)
     assert (r.train.y[0] == r.train.x[0] * [0.25, -1]).all()
     assert r.target_mean.shape == r.target_std.shape == (2,)
     assert np.allclose(r.target_mean, r.mean * [0.25, -1])
-    cut = data.load(str(path), target="force", group="who", drop="t,is", window=10)
+    cut = data.load(str(path), target="force", group="who", drop="t,is", window=10, validation=0)
     assert sorted(cut.train.lengths) == [5] * 3 + [10] * 3
     assert not {x[0, 0] // 15 for x in cut.train.x} & {x[0, 0] // 15 for x in cut.test.x}  # groups stay whole
 
 
 def test_csv_default_window_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", "a,b\n" + "1,2\n" * 250)
-    r = data.load(str(path), target="b")
+    r = data.load(str(path), target="b", split="random", validation=0)
     assert sorted([*r.train.lengths, *r.test.lengths]) == [50, 100, 100]
     assert "windows of 100 steps" in r.split
     assert r.std.tolist() == r.target_std.tolist() == [1.0]  # constant: nothing is divided by zero
@@ -467,17 +472,19 @@ def test_csv_complaints(tmp_path: Path) -> None:
         "expected a number",
     )
     has(complaint(path, label="is"), "'t' looks like a clock")
-    has(complaint(path, label="is", window=60, **some), "60 rows make 1 sequence", "smaller --window")
+    has(complaint(path, label="is", window=60, split="random", **some), "60 rows make 1 sequence", "smaller --window")
     has(complaint(path, target="ax", group="g"), "no column 'g'")
     one = write(tmp_path / "one.csv", "a,is,who\n" + "1,up,me\n" * 9)
     has(complaint(one, label="is", drop="who"), "'is' holds 1 class (up)", "record another")
     has(complaint(one, target="a", drop="is,who"), "none is left as input")
-    two = write(tmp_path / "two.csv", "a,is,who\n1,up,x\n2,down,x\n")
-    has(complaint(two, label="is", group="who"), "make 1 sequence", "record more groups")
+    two = write(tmp_path / "two.csv", "a,is,who\n1,up,x\n2,down,y\n")
+    has(complaint(two, label="is", group="who"), "leave none for the test", "record more groups")
+    alone = write(tmp_path / "alone.csv", "a,is,who\n1,up,x\n2,down,x\n")
+    has(complaint(alone, label="is", group="who"), "make 1 sequence", "record more groups")
     gap = write(tmp_path / "gap.csv", "a,is\n1,up\n2,\n")
     has(complaint(gap, label="is"), f"{gap}:3: column 'is' is empty", "name of a class", "delete the line")
     odd = write(tmp_path / "odd.csv", "a,is\n" + "1,up\n" * 5 + "1,down\n" * 5)
-    has(complaint(odd, label="is", window=5), "leave none for the test", "smaller --window")
+    has(complaint(odd, label="is", window=5, split="random"), "leave none for the test", "smaller --window")
     rare = write(tmp_path / "rare.csv", "a,is\n" + ("1,up\n" * 9 + "1,rare\n") + "1,up\n" * 10)
     seen = [_outcome(rare, seed) for seed in range(8)]
     assert {"class 'rare' does not occur in the training sequences", "read"} == set(seen)
@@ -486,7 +493,7 @@ def test_csv_complaints(tmp_path: Path) -> None:
 def _outcome(path: Path, seed: int) -> str:
     """What load() says of a split with this seed, without the file's name and the cure; "read" if nothing."""
     try:
-        data.load(str(path), label="is", window=10, seed=seed)
+        data.load(str(path), label="is", window=10, seed=seed, split="random")
     except DataError as error:
         message = str(error)
     else:
@@ -544,10 +551,12 @@ def test_npz_with_lengths_and_a_test_set(tmp_path: Path) -> None:
             )
         )
     )
-    assert (r.when, r.labels, r.split) == ("every", ("0", "1"), "x and x_test")
-    assert (r.train.lengths.tolist(), r.test.lengths.tolist()) == ([3] * 10, [1, 2])
+    assert (r.when, r.labels) == ("every", ("0", "1"))
+    assert r.split == "x and x_test; 15 % of the other sequences drawn for validation"
+    assert r.validation
+    assert (r.train.lengths.tolist(), r.validation.lengths.tolist(), r.test.lengths.tolist()) == ([3] * 8, [3] * 2, [1, 2])
     assert r.test.y[1].tolist() == [0, 1]
-    drawn = data.load(str(save(tmp_path / "b.npz", x=x, y=y, lengths=lengths)))
+    drawn = data.load(str(save(tmp_path / "b.npz", x=x, y=y, lengths=lengths)), validation=0)
     assert (len(drawn.train), len(drawn.test)) == (8, 2)
 
 
@@ -570,9 +579,10 @@ def test_npz_regressions(tmp_path: Path) -> None:
 
 def test_npz_one_long_recording(tmp_path: Path) -> None:
     x = np.arange(40).reshape(20, 2)
-    r = data.load(str(save(tmp_path / "a.npz", x=x, y=np.arange(20) % 2)), window=5)
+    r = data.load(str(save(tmp_path / "a.npz", x=x, y=np.arange(20) % 2)), window=5, split="random")
     assert (r.when, sorted([*r.train.lengths, *r.test.lengths])) == ("every", [5] * 4)
     r = data.load(str(save(tmp_path / "a.npz", x=x, y=x[:, 0] / 2)), window=5)
+    assert (r.train.x[0][0, 0], r.test.x[0][0, 0]) == (0, 32)  # by time
     assert (r.task, r.train.y[0].shape) == ("regression", (5, 1))
 
 
@@ -839,7 +849,8 @@ def test_npz_that_compresses_well_is_read(tmp_path: Path) -> None:
     path = packed(tmp_path / "a.npz", x=x, y=np.arange(1000) % 2)
     assert path.stat().st_size * 1000 < 8 * x.size
     r = data.load(str(path))
-    assert (len(r.train), len(r.test)) == (800, 200)
+    assert r.validation
+    assert (len(r.train), len(r.validation), len(r.test)) == (680, 120, 200)
     narrow = packed(tmp_path / "b.npz", x=np.zeros((200, 100, 900), np.int8), y=np.arange(200) % 2)
     has(complaint(narrow), "without compression")
     whole = save(tmp_path / "b.npz", x=np.zeros((200, 100, 900), np.int8), y=np.arange(200) % 2)
@@ -937,8 +948,10 @@ def test_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     r = recording_options.from_args(parser.parse_args(line))
     assert (r.channels, r.labels) == (("ax", "ay"), ("force",))
     assert r.split == "50 % of the groups drawn for the test, seed 2"
+    assert r.remarks == ("no validation part: 30 training rows are too few; record more, or give --validation FILE",)
     assert max(r.train.lengths) == 4
-    assert len(recording_options.from_args(parser.parse_args(["basic-motions"])).train) == 40
+    assert len(recording_options.from_args(parser.parse_args(["basic-motions"])).train) == 32
+    assert recording_options.given(parser.parse_args(["basic-motions"])) == []
     for option, value, expected in (
         ("--window", "0", "1 or more"),
         ("--window", "x", "1 or more"),

@@ -15,6 +15,7 @@ EXTRAS = {  # package -> the extra of pyproject.toml that brings it
     "onnx": "import",
     "onnxruntime": "import",
     "onnxscript": "dev",
+    "sklearn.metrics": "train",
     "sktime": "train",
     "torch": "train",
 }

@@ -17,7 +17,7 @@ from tinyrnn import __version__
 from tinyrnn.cli import screen
 from tinyrnn.errors import TinyrnnError
 
-COMMANDS = ("train", "import", "quantize", "info", "verify", "devices", "deploy", "run", "bench", "demo")
+COMMANDS = ("train", "import", "quantize", "evaluate", "info", "verify", "devices", "deploy", "run", "bench", "demo")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     for name in COMMANDS:
         module = importlib.import_module(f"tinyrnn.cli.{name}" + "_" * keyword.iskeyword(name))  # `import` is in import_.py
         command = module.add_parser(commands)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, parser=command)
         setattr(command, "color", False)  # noqa: B010
     return parser
 
@@ -43,7 +43,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 2 wrong usage, otherwise ``exit_code`` of the error's class."""
     with screen.escaped_output():
         try:
-            args = build_parser().parse_args(argv)
+            parser = build_parser()
+            args = parser.parse_args(argv)
+            if getattr(args, "settings", None):
+                from tinyrnn.cli import settings_file
+
+                args = parser.parse_args(settings_file.merged(sys.argv[1:] if argv is None else argv, args, args.parser))
             status: int = args.run(args)
             sys.stdout.flush()
         except TinyrnnError as error:

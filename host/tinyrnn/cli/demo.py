@@ -37,10 +37,11 @@ def run(args: argparse.Namespace) -> int:
     from tinyrnn.cli.quantizing import quantize
     from tinyrnn.cli.train import describe
     from tinyrnn.cli.verify import replay_all, show
+    from tinyrnn.data.figures import ClassificationFigures
     from tinyrnn.errors import Mismatch, ModelError
     from tinyrnn.float_model import model_file
     from tinyrnn.integer_model import urnn_file
-    from tinyrnn.quantization.accuracy import compare, raw_sequences
+    from tinyrnn.quantization.accuracy import evaluate, raw_sequences
     from tinyrnn.training import trainer
 
     output = Path(args.output)
@@ -64,14 +65,15 @@ def run(args: argparse.Namespace) -> int:
     model_file.save(model, floats)
     network = quantize(model)
     size = urnn_file.write(network, output)
-    result = compare(model, network, recording.test)
+    result = evaluate(model, network, recording)
     print(f"wrote {floats} and {output}; running the test set on each runtime", flush=True)
     reports = replay_all(network, raw_sequences(network, recording.test), runtimes.find())
     table = Table(show_header=False)
     table.add_column()
     table.add_column(justify="right")
-    table.add_row("float accuracy", f"{result.float_accuracy_pct:.2f} %")
-    table.add_row("integer accuracy", f"{result.int_accuracy_pct:.2f} %")
+    for kind, found in (("float", result.float_figures), ("integer", result.integer_figures)):
+        assert isinstance(found, ClassificationFigures), "the set has classes"
+        table.add_row(f"{kind} accuracy", f"{found.accuracy_pct:.2f} %")
     table.add_row("same decision", f"{result.agreement_pct:.2f} %")
     table.add_row("test sequences", str(len(recording.test)))
     table.add_row(f"{output.name}, bytes", str(size))

@@ -211,14 +211,16 @@ def _figures(model: FloatModel, recording: Recording | None) -> dict[str, float]
         len(model.labels),
     ):
         return {}
+    from tinyrnn.data.figures import RegressionFigures
     from tinyrnn.float_model.evaluation import evaluate
 
-    score = evaluate(model, recording.test)
-    if score.accuracy_pct is not None:
-        print(f"test accuracy on {recording.name}: {score.accuracy_pct:.2f} %, if the model's labels are in the same order")
+    found = evaluate(model, recording.test)
+    if isinstance(found, RegressionFigures):
+        print(f"test RMSE on {recording.name}: {found.overall_rmse:.6g}, R2 {found.r2.mean():.4f}")
     else:
-        print(f"test RMSE on {recording.name}: {score.rmse:.6g}, R2 {score.r2:.4f}")
-    return score.figures()
+        seen = f"{found.accuracy_pct:.2f} %"
+        print(f"test accuracy on {recording.name}: {seen}, if the model's labels are in the same order")
+    return found.entries()
 
 
 def _write(model: FloatModel, output: Path, packed: bool, accept_error: bool) -> None:

@@ -4,12 +4,31 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinyrnn.data import BUNDLED, load
+from tinyrnn.data.options import TEST_FRACTION, VALIDATION, method
+from tinyrnn.errors import DataError
 
 if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
+
+# The options that describe a recording, besides DATA. None or an empty list: not given
+NAMES = (
+    "label",
+    "target",
+    "horizon",
+    "group",
+    "window",
+    "stride",
+    "drop",
+    "keep",
+    "split",
+    "test",
+    "validation",
+    "test_fraction",
+    "split_seed",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> None:
@@ -18,17 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> No
     options.add_argument(
         "--data" if optional else "data",
         metavar="DATA",
-        help="a folder with one sub-folder of CSV files for each label; a .csv file; an .npz file; or a "
-        f"bundled set: {', '.join(BUNDLED)}",
+        help="a folder with one sub-folder of CSV files for each label; a .csv file, or a folder of them, with --label or "
+        f"--target; an .npz file; or a bundled set: {', '.join(BUNDLED)}",
     )
-    options.add_argument("--label", metavar="COLUMN", help="in a single CSV file: the class of each row")
+    options.add_argument("--label", metavar="COLUMN", help="the class of each row of a CSV file")
+    options.add_argument("--target", metavar="COLUMN[,COLUMN]", help="the numbers to predict at each row of a CSV file")
     options.add_argument(
-        "--target", metavar="COLUMN[,COLUMN]", help="in a single CSV file: the numbers to predict at each row"
+        "--horizon", metavar="N", type=positive, help="forecast: predict the target N rows later; it stays an input"
     )
-    options.add_argument(
-        "--group", metavar="COLUMN", help="in a single CSV file: the id of the sequence that a row belongs to"
-    )
+    options.add_argument("--group", metavar="COLUMN", help="in a CSV file: the id of the sequence that a row belongs to")
     options.add_argument("--window", metavar="N", type=positive, help="cut the recording into sequences of N rows")
+    options.add_argument(
+        "--stride",
+        metavar="N",
+        type=positive,
+        help="rows from one training window to the next; fewer than the window make them overlap (default: the window)",
+    )
     options.add_argument(
         "--drop",
         metavar="COLUMN[,COLUMN]",
@@ -43,35 +67,50 @@ def add_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> No
         default=[],
         help="use columns whose names suggest a clock, which is otherwise an error",
     )
-    options.add_argument(
+    split = parser.add_argument_group("the split into training, validation and test")
+    split.add_argument(
+        "--split",
+        metavar="HOW",
+        type=_method,
+        help="time: the latest rows are the test; random: whole sequences are drawn; group: whole persons or sessions; "
+        "group:COLUMN or, for a folder, group:PATTERN, such as group:PERSON_*, tells them apart (default: groups if there "
+        "are any, time for one long recording, otherwise random)",
+    )
+    split.add_argument("--test", metavar="FILE", help="a file or folder with the test set; all of DATA is for training")
+    split.add_argument(
+        "--validation",
+        metavar="F|FILE",
+        help="share of the training part kept to choose the best weights, 0 for none; or a file or folder of its own "
+        f"(default: {VALIDATION}, if there is enough)",
+    )
+    split.add_argument(
         "--test-fraction",
         metavar="F",
         type=_fraction,
-        default=0.2,
-        help="share of the sequences drawn as test set, if DATA has no split of its own (default: 0.2)",
+        help=f"share of the sequences or rows in the test, if DATA has none of its own (default: {TEST_FRACTION})",
     )
-    options.add_argument("--split-seed", metavar="N", type=natural, default=0, help="seed of that draw (default: 0)")
+    split.add_argument("--split-seed", metavar="N", type=natural, help="seed of the draws (default: 0)")
 
 
 def from_args(args: argparse.Namespace) -> Recording:
     """The recording that the options describe. Raises DataError."""
-    return load(
-        args.data,
-        label=args.label,
-        target=args.target,
-        group=args.group,
-        window=args.window,
-        drop=",".join(args.drop),
-        keep=",".join(args.keep),
-        test_fraction=args.test_fraction,
-        seed=args.split_seed,
-    )
+    return load(args.data, **load_options(args))
+
+
+def load_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The given options as load() and load_folds() take them."""
+    options = {name: getattr(args, name) for name in NAMES if getattr(args, name) not in (None, [])}
+    for name in ("drop", "keep"):
+        if name in options:
+            options[name] = ",".join(options[name])
+    if "split_seed" in options:
+        options["seed"] = options.pop("split_seed")
+    return options
 
 
 def given(args: argparse.Namespace) -> list[str]:
     """The given options that describe a recording, as they are typed."""
-    names = ("label", "target", "group", "window", "drop", "keep")
-    return [f"--{name}" for name in names if getattr(args, name)]
+    return [f"--{name.replace('_', '-')}" for name in NAMES if getattr(args, name) not in (None, [])]
 
 
 def positive(text: str) -> int:
@@ -102,3 +141,11 @@ def _fraction(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text!r}; expected a number between 0 and 1, such as 0.2")
     return value
+
+
+def _method(text: str) -> str:
+    try:
+        method(text)
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text

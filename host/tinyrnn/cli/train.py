@@ -6,20 +6,32 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyrnn import files
-from tinyrnn.cli import screen
-from tinyrnn.cli.recording_options import add_arguments, from_args, natural, positive
+from tinyrnn.cli import screen, settings_file, stored_recording
+from tinyrnn.cli.recording_options import add_arguments, from_args, load_options, natural, positive
 from tinyrnn.errors import ModelError, TinyrnnError
 from tinyrnn.float_model import cells
 from tinyrnn.text import counted
 from tinyrnn.training.architecture import MOST_LAYERS, Architecture
+from tinyrnn.training.hyperparameters import DIFFERENCE, SETTINGS, Setting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tinyrnn.data.recording import Recording
     from tinyrnn.float_model.model import FloatModel
+    from tinyrnn.quantization.accuracy import Evaluation
+    from tinyrnn.training.trainer import Progress
+
+PAUSE_S = 10.0  # between the lines of a long training without a terminal
+OTHERS = ("class_weights", "refit", "difference")  # hyperparameters that are no plain numbers
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -27,30 +39,32 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "train",
         help="train a GRU, LSTM, ... on a recording: DATA -> model.pt",
-        description="Train a float GRU, or another recurrent network, on a recording and write model.pt. "
-        "To resume an interrupted training, give the same command again.",
+        description="Train a float GRU, or another recurrent network, on a recording and write model.pt. A part of the "
+        "training sequences chooses the best weights. To resume an interrupted training, give the same command again.",
     )
     add_arguments(parser)
-    options = parser.add_argument_group("the training")
-    options.add_argument("-o", "--output", metavar="FILE", default="model.pt", help="the file to write (default: model.pt)")
-    options.add_argument("--units", metavar="H", type=positive, default=32, help="units of each layer (default: 32)")
-    options.add_argument("--layers", metavar="N", type=positive, help="number of layers, all of the same cell (default: 1)")
-    options.add_argument("--cell", choices=cells.names(), help=f"kind of recurrent cell (default: {cells.DEFAULT})")
-    options.add_argument(
+    network = parser.add_argument_group("the network")
+    network.add_argument("--units", metavar="H", type=positive, default=32, help="units of each layer (default: 32)")
+    network.add_argument("--layers", metavar="N", type=positive, help="number of layers, all of the same cell (default: 1)")
+    network.add_argument("--cell", choices=cells.names(), help=f"kind of recurrent cell (default: {cells.DEFAULT})")
+    network.add_argument(
         "--cells", metavar="A,B", type=_cells, help="layers of different cells, the input's first, such as lstm,gru"
     )
-    options.add_argument(
+    network.add_argument(
         "--projection", metavar="P", type=positive, help="project the output of an LSTM to P numbers, fewer than its units"
     )
-    options.add_argument("--rank", metavar="R", type=positive, help="make each matrix the product of two, of rank R")
-    options.add_argument("--layernorm", action="store_true", help="add layer normalisation inside the cells")
-    options.add_argument("--layernorm-between", action="store_true", help="add layer normalisation between the layers")
-    options.add_argument(
-        "--epochs", metavar="N", type=positive, help="passes over the training set (default: from the recording's size)"
+    network.add_argument("--rank", metavar="R", type=positive, help="make each matrix the product of two, of rank R")
+    network.add_argument("--layernorm", action="store_true", help="add layer normalisation inside the cells")
+    network.add_argument("--layernorm-between", action="store_true", help="add layer normalisation between the layers")
+    network.add_argument(
+        "--embedding",
+        metavar="D",
+        type=positive,
+        help="the input is a symbol, a whole number from 0: let D learnt numbers stand for it (default: 16 for text)",
     )
-    options.add_argument(
-        "--lr", metavar="RATE", type=_rate, help="peak learning rate (default: 0.005; for a regression: 0.01)"
-    )
+    options = parser.add_argument_group("the training")
+    options.add_argument("-o", "--output", metavar="FILE", default="model.pt", help="the file to write (default: model.pt)")
+    settings_file.add_argument(options)
     options.add_argument(
         "--seed", metavar="N", type=natural, default=0, help="seed of the initial weights and the batches (default: 0)"
     )
@@ -59,7 +73,32 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="N",
         type=positive,
         default=1,
-        help="train N models with seeds SEED, SEED+1, ... and keep the one with the lowest training loss (default: 1)",
+        help="train N models with seeds SEED, SEED+1, ... and keep the one with the lowest validation loss (default: 1)",
+    )
+    options.add_argument(
+        "--folds",
+        metavar="K|group",
+        type=_folds,
+        help="first measure by cross-validation: K parts, or one person or session at a time, are the test in turn",
+    )
+    options.add_argument("--device", default="cpu", help="where PyTorch computes, such as cuda (default: cpu)")
+    settings = parser.add_argument_group(
+        "hyperparameters", "The defaults depend on the size and the task of the recording: docs/training.md."
+    )
+    for each in SETTINGS:
+        settings.add_argument(each.option, metavar="N" if each.whole else "X", type=_setting(each), help=each.help)
+    settings.add_argument(
+        "--class-weights", metavar="W", help="none, balanced, or CLASS=WEIGHT[,...]: weights of the classes in the loss"
+    )
+    settings.add_argument(
+        "--difference",
+        choices=DIFFERENCE,
+        help="forecasts: learn the difference from the last value, which the board adds again; auto tries both",
+    )
+    settings.add_argument(
+        "--refit",
+        action=argparse.BooleanOptionalAction,
+        help="train again on all training sequences, validation included, for as many epochs as were best",
     )
     return parser
 
@@ -67,7 +106,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Train, print a line for each seed and write the model. Returns 0. Raises DataError or ModelError."""
     output = Path(args.output)
-    files.check_output(output, files.FLOAT, [args.data], "train on")  # before minutes of training, not after
+    inputs = [args.data, args.test, args.validation if isinstance(args.validation, str) else None, args.settings]
+    files.check_output(output, files.FLOAT, inputs, "train on")  # before minutes of training, not after
     seeds = range(args.seed, args.seed + args.seeds)
     for seed in seeds[:100]:
         _check_checkpoint(output, seed, args.data)
@@ -81,24 +121,31 @@ def run(args: argparse.Namespace) -> int:
 
     recording = from_args(args)
     print(describe(recording), flush=True)
+    if args.folds:
+        _cross_validate(args, architecture)
     models: list[FloatModel] = []
-    print(f"{'seed':>4}  {'epochs':>6}  {'training loss':>13}  {headings(recording)}", flush=True)
+    tested: list[Evaluation] = []
+    print(headings(recording), flush=True)
     for seed in seeds:
         _check_checkpoint(output, seed, args.data)
-        model = _fit(recording, architecture, seed, output, args)
+        with shown(f"seed {seed}") as progress:
+            model = _fit(recording, architecture, seed, args, progress, checkpoint_path(output, seed))
+        measured = evaluations(model, recording)
         models.append(model)
-        info = model.info
-        print(f"{seed:4}  {info['epochs']:6}  {info['training_loss']:13.5f}  {figures(model)}", flush=True)
+        tested.append(measured[-1])
+        print(line(str(seed), model, measured), flush=True)
     # Not the best on the test set: choosing by the test set would make its figure too good
-    best = min(models, key=lambda model: float(model.info["training_loss"]))
+    key = "training_loss" if recording.validation is None else "validation_loss"
+    best = min(range(len(models)), key=lambda number: float(models[number].info[key]))
     if len(models) > 1:
-        print(summary(models))
-        print(f"kept: seed {best.info['seed']}, the lowest training loss")
-    model_file.save(best, output)
+        print(summary(tested, "seeds"))
+        print(f"kept: seed {seeds[best]}, the lowest {key.replace('_', ' ')}")
+    model, evaluated = models[best], tested[best]
+    for text in about(model, recording, evaluated):
+        print(text)
+    model_file.save(replace(model, info={**model.info, stored_recording.KEY: stored_recording.words(args)}), output)
     for seed in seeds:
         checkpoint_path(output, seed).unlink(missing_ok=True)
-    if best.window:
-        print(f"trained on windows of {windows(recording)}: call net.reset() at each window's start")
     print(f"wrote {output} ({output.stat().st_size} bytes); next: tinyrnn quantize {output}")
     return 0
 
@@ -117,6 +164,7 @@ def architecture_of(args: argparse.Namespace) -> Architecture:
         rank=args.rank or 0,
         layernorm=args.layernorm,
         layernorm_between=args.layernorm_between,
+        embedding=args.embedding or 0,
     )
 
 
@@ -130,17 +178,26 @@ def _check_checkpoint(output: Path, seed: int, data: str) -> None:
 
 
 def describe(recording: Recording) -> str:
-    """The recording in two lines: its sequences and split, then its channels and outputs."""
+    """The recording in some lines: its sequences and split, its inputs, its outputs, and the reader's remarks."""
     count = len(recording.labels)
     outputs = f"{count} classes" if recording.task == "classification" else counted(count, "target")
     when = "at the last step" if recording.when == "last" else "at every step"
-    names = screen.shown(", ".join(recording.labels))
-    names = names if len(names) <= 70 else names[:67] + "..."
-    return (
-        f"{screen.shown(recording.name)}: {len(recording.train)} training and "
-        f"{counted(len(recording.test), 'test sequence')} of {windows(recording)}; split: {recording.split}\n"
-        f"{counted(len(recording.channels), 'channel')} -> {outputs} {when}: {names}"
-    )
+    if recording.horizon:
+        when += f", {counted(recording.horizon, 'step')} ahead"
+    kept = 0 if recording.validation is None else len(recording.validation)
+    lines = [
+        f"{recording.name}: {len(recording.train)} training, {kept} validation and "
+        f"{counted(len(recording.test), 'test sequence')} of {windows(recording)}",
+        f"split: {recording.split}",
+    ]
+    if recording.symbols:
+        lines.append(f"input: 1 of {len(recording.symbols)} characters; output: the next character")
+    else:
+        # All of them: a forgotten column, which may tell the answer, is to be seen
+        lines.append(f"{counted(len(recording.channels), 'input')}: {', '.join(recording.channels)}")
+        names = ", ".join(recording.labels)
+        lines.append(f"{outputs} {when}: {names if len(names) <= 70 else names[:67] + '...'}")
+    return "\n".join(screen.shown(text) for text in [*lines, *recording.remarks])
 
 
 def windows(recording: Recording) -> str:
@@ -150,64 +207,154 @@ def windows(recording: Recording) -> str:
     return counted(most, "step") if least == most else f"{least} to {most} steps"
 
 
-def headings(recording: Recording) -> str:
-    """The heading of the column that figures() fills."""
-    return "test accuracy" if recording.task == "classification" else f"{'test RMSE':>13}  {'test R2':>8}"
+def evaluations(model: FloatModel, recording: Recording) -> list[Evaluation]:
+    """The model and its integers on the validation sequences, if there are any, and on the test."""
+    from tinyrnn.quantization import precision_search
+    from tinyrnn.quantization.accuracy import evaluate
+
+    try:
+        network = precision_search.measured(model).network
+    except ModelError:  # `tinyrnn quantize` will say why
+        network = None
+    parts = ["test"] if recording.validation is None else ["validation", "test"]
+    return [evaluate(model, network, recording, part) for part in parts]
 
 
-def figures(model: FloatModel) -> str:
-    """The test figures of one model, aligned for the table."""
+def headings(recording: Recording, first: str = "seed") -> str:
+    """The headings of the columns that line() fills."""
+    from tinyrnn.quantization.accuracy import seed_headings
+
+    parts = ["test"] if recording.validation is None else ["validation", "test"]
+    loss = "training loss" if recording.validation is None else "validation loss"
+    return f"{first:>4}  {'epochs':>6}  {'best':>4}  {loss:>15}  {seed_headings(recording.task, parts)}"
+
+
+def line(name: str, model: FloatModel, measured: list[Evaluation]) -> str:
+    """The figures of one seed, aligned for the table."""
+    from tinyrnn.quantization.accuracy import seed_line
+
     info = model.info
-    if model.task == "classification":
-        return f"{info['float_accuracy_pct']:11.2f} %"
-    return f"{info['float_rmse']:13.6g}  {info['float_r2']:8.4f}"
+    loss = info.get("validation_loss", info["training_loss"])
+    return f"{name:>4}  {info['epochs']:6}  {info['best_epoch']:4}  {loss:15.5f}  {seed_line(measured)}"
 
 
-def summary(models: list[FloatModel]) -> str:
-    """Mean, sample standard deviation (n - 1) and worst test figure over the seeds."""
-    classes = models[0].task == "classification"
-    key, unit = ("float_accuracy_pct", " %") if classes else ("float_rmse", "")
-    values = [float(model.info[key]) for model in models]
-    mean = sum(values) / len(values)
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
-    worst = min(values) if classes else max(values)
-    digits = ".2f" if classes else ".6g"
-    what = "test accuracy" if classes else "test RMSE"
-    return (
-        f"{len(values)} seeds, {what}: mean {mean:{digits}}{unit}, "
-        f"standard deviation {deviation:{digits}}, worst {worst:{digits}}{unit}"
+def summary(tested: list[Evaluation], what: str) -> str:
+    """Mean, sample standard deviation (n - 1) and worst figure over the seeds or folds, of floats and of integers."""
+    return f"{len(tested)} {what}, test " + "; ".join(
+        _mean([getattr(each, f"{kind}_figures") for each in tested], kind) for kind in ("float", "integer")
     )
 
 
-def _fit(recording: Recording, architecture: Architecture, seed: int, output: Path, args: argparse.Namespace) -> FloatModel:
-    """Train with one seed, with a progress bar on a terminal."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+def _mean(figures: list[Any], kind: str) -> str:
+    if None in figures:
+        return f"{kind}: not known"
+    classes = hasattr(figures[0], "accuracy_pct")
+    values = [float(each.accuracy_pct if classes else each.overall_rmse) for each in figures]
+    mean = sum(values) / len(values)
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    worst = min(values) if classes else max(values)
+    digits, unit = (".2f", " %") if classes else (".6g", "")
+    name = "accuracy" if classes else "RMSE"
+    return (
+        f"{kind} {name}: mean {mean:{digits}}{unit}, standard deviation {deviation:{digits}}, worst {worst:{digits}}{unit}"
+    )
 
-    from tinyrnn.training import trainer
+
+def about(model: FloatModel, recording: Recording, evaluated: Evaluation) -> Iterator[str]:
+    """What the user should know of the model that is kept: baselines, differences, windows."""
+    told = []
+    for baseline, figures in evaluated.baselines:
+        found = figures.accuracy_pct if hasattr(figures, "accuracy_pct") else figures.overall_rmse
+        told.append(
+            f"{baseline.description}: {found:.2f} %"
+            if hasattr(figures, "accuracy_pct")
+            else f"{baseline.description}: {found:.5g}"
+        )
+    name = "accuracy" if recording.task == "classification" else "RMSE"
+    yield f"baselines on the test, {name}: {', '.join(told)}"
+    verdict = evaluated.verdict()
+    if verdict:
+        yield verdict
+    if model.info.get("difference"):
+        yield "the network learnt the difference from the last value, which the board adds again"
+    if recording.symbols:
+        floats, integers = evaluated.float_figures, evaluated.integer_figures
+        each = [
+            f"{kind} {found.cross_entropy_bits:.4f}" for kind, found in (("float", floats), ("integer", integers)) if found
+        ]
+        yield f"bits a character on the test: {', '.join(each)}"
+    if model.window:
+        yield f"trained on windows of {windows(recording)}: call net.reset() at each window's start"
+
+
+def _cross_validate(args: argparse.Namespace, architecture: Architecture) -> None:
+    """Train on all but one fold, test on that one, for each fold; print mean and deviation."""
+    from tinyrnn import data
+
+    tested: list[Evaluation] = []
+    for name, recording in data.load_folds(args.data, args.folds, **load_options(args)):
+        if not tested:
+            print(headings(recording, "fold"), flush=True)
+        with shown(f"fold {name}") as progress:
+            model = _fit(recording, architecture, args.seed, args, progress, None)
+        measured = evaluations(model, recording)
+        tested.append(measured[-1])
+        print(screen.shown(line(name, model, measured)), flush=True)
+    print(summary(tested, "folds"))
+
+
+@contextmanager
+def shown(title: str) -> Iterator[Callable[[Progress], None]]:
+    """Show the progress of a training: a live line on a terminal, otherwise a line now and then if it is long."""
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     console = screen.console(stderr=True)
     text = [TextColumn(what, markup=False) for what in ("{task.description}", "{task.fields[loss]}")]
-    columns: list[Any] = [text[0], BarColumn(), text[1], TimeRemainingColumn()]
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"seed {seed}", total=None, loss="")
+    columns: list[Any] = [text[0], BarColumn(bar_width=20), text[1], TimeRemainingColumn()]
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(screen.shown(title), total=None, loss="")
+        said_s = time.monotonic()
 
-        def show(state: trainer.Progress) -> None:
-            figures = f"epoch {state.epoch}/{state.epochs}  loss {state.loss:.4f}"
-            bar.update(task, total=state.epochs, completed=state.epoch, loss=figures)
+        def show(state: Progress) -> None:
+            nonlocal said_s
+            told = f"epoch {state.epoch}/{state.epochs}  loss {state.loss:.4f}"
+            if state.validation_loss is not None:
+                told += f"  validation {state.validation_loss:.4f}, best epoch {state.best_epoch}"
+            told += f"  {state.steps_per_s:.0f} steps/s"
+            name = f"{title}, {state.run}" if state.run else title
+            bar.update(task, description=screen.shown(name), total=state.epochs, completed=state.epoch, loss=told)
+            if not console.is_terminal and time.monotonic() - said_s >= PAUSE_S:
+                said_s = time.monotonic()
+                print(f"{name}: {told}", file=sys.stderr, flush=True)
 
-        def notice(text: str) -> None:
-            print(f"tinyrnn: {text}", file=sys.stderr, flush=True)
+        yield show
 
-        return trainer.fit(
-            recording,
-            architecture=architecture,
-            epochs=args.epochs,
-            seed=seed,
-            lr=args.lr,
-            progress=show,
-            checkpoint=checkpoint_path(output, seed),
-            notice=notice,
-        )
+
+def _fit(
+    recording: Recording,
+    architecture: Architecture,
+    seed: int,
+    args: argparse.Namespace,
+    progress: Callable[[Progress], None],
+    checkpoint: Path | None,
+) -> FloatModel:
+    from tinyrnn.training import trainer
+
+    def notice(text: str) -> None:
+        print(f"tinyrnn: {text}", file=sys.stderr, flush=True)
+
+    names = [each.name for each in SETTINGS] + list(OTHERS)
+    return trainer.fit(
+        recording,
+        architecture=architecture,
+        seed=seed,
+        settings={name: getattr(args, name) for name in names if getattr(args, name) is not None},
+        device=args.device,
+        progress=progress,
+        checkpoint=checkpoint,
+        notice=notice,
+    )
 
 
 def _cells(text: str) -> tuple[str, ...]:
@@ -218,11 +365,22 @@ def _cells(text: str) -> tuple[str, ...]:
     return names
 
 
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a number above 0 and up to 1, such as 0.005")
-    return value
+def _folds(text: str) -> int | str:
+    if text == "group":
+        return text
+    if not text.isascii() or not text.isdigit() or not 2 <= int(text) < 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected 2 or more, or group")
+    return int(text)
+
+
+def _setting(setting: Setting) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value: float = int(text) if setting.whole else float(text)
+            setting.check(value)
+        except (ValueError, ModelError):
+            seen = f"{text!r}; expected {setting.expected}, such as {setting.example:g}"
+            raise argparse.ArgumentTypeError(seen) from None
+        return value
+
+    return parse

@@ -7,7 +7,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tinyrnn.cli.recording_options import add_arguments, from_args, given, natural
+from tinyrnn.cli import stored_recording
+from tinyrnn.cli.recording_options import add_arguments, from_args, natural
 from tinyrnn.text import counted
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from tinyrnn.board.protocol import Client
     from tinyrnn.board.replay import Replayed
-    from tinyrnn.data.recording import Recording
     from tinyrnn.integer_model.network import Network
     from tinyrnn.runtimes import Runtime
     from tinyrnn.runtimes.verification import Report
@@ -61,14 +61,13 @@ def run(args: argparse.Namespace) -> int:
     from tinyrnn import runtimes
     from tinyrnn.errors import Mismatch
     from tinyrnn.integer_model import urnn_file
-    from tinyrnn.quantization.accuracy import raw_sequences
 
     network = urnn_file.load(args.model).network
-    recording = _recording(network, args)
-    raw = raw_sequences(network, recording.test) if recording else _random(network, args)
+    recorded = _recorded(network, args)
+    raw = [network.raw(x) for x in recorded] if recorded else _random(network, args)
     if args.on:
         _on_board(network, raw, args)
-        _show_nearness(network, recording, args)
+        _show_nearness(network, recorded, args)
         return 0
     found = [runtimes.get(name) for name in args.runtime] if args.runtime else runtimes.find()
     print(_announced(network, raw, args.model))
@@ -84,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
             f"differ): {wrong[0].first[0]}; please report it with this file"
         )
     print("bit-exact on all of them")
-    _show_nearness(network, recording, args)
+    _show_nearness(network, recorded, args)
     return 0
 
 
@@ -94,7 +93,7 @@ def _announced(network: Network, raw: list[np.ndarray], model: str) -> str:
     return f"{model}: {counted(len(raw), 'sequence')}, {steps}, {network.outputs + network.units} integers a step"
 
 
-def _show_nearness(network: Network, recording: Recording | None, args: argparse.Namespace) -> None:
+def _show_nearness(network: Network, recorded: list[np.ndarray], args: argparse.Namespace) -> None:
     """Print the integer error: measured if the float model is available, otherwise as stored in the file."""
     from pathlib import Path
 
@@ -111,7 +110,7 @@ def _show_nearness(network: Network, recording: Recording | None, args: argparse
             print(f"integers against float: not known; give the float model with --float, or put {beside.name} beside it")
         return
     try:
-        error, warning = measure(model_file.load(path), network, recording.test.x if recording else [])
+        error, warning = measure(model_file.load(path), network, recorded)
         print(f"{path}: {error}")
         if warning:
             print(f"warning: {warning}")
@@ -203,21 +202,23 @@ def show(reports: list[Report]) -> None:
     screen.console().print(table)
 
 
-def _recording(network: Network, args: argparse.Namespace) -> Recording | None:
-    """The recording of --data, if given. Raises DataError if it does not match the network."""
+def _recorded(network: Network, args: argparse.Namespace) -> list[np.ndarray]:
+    """The test sequences (T, C) of --data with their channels in the network's order; [] without --data.
+
+    Raises DataError if the channels are not the network's. Labels do not matter here.
+    """
+    from tinyrnn.data.matching import match_inputs
     from tinyrnn.errors import DataError
 
     if args.data:
         recording = from_args(args)
-        if len(recording.channels) != network.inputs:
-            raise DataError(
-                f"{args.data}: has {len(recording.channels)} channels, {args.model} takes {network.inputs}; "
-                "expected the recording that the model was trained on"
-            )
-        return recording
-    if needless := given(args):
+        matched = match_inputs(args.model, network.channels, network.inputs, network.labels, recording)
+        for remark in [*recording.remarks, *matched.remarks]:
+            print(remark)
+        return [matched.inputs(x) for x in recording.test.x]
+    if needless := stored_recording.given(args):
         raise DataError(f"{needless[0]} describes a recording; expected the recording with --data")
-    return None
+    return []
 
 
 def _random(network: Network, args: argparse.Namespace) -> list[np.ndarray]:

@@ -15,14 +15,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyrnn.data import figures
-from tinyrnn.data.figures import Figures
-from tinyrnn.data.recording import Recording, Sequences
+from tinyrnn.data.figures import ClassificationFigures, Figures, RegressionFigures
+from tinyrnn.data.recording import Recording, Sequences, listed
 
+MEAN = "mean of training"
+NEAR = 1.5  # a channel of the target's unit and variance has 2 if they have nothing in common, and less if they have
 ROOM = 1_000_000  # steps that are handled at once: some hundred megabytes
-
+ALIKE = 1.01  # mean squared errors within this factor count as equal
+TINY = 1e-12  # share of the largest error that is rounding
 MOST_SEARCHED = 64  # channels that are tried at every step for a target that none is near: a second each at most
 
 Channels = tuple[int | None, ...]  # (O,) for each target the channel that stands in for it
+
+# Tried on a forecast that 2 epochs do not learn
+CURE = "try more --epochs, or more recordings if the model is good on those of the training"
 
 
 @dataclass(frozen=True)
@@ -30,8 +36,16 @@ class Baseline:
     """A prediction without a model."""
 
     name: str  # "majority class", "mean", "last value" or "seasonal naive"
-    description: str  # what it predicts, such as "last value of OT"
+    words: tuple[str, ...]  # (O,) what it predicts for each target, such as "last value of OT"; (1,) for a classification
     outputs: Callable[[Sequences], np.ndarray]  # as a model's: logits (M, K), or (M, O) in the targets' units
+
+    @property
+    def description(self) -> str:
+        """What it predicts, such as "last value of OT"."""
+        return listed(dict.fromkeys(self.words))
+
+
+Rivals = list[tuple[Baseline, Figures]]  # baselines with their figures
 
 
 def baselines(recording: Recording) -> list[Baseline]:
@@ -39,7 +53,7 @@ def baselines(recording: Recording) -> list[Baseline]:
     if recording.task == "classification":
         return [_majority(recording)]
     mean = recording.train.all_y().mean(axis=0)
-    found = [Baseline("mean", "mean of training", lambda sequences: np.tile(mean, (_count(sequences), 1)))]
+    found = [Baseline("mean", (MEAN,) * len(mean), lambda sequences: np.tile(mean, (_count(sequences), 1)))]
     channels, lags = _seasons(recording)
     if any(channel is not None for channel in channels):
         found.append(_earlier("last value", recording, channels, (0,) * len(channels), mean))
@@ -48,7 +62,7 @@ def baselines(recording: Recording) -> list[Baseline]:
     return found
 
 
-def measured(recording: Recording, sequences: Sequences) -> list[tuple[Baseline, Figures]]:
+def measured(recording: Recording, sequences: Sequences) -> Rivals:
     """The figures of each baseline on some sequences of the recording."""
     answers = sequences.all_y()
     return [
@@ -57,18 +71,63 @@ def measured(recording: Recording, sequences: Sequences) -> list[tuple[Baseline,
     ]
 
 
+def entries(rivals: Rivals) -> list[dict[str, float | str]]:
+    """The baselines as an entry of FloatModel.info: a dictionary with name, description and the main figures of each."""
+    return [{"name": baseline.name, "description": baseline.description, **found.entries("")} for baseline, found in rivals]
+
+
+def verdict(found: Figures, rivals: Rivals, bits: bool = False, who: str = "the model") -> str | None:
+    """A sentence if a model with these figures does not beat its best baseline, for at least one target; otherwise None.
+
+    rivals: from measured() on the same sequences. bits: compare the cross-entropy instead of the accuracy, as for text.
+    """
+    if isinstance(found, RegressionFigures):
+        lost = []
+        for target, name in enumerate(found.targets):
+            best, its = min(rivals, key=lambda rival: rival[1].rmse[target])  # type: ignore[union-attr]
+            assert isinstance(its, RegressionFigures), "baselines are of the recording's kind"
+            if found.rmse[target] >= its.rmse[target]:
+                of = f" of {name}" * (len(found.targets) > 1)
+                lost.append(f"RMSE{of} {found.rmse[target]:.4g}, {best.words[target]} {its.rmse[target]:.4g}")
+        return f"{who} does not beat its baseline: {listed(lost, '; ')}; expected less: {CURE}" if lost else None
+    best, its = min(rivals, key=lambda rival: _loss(rival[1], bits))
+    assert isinstance(its, ClassificationFigures), "baselines are of the recording's kind"
+    if bits:
+        if found.cross_entropy_bits < its.cross_entropy_bits:
+            return None
+        seen = f"{found.cross_entropy_bits:.3f} bits, {best.description} {its.cross_entropy_bits:.3f}"
+        return f"{who} does not beat its baseline: {seen}; expected less: {CURE}"
+    if found.accuracy_pct > its.accuracy_pct:
+        return None
+    seen = f"accuracy {found.accuracy_pct:.2f} %, {best.description} {its.accuracy_pct:.2f} %"
+    if found.balanced_accuracy_pct > its.balanced_accuracy_pct:  # right for those who weigh their classes
+        balanced = f"{found.balanced_accuracy_pct:.2f} % against {its.balanced_accuracy_pct:.2f} %"
+        return f"{who} beats its baseline only in balanced accuracy, {balanced}: {seen}"
+    return f"{who} does not beat its baseline: {seen}; expected more: {CURE}"
+
+
+def _loss(found: Figures, bits: bool) -> float:
+    assert isinstance(found, ClassificationFigures), "the caller has a classification"
+    return found.cross_entropy_bits if bits else -found.accuracy_pct
+
+
 def last_value_channels(recording: Recording) -> Channels:
     """For each target of a regression, the channel whose value at the same step is nearest to it.
 
-    The nearest has the smallest RMSE on the training sequences. None if that is not below the standard deviation of the
-    target, as for a target in another unit.
+    In a forecast with a known horizon it is the channel of the target's name. Otherwise it has the smallest RMSE on the
+    training sequences. None if its mean squared error is not below NEAR times the variance of the target, as for a target
+    in another unit.
     """
     y = recording.train.all_y()
     columns = (_at(recording.train, 0, channel) for channel in range(len(recording.channels)))
     errors = np.array([np.square(y - x[:, None]).mean(axis=0) for x in columns])  # (C, O)
     nearest = errors.argmin(axis=0)
-    close = errors.min(axis=0) < y.var(axis=0)
-    return tuple(int(channel) if near else None for channel, near in zip(nearest, close, strict=True))
+    close = errors.min(axis=0) < NEAR * y.var(axis=0)
+    found = [int(channel) if near else None for channel, near in zip(nearest, close, strict=True)]
+    if recording.horizon:
+        known = {name: number for number, name in enumerate(recording.channels)}
+        found = [known.get(label, channel) for label, channel in zip(recording.labels, found, strict=True)]
+    return tuple(found)
 
 
 def _majority(recording: Recording) -> Baseline:
@@ -76,20 +135,17 @@ def _majority(recording: Recording) -> Baseline:
     counts = np.bincount(recording.train.all_y(), minlength=len(recording.labels))
     logits = np.log(np.maximum(counts, 1) / counts.sum())
     label = recording.labels[int(counts.argmax())]
-    return Baseline("majority class", f"always {label}", lambda sequences: np.tile(logits, (_count(sequences), 1)))
+    return Baseline("majority class", (f"always {label}",), lambda sequences: np.tile(logits, (_count(sequences), 1)))
 
 
 def _earlier(name: str, recording: Recording, channels: Channels, lags: tuple[int, ...], mean: np.ndarray) -> Baseline:
     """The value of each target's channel a number of steps before; the mean (O,) of a target that has no channel."""
-    parts = []
+    words = []
     for channel, lag in zip(channels, lags, strict=True):
-        if channel is None:
-            continue
-        title = recording.channels[channel]
         # Counted from the moment that is predicted: that is the period, which people know
-        parts.append(f"{title} {lag + recording.horizon} steps earlier" if lag else f"last value of {title}")
-    if None in channels:
-        parts.append("mean of the others")
+        earlier = f"{lag + recording.horizon} steps earlier"
+        title = "" if channel is None else recording.channels[channel]
+        words.append(MEAN if channel is None else f"{title} {earlier}" if lag else f"last value of {title}")
 
     def outputs(sequences: Sequences) -> np.ndarray:
         found = np.tile(mean, (_count(sequences), 1))
@@ -98,7 +154,7 @@ def _earlier(name: str, recording: Recording, channels: Channels, lags: tuple[in
                 found[:, target] = _at(sequences, lag, channel)
         return found
 
-    return Baseline(name, ", ".join(dict.fromkeys(parts)), outputs)
+    return Baseline(name, tuple(words), outputs)
 
 
 def _count(sequences: Sequences) -> int:
@@ -132,7 +188,8 @@ def _seasons(recording: Recording) -> tuple[Channels, tuple[int, ...]]:
             if errors.min() >= recording.train.all_y()[:, target].var():
                 channel = None
         channels.append(channel)
-        lags.append(0 if channel is None else int(errors.argmin()))
+        # The first that is practically the best: two periods before may be better by chance, or by a rounding error
+        lags.append(0 if channel is None else int((errors <= ALIKE * errors.min() + TINY * errors.max()).argmax()))
     return tuple(channels), tuple(lags)
 
 

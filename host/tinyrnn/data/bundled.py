@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyrnn.data.recording import Recording, Sequences, sort_labels
+from tinyrnn.data.recording import sort_labels
+from tinyrnn.data.source import Series, Source
 from tinyrnn.errors import DataError
 
 CURE = "pip install tinyrnn[train]"
@@ -34,26 +35,32 @@ SETS = {
 }
 
 
-def read(name: str) -> Recording:
+def read(name: str) -> Source:
     """Read one of SETS, a classification at the last step. Raises DataError if sktime or its file is missing."""
     bundled = SETS[name]
     spec = importlib.util.find_spec("sktime")
     if spec is None or not spec.submodule_search_locations:
         raise DataError(f"{name}: the pip package sktime, which contains it, is not installed; expected sktime, {CURE}")
     folder = Path(next(iter(spec.submodule_search_locations))) / "datasets" / "data" / bundled.folder
-    train_x, train_names = read_ts(folder / f"{bundled.folder}_TRAIN.ts", len(bundled.channels))
-    test_x, test_names = read_ts(folder / f"{bundled.folder}_TEST.ts", len(bundled.channels))
-    labels = sort_labels(train_names)
-    index = {label: number for number, label in enumerate(labels)}
-    return Recording(
+    halves = {
+        part: read_ts(folder / f"{bundled.folder}_{part.upper()}.ts", len(bundled.channels)) for part in ("train", "test")
+    }
+    labels = sort_labels(halves["train"][1])
+    series = [
+        Series(x, np.array(labels.index(label)), f"{bundled.folder}_{part.upper()}.ts, sequence {number}", part=part)
+        for part, (xs, found) in halves.items()
+        for number, (x, label) in enumerate(zip(xs, found, strict=True))
+    ]
+    return Source(
         name=name,
+        where=name,
         task="classification",
         when="last",
         channels=bundled.channels,
         labels=labels,
-        train=Sequences(train_x, np.array([index[label] for label in train_names])),
-        test=Sequences(test_x, np.array([index[label] for label in test_names])),
-        split="official",
+        series=series,
+        unit="sequences of each class",
+        own="official",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class ClassificationFigures:
         """(K,) harmonic mean of precision and recall; 0 if both are 0."""
         return _share(2 * self.confusion.diagonal(), self.confusion.sum(axis=0) + self.support)
 
-    def entries(self, prefix: str = "") -> dict[str, float]:
+    def entries(self, prefix: str = "float_") -> dict[str, float]:
         """The main figures, as entries of FloatModel.info."""
         names = ("accuracy_pct", "balanced_accuracy_pct", "cross_entropy_bits")
         return {prefix + name: float(getattr(self, name)) for name in names}
@@ -85,7 +85,7 @@ class RegressionFigures:
         """Root mean square error over all targets together."""
         return float(np.sqrt(np.mean(np.square(self.rmse))))
 
-    def entries(self, prefix: str = "") -> dict[str, float]:
+    def entries(self, prefix: str = "float_") -> dict[str, float]:
         """The figures over all targets, as entries of FloatModel.info."""
         return {
             prefix + "rmse": self.overall_rmse,
@@ -97,7 +97,7 @@ class RegressionFigures:
         return f"RMSE {self.overall_rmse:.4g}"
 
 
-Figures = ClassificationFigures | RegressionFigures
+Figures: TypeAlias = ClassificationFigures | RegressionFigures
 
 
 def classification(labels: tuple[str, ...], outputs: np.ndarray, answers: np.ndarray) -> ClassificationFigures:

@@ -17,7 +17,9 @@ from tinyrnn import files
 from tinyrnn.data.recording import LARGEST, MOST_CHANNELS
 from tinyrnn.errors import DataError
 
-ENTRIES = ("x", "y", "lengths", "x_test", "y_test", "lengths_test", "labels", "channels", "when")
+ENTRIES = (
+    "x", "y", "lengths", "groups", "x_test", "y_test", "lengths_test", "groups_test", "labels", "channels", "when"
+)  # fmt: skip
 FREE_BYTES = 128 << 20  # any file may unpack to this size, as float64: 16 million numbers
 RATIO = 64  # a larger file may take this many bytes in memory for each of its bytes; int8 without compression takes 8
 MOST_BYTES = 4 << 30

@@ -3,28 +3,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tinyrnn import files
-from tinyrnn.data import split, windows
 from tinyrnn.data.npz_arrays import check_finite, floats, read_entries, strings
-from tinyrnn.data.recording import LARGEST, Recording, Sequences, listed, sort_labels
+from tinyrnn.data.options import Reading
+from tinyrnn.data.recording import LARGEST, Sequences, listed, sort_labels
+from tinyrnn.data.source import Series, Source, check_channels
+from tinyrnn.data.windows import WINDOW
 from tinyrnn.errors import DataError
 
 
-def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, seed: int = 0) -> Recording:
-    """Read x (N, T, C) with y as in docs/data.md, or one recording x (M, C) with an answer for each row, cut in windows.
+def read(path: Path, reading: Reading, like: Source | None = None) -> Source:
+    """Read x (N, T, C) with y as in docs/data.md, or one recording x (M, C) with an answer for each row.
 
-    Integers or text in y are classes, floats are targets. Raises DataError, which names the entry.
+    Integers or text in y are classes, floats are targets. like: the source to which this file gives the validation or
+    the test part. Raises DataError, which names the entry.
     """
     entries = read_entries(path)
     x = floats(path, "x", entries["x"])
     if x.ndim not in (2, 3) or 0 in x.shape:
         raise DataError(f"{path}: x has shape {x.shape}; expected (sequences, steps, channels) or (rows, channels)")
     channels = strings(path, "channels", entries, x.shape[-1]) or tuple(str(i + 1) for i in range(x.shape[-1]))
+    check_channels(path, channels, like)
     if ("x_test" in entries) != ("y_test" in entries):
         raise DataError(f"{path}: only one of x_test and y_test; expected both or none")
     classes = entries["y"].dtype.kind != "f"
@@ -32,51 +35,106 @@ def read(path: Path, *, window: int | None = None, test_fraction: float = 0.2, s
     # With an entry `labels`, integers in y are indices into it; otherwise the values of y are the names
     as_indices = "labels" in entries and entries["y"].dtype.kind != "U"
     index = {str(number) if as_indices else label: number for number, label in enumerate(labels)}
+    if like is not None and classes:
+        index = _index_like(path, entries, index, labels, like)
+        labels = like.labels
+    elif like is not None:
+        labels = like.labels
+    own = ""
     if x.ndim == 2:
-        for entry in ("lengths", "x_test", "when"):
-            if entry in entries:
-                raise DataError(
-                    f"{path}: {entry} beside an x of shape {x.shape}; expected x as (sequences, steps, channels)"
-                )
-        y = entries["y"]
-        if len(y) != len(x) or y.ndim > (1 if classes else 2):
-            raise DataError(f"{path}: y has shape {y.shape}; expected an answer for each of the {len(x)} rows of x")
-        check_finite(path, "x", x)
-        if classes:
-            answers = _indices(path, "y", y, index)
-        else:
-            answers = floats(path, "y", y).reshape(len(x), -1)
-            check_finite(path, "y", answers)
-            labels = _target_names(path, entries, answers.shape[1])
-        task = "classification" if classes else "regression"
-        return windows.cut(
-            files.title(path.stem),
-            task,
-            channels,
-            labels,
-            x,
-            answers,
-            None,
-            window=window,
-            test_fraction=test_fraction,
-            seed=seed,
-        )
-    if window is not None:
-        raise DataError(f"{path}: --window for an x of shape {x.shape}, which is already cut; expected no --window")
-
-    when = _when(path, entries, x, classes)
-    if not classes:
-        labels = _target_names(path, entries, 1 if entries["y"].ndim == 1 else entries["y"].shape[-1])
-    train = _sequences(path, entries, "", when, index if classes else None, len(labels), len(channels))
-    if "x_test" in entries:
-        test = _sequences(path, entries, "_test", when, index if classes else None, len(labels), len(channels))
-        how = "x and x_test"
+        when, series, labels = _one_series(path, entries, x, index if classes else None, labels)
     else:
-        train, test = _draw(path, train, labels, classes, test_fraction, seed)
-        how = split.describe(test_fraction, seed, "sequences")
-    return Recording(
-        files.title(path.stem), "classification" if classes else "regression", when, channels, labels, train, test, how
+        if reading.window is not None:
+            raise DataError(f"{path}: --window for an x of shape {x.shape}, which is already cut; expected no --window")
+        when = _when(path, entries, x, classes)
+        if not classes:
+            labels = _target_names(path, entries, 1 if entries["y"].ndim == 1 else entries["y"].shape[-1])
+        coded = index if classes else None
+        series = _series(path, entries, "", _sequences(path, entries, "", when, coded, len(labels), len(channels)))
+        if "x_test" in entries:
+            own = "x and x_test"
+            tests = _sequences(path, entries, "_test", when, coded, len(labels), len(channels))
+            series += _series(path, entries, "_test", tests)
+    task = "classification" if classes else "regression"
+    if like is not None and (task, when, labels) != (like.task, like.when, like.labels):
+        raise DataError(
+            f"{path}: a {task} at {when} step, of {listed(labels)}; expected a {like.task} at {like.when} step, of"
+            f" {listed(like.labels)}, as in {like.where}"
+        )
+    return Source(
+        name=files.title(path.stem),
+        where=str(path),
+        task=task,
+        when=when,
+        channels=channels,
+        labels=labels,
+        series=series,
+        own=own,
+        strict=True,
+        window=(reading.window or WINDOW) if x.ndim == 2 else None,
+        stride=None if like else reading.stride,
+        codes=index,
     )
+
+
+def _index_like(
+    path: Path, entries: dict[str, np.ndarray], index: dict[str, int], labels: tuple[str, ...], like: Source
+) -> dict[str, int]:
+    """The class index in another source of what this file holds in y. Raises DataError for a class unknown there."""
+    if "labels" not in entries:
+        return dict(like.codes) or {label: number for number, label in enumerate(like.labels)}
+    for label in labels:
+        if label not in like.labels:
+            raise DataError(f"{path}: label {label!r} is not in {like.where}; expected some of {listed(like.labels)}")
+    return {code: like.labels.index(labels[number]) for code, number in index.items()}
+
+
+def _one_series(
+    path: Path, entries: dict[str, np.ndarray], x: np.ndarray, index: dict[str, int] | None, labels: tuple[str, ...]
+) -> tuple[str, list[Series], tuple[str, ...]]:
+    """x (M, C) as one series, or one for each group: when, the series, and the labels."""
+    for entry in ("lengths", "x_test", "when"):
+        if entry in entries:
+            raise DataError(f"{path}: {entry} beside an x of shape {x.shape}; expected x as (sequences, steps, channels)")
+    y = entries["y"]
+    if len(y) != len(x) or y.ndim > (1 if index is not None else 2):
+        raise DataError(f"{path}: y has shape {y.shape}; expected an answer for each of the {len(x)} rows of x")
+    check_finite(path, "x", x)
+    if index is not None:
+        answers = _indices(path, "y", y, index)
+    else:
+        answers = floats(path, "y", y).reshape(len(x), -1)
+        check_finite(path, "y", answers)
+        labels = _target_names(path, entries, answers.shape[1])
+    groups = _groups(path, entries, "", len(x))
+    if not groups:
+        return "every", [Series(x, answers, path.name)], labels
+    rows: dict[str, list[int]] = {}
+    for row, group in enumerate(groups):
+        rows.setdefault(group, []).append(row)
+    return "every", [Series(x[at], answers[at], f"{path.name}, {group}", group) for group, at in rows.items()], labels
+
+
+def _series(path: Path, entries: dict[str, np.ndarray], suffix: str, found: Sequences) -> list[Series]:
+    groups = _groups(path, entries, suffix, len(found)) or [""] * len(found)
+    part = "test" if suffix else "train" if "x_test" in entries else ""
+    return [
+        Series(x, np.asarray(y), f"{path.name}, x{suffix}[{number}]", group, part)
+        for number, (x, y, group) in enumerate(zip(found.x, found.y, groups, strict=True))
+    ]
+
+
+def _groups(path: Path, entries: dict[str, np.ndarray], suffix: str, count: int) -> list[str]:
+    """The group of each sequence or row; [] without such an entry."""
+    groups = entries.get(f"groups{suffix}")
+    if groups is None:
+        return []
+    if groups.shape != (count,) or groups.dtype.kind not in "iuU":
+        raise DataError(
+            f"{path}: groups{suffix} has shape {groups.shape} of {groups.dtype}; expected ({count},) of text or integers,"
+            " the person or session of each"
+        )
+    return [str(group) for group in groups.tolist()]
 
 
 def _when(path: Path, entries: dict[str, np.ndarray], x: np.ndarray, classes: bool) -> str:
@@ -147,32 +205,6 @@ def _sequences(
     for number, answer in enumerate(answers):
         check_finite(path, f"y{suffix}", answer, number)
     return Sequences(parts, answers)
-
-
-def _draw(
-    path: Path, whole: Sequences, labels: tuple[str, ...], classes: bool, fraction: float, seed: int
-) -> tuple[Sequences, Sequences]:
-    y = whole.y
-    if len(whole) < 2:
-        raise DataError(f"{path}: 1 sequence; expected at least 2, or x as (rows, channels) to be cut into windows")
-    strict = classes and isinstance(y, np.ndarray)
-    if strict:
-        strata = [labels[i] for i in whole.all_y()]
-    elif classes:
-        strata = [labels[int(np.bincount(answer).argmax())] for answer in y]
-    else:
-        strata = [""] * len(whole)
-    train, test = split.stratified(strata, fraction, seed, str(path), strict=strict)
-    if not test:
-        raise DataError(
-            f"{path}: no class has 2 sequences, so none is left for the test; expected more, or x_test and y_test"
-        )
-
-    def take(members: Sequence[int]) -> Sequences:
-        answers = y[list(members)] if isinstance(y, np.ndarray) else [y[i] for i in members]
-        return Sequences([whole.x[i] for i in members], answers)
-
-    return take(train), take(test)
 
 
 def _labels(path: Path, entries: dict[str, np.ndarray]) -> tuple[str, ...]:

@@ -124,7 +124,7 @@ class Recording:
         for half, sequences in halves:
             if sequences is not None:
                 self._check_half(half, sequences)
-        if self.task == "classification":
+        if self.task == "classification" and not self.symbols:  # a text need not use each letter in its first part
             seen_classes = set(np.unique(self.train.all_y()).tolist())
             for number, label in enumerate(self.labels):
                 if number not in seen_classes:
@@ -193,8 +193,9 @@ class Recording:
 
     @cached_property
     def integer(self) -> bool:
-        """Whether every value, including the test set, is a whole number: the sensor's own integers."""
-        return all(bool((x == np.rint(x)).all()) for x in self.train.x + self.test.x)
+        """Whether every value of all parts is a whole number: the sensor's own integers."""
+        parts = (self.train, self.validation, self.test)
+        return all(bool((x == np.rint(x)).all()) for part in parts if part is not None for x in part.x)
 
     @cached_property
     def target_mean(self) -> np.ndarray:

@@ -1,70 +1,71 @@
 # SPDX-License-Identifier: MIT
-"""Cut one long table with an answer in each row into sequences, by group or by window, and split them."""
+"""Cut the parts of a split into sequences. Cutting comes after the split, so no window lies in two parts."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
-from tinyrnn.data import split
-from tinyrnn.data.recording import Recording, Sequences
-from tinyrnn.errors import DataError
+from tinyrnn.data.recording import Sequences
+from tinyrnn.data.source import Series, Source
 
 WINDOW = 100  # steps, if neither a group nor a window is given
+LEFT_OUT, TRAIN, VALIDATION, TEST = -1, 0, 1, 2  # the parts that a row can belong to
 
 
-def cut(
-    name: str,
-    task: str,
-    channels: tuple[str, ...],
-    labels: tuple[str, ...],
-    x: np.ndarray,
-    y: np.ndarray,
-    groups: list[str] | None,
-    *,
-    window: int | None,
-    test_fraction: float,
-    seed: int,
-) -> Recording:
-    """A recording with an output at every step.
+def windows(rows: int, window: int | None, stride: int | None = None, *, tail: bool) -> list[slice]:
+    """Consecutive slices of `window` steps from a sequence of `rows` steps; one slice of all steps if window is None.
 
-    x: (M, C) float64. y: (M,) class indices or (M, O) float64 targets.
-    groups: (M,) the sequence that each row belongs to, in order, or None to cut the rows into windows.
-    Whole groups or windows are drawn for the test. For a classification, the draw is stratified by the most frequent
-    class of each sequence. With groups and a window, the groups are cut after the draw. Raises DataError.
+    stride: steps from the start of a slice to the next; the window if None. tail: keep the rest at the end: it is
+    shorter, or with a smaller stride it is the last whole window. Without tail, a rest is dropped unless it is the
+    whole sequence.
     """
-    pieces: list[np.ndarray]
-    if groups is None:
-        window = window or WINDOW
-        unit, rows = f"windows of {window} steps", np.arange(len(x))
-        pieces = [rows[piece] for piece in split.windows(len(x), window, tail=True)]
-        cure = "use a smaller --window or a longer recording"
-    else:
-        unit = "groups"
-        by_name: dict[str, list[int]] = {}
-        for row, group in enumerate(groups):
-            by_name.setdefault(group, []).append(row)
-        pieces = [np.array(members) for members in by_name.values()]
-        cure = "record more groups, or use --window instead of --group"
-    if len(pieces) < 2:
-        raise DataError(f"{name}: {len(x)} rows make 1 sequence; expected at least 2 ({unit}): {cure}")
-    if task == "classification":
-        strata = [labels[Counter(y[piece].tolist()).most_common(1)[0][0]] for piece in pieces]
-    else:
-        strata = [""] * len(pieces)
-    train, test = split.stratified(strata, test_fraction, seed, name, strict=False)
-    if not test:
-        raise DataError(
-            f"{name}: {len(pieces)} sequences ({unit}), each mostly of a different class, leave none for the test; "
-            f"expected at least 2 of a class: {cure}"
-        )
+    if window is None or rows <= window:
+        return [slice(0, rows)]
+    stride = stride or window
+    found = [slice(start, start + window) for start in range(0, rows - window + 1, stride)]
+    end = found[-1].stop
+    if tail and end < rows:
+        found.append(slice(end if stride == window else rows - window, rows))
+    return found
 
-    def sequences(members: list[int]) -> Sequences:
-        parts = [
-            pieces[member][piece] for member in members for piece in split.windows(len(pieces[member]), window, tail=True)
-        ]
-        return Sequences([x[part] for part in parts], [y[part] for part in parts])
 
-    how = split.describe(test_fraction, seed, unit)
-    return Recording(name, task, "every", channels, labels, sequences(train), sequences(test), how)
+def cut(source: Source, parts: list[int | np.ndarray], part: int) -> Sequences:
+    """The sequences of one part. Only those of training overlap: each answer of another part counts once."""
+    x: list[np.ndarray] = []
+    y: list[np.ndarray] = []
+    names: list[str] = []
+    groups: list[str] = []
+    stride = source.stride if part == TRAIN else None
+    for series, assigned in zip(source.series, parts, strict=True):
+        for first, end in _runs(assigned, part, len(series.x), source.horizon):
+            for piece in windows(end - first, source.window, stride, tail=source.when == "every"):
+                rows = slice(first + piece.start, first + piece.stop)
+                x.append(series.x[rows])
+                y.append(series.y[rows] if source.when == "every" else series.y)
+                names.append(_name(series, rows))
+                groups.append(series.group)
+    answers: np.ndarray | list[np.ndarray] = y
+    if source.when == "last":
+        answers = np.array(y, np.int64 if source.task == "classification" else np.float64)
+    return Sequences(x, answers, tuple(names), tuple(groups) if source.grouped else ())
+
+
+def _name(series: Series, rows: slice) -> str:
+    whole = rows == slice(0, len(series.x))
+    return series.name if whole else f"{series.name}, rows {rows.start + 1} to {rows.stop}"
+
+
+def _runs(assigned: int | np.ndarray, part: int, length: int, horizon: int) -> Iterator[tuple[int, int]]:
+    """The first row and the row after the last of each run of rows in a part, without rows whose target is in another."""
+    if isinstance(assigned, int):
+        if assigned == part:
+            yield 0, length
+        return
+    inside = assigned == part
+    if horizon:
+        aims = np.concatenate([assigned[horizon:], np.full(min(horizon, length), assigned[-1])])
+        inside &= (aims == part) | (aims == LEFT_OUT)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
+    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)

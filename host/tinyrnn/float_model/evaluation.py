@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 
+from tinyrnn.data import figures
+from tinyrnn.data.figures import Figures
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.float_model.model import Calibration, FloatModel, ValueRanges
 
@@ -15,28 +17,9 @@ KEPT = 100_000  # numbers of the test recording kept in the model, to measure th
 SAMPLE_STEPS = 12  # steps of training data kept in the model, for the vectors of selftest()
 
 
-@dataclass(frozen=True)
-class Score:
-    """Figures of a model on sequences: the accuracy of a classification, or RMSE and R2 of a regression."""
-
-    accuracy_pct: float | None = None  # share of sequences, or of steps if every step has a label
-    rmse: float | None = None  # root mean square error over all targets, in the user's unit
-    r2: float | None = None  # 1 - error / variance, mean over the targets; 0 for a constant target
-
-    def figures(self, prefix: str = "float_") -> dict[str, float]:
-        """The figures that are not None, as entries of FloatModel.info."""
-        return {prefix + key: value for key, value in asdict(self).items() if value is not None}
-
-
-def evaluate(model: FloatModel, sequences: Sequences) -> Score:
-    """Run FloatModel.forward() over the sequences and compare with their labels or targets."""
-    output, y = predict(model, sequences), sequences.all_y()
-    if model.task == "classification":
-        return Score(accuracy_pct=100 * float((output.argmax(axis=1) == y).mean()))
-    error = np.square(output - y).mean(axis=0)
-    variance = y.var(axis=0)
-    r2 = np.where(variance > 0, 1 - error / np.where(variance > 0, variance, 1), 0.0)
-    return Score(rmse=float(np.sqrt(error.mean())), r2=float(r2.mean()))
+def evaluate(model: FloatModel, sequences: Sequences) -> Figures:
+    """The figures of FloatModel.forward() on sequences whose channels and labels are the model's, in the same order."""
+    return figures.of(model.task, model.labels, predict(model, sequences), sequences.all_y())
 
 
 def predict(model: FloatModel, sequences: Sequences) -> np.ndarray:

@@ -251,8 +251,14 @@ class Skip(Layer):
     def check(self, where: str) -> None:
         check_number(f"{where} width", self.width, 1, MOST_WIDTH)
         check_array(f"{where} channels", self.channels, (None,))
-        if len(set(self.channels.tolist())) < len(self.channels) or (self.channels % 1 != 0).any() or self.channels.min() < 0:
-            raise ModelError(f"model's {where} reads the channels {self.channels.tolist()}; expected different numbers from 0")
+        if (
+            len(set(self.channels.tolist())) < len(self.channels)
+            or (self.channels % 1 != 0).any()
+            or self.channels.min() < 0
+        ):
+            raise ModelError(
+                f"model's {where} reads the channels {self.channels.tolist()}; expected different numbers from 0"
+            )
 
     def run(self, x: np.ndarray) -> np.ndarray:
         raise ModelError("a skip connection needs the sample as well; expected apply() instead of run()")

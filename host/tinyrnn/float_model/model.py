@@ -117,7 +117,9 @@ class FloatModel:
 
     def _check_skip(self, number: int, layer: Skip) -> None:
         if number != len(self.layers) - 1 or isinstance(self.layers[0], Embedding):
-            raise ModelError(f"model's layer {number} skip is not last, or the input is a symbol; expected it before the head")
+            raise ModelError(
+                f"model's layer {number} skip is not last, or the input is a symbol; expected it before the head"
+            )
         if layer.channels.max() >= len(self.mean):
             raise ModelError(
                 f"model's layer {number} skip reads channel {layer.channels.max():g}; expected 0 to {len(self.mean) - 1}"

@@ -118,7 +118,10 @@ def from_dict(raw: Any, path: str | os.PathLike[str] = "model") -> FloatModel:
 def _layer(raw: Any) -> Layer:
     given = dict(raw)
     kind = given.pop("kind", OLDEST_KIND)
-    kinds: dict[str, type[Layer]] = {**cells.kinds(), **{each.kind: each for each in (LayerNorm, BatchNorm, Embedding, Skip)}}
+    kinds: dict[str, type[Layer]] = {
+        **cells.kinds(),
+        **{each.kind: each for each in (LayerNorm, BatchNorm, Embedding, Skip)},
+    }
     if kind not in kinds:
         raise ModelError(f"layer of the unknown kind {kind!r:.40}; expected one of {', '.join(kinds)}")
     layer: Layer = _build(kinds[kind], given)

@@ -90,6 +90,10 @@ class Simulator:
         outputs, *states = self._follow(raw, [program.output, *program.states])
         return outputs, np.concatenate(states, axis=2)
 
+    def outputs(self, raw: np.ndarray) -> np.ndarray:
+        """As run(), but returns only the outputs (B, T, O): the states of long sequences would take far more memory."""
+        return self._follow(raw, [self.program.output])[0]
+
     def layer_outputs(self, raw: np.ndarray) -> list[np.ndarray]:
         """As run(), but returns the output of each layer after every step, (B, T, units), and then the outputs (B, T, O)."""
         instructions = self.program.instructions

@@ -93,7 +93,9 @@ class Augmentation:
         k = axis / axis.norm(dim=1, keepdim=True).clamp(min=1e-6)
         turn = (math.radians(self.settings.rotation) * angle)[:, None, None]
         zero = torch.zeros_like(k[:, 0])
-        cross = torch.stack([zero, -k[:, 2], k[:, 1], k[:, 2], zero, -k[:, 0], -k[:, 1], k[:, 0], zero], dim=1).view(-1, 3, 3)
+        cross = torch.stack([zero, -k[:, 2], k[:, 1], k[:, 2], zero, -k[:, 0], -k[:, 1], k[:, 0], zero], dim=1).view(
+            -1, 3, 3
+        )
         # Rodrigues' formula
         matrix = torch.eye(3, device=x.device) + turn.sin() * cross + (1 - turn.cos()) * (cross @ cross)
         real = x * self.std.to(x.device) + self.mean.to(x.device)

@@ -32,6 +32,7 @@ class Progressed:
     best: Weights  # the weights of the best epoch, or of the last one without validation
     best_epoch: int = 0
     validation_loss: float = math.inf  # of the best epoch
+    losses: Tensor = field(default_factory=lambda: torch.zeros(0))  # of each validation sequence, with the lowest mean
     history: list[list[float]] = field(default_factory=list)  # for each epoch some numbers, see HISTORY
     finished: bool = False
 
@@ -145,8 +146,11 @@ def _progressed(state: dict[str, Any], network: nn.Module, options: dict[str, An
         raise ValueError(f"best epoch {best!r}")
     if type(state["validation_loss"]) is not float:
         raise ValueError("the validation loss is no number")
+    losses = state["losses"]
+    if not isinstance(losses, Tensor) or losses.ndim != 1 or losses.dtype != torch.float32 or not losses.is_contiguous():
+        raise ValueError("the losses of the sequences are no numbers")
     _check_tensors("best", state["best"], network.state_dict())
-    return Progressed(state["best"], best, state["validation_loss"], history, state["finished"])
+    return Progressed(state["best"], best, state["validation_loss"], losses, history, state["finished"])
 
 
 def _difference(made: dict[str, Any], wanted: dict[str, Any]) -> str:

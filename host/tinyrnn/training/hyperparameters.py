@@ -96,7 +96,9 @@ SETTINGS = (
     Setting("noise", "standard deviation of noise added to each value", 0, 10, 0.2),
     Setting("scaling", "standard deviation of a random relative gain of each channel in each sequence", 0, 10, 0.2),
     Setting("offset", "standard deviation of a random offset of each channel in each sequence", 0, 10, 0.2),
-    Setting("time_shift", "most that a sequence is moved in time, as share of its length (classes at the last step)", 0, 0.9, 0.1),
+    Setting(
+        "time_shift", "most that a sequence is moved in time, as share of its length (classes at the last step)", 0, 0.9, 0.1
+    ),
     Setting("time_warp", "how much the speed varies within a sequence: deviation of its logarithm", 0, 2, 0.2),
     Setting("rotation", "standard deviation of a random rotation of 3-axis sensors, in degrees", 0, 180, 15),
     Setting("dropout", "share of each layer's outputs that are set to zero", 0, 0.95, 0.2),
@@ -118,7 +120,15 @@ def default_hyperparameters(recording: Recording) -> Hyperparameters:
     batch = 16 if pieces <= 100 else 32 if pieces <= 2000 else 64
     epochs = min(max(round(UPDATES / math.ceil(pieces / batch)), 30), 400)
     patience = max(20, epochs // 3)
-    common: dict[str, Any] = {"batch": batch, "epochs": epochs, "patience": patience, "ema": 0.98}
+    import os
+
+    common: dict[str, Any] = {
+        "refit": os.environ.get("REFIT", "0") == "1",
+        "batch": batch,
+        "epochs": epochs,
+        "patience": patience,
+        "ema": 0.98,
+    }
     if recording.task == "regression":  # noise and dropout would limit the accuracy of a regression
         return Hyperparameters(**common, lr=0.01, noise=0.02)
     if recording.symbols:  # noise has no meaning, and probabilities matter: no label smoothing

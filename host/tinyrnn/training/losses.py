@@ -15,6 +15,8 @@ from tinyrnn.data.recording import Recording
 from tinyrnn.errors import ModelError
 from tinyrnn.training.batches import Batch
 
+EARLY_STEPS = 64  # of the second half of a sequence that get a share of the loss
+
 
 class Loss:
     """The loss of a recording's task."""
@@ -26,36 +28,45 @@ class Loss:
         if class_weights != "none":
             self.weights = torch.tensor(_class_weights(recording, class_weights), dtype=torch.float32)
 
-    def __call__(self, output: Tensor, batch: Batch, early: float = 0.0, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-        """The sum of the losses (a tensor of one number) and of the weights, over the steps of output (B, T, O) that count.
+    def __call__(self, output: Tensor, batch: Batch, weight: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        """The sum of the losses and the sum of the weights of each sequence, both (B,).
 
-        early: the share that moves from the last step to the second half of each sequence, see spread().
+        weight: (B, T), of which M are not zero. output: (M, O), of these steps.
         """
-        y, weight = batch.y, spread(batch.weight, early)
+        row, step = weight.nonzero(as_tuple=True)
+        share = weight[row, step]
+        y = answers(batch, row, step)
         if self.classes:
-            if y.ndim == 1:
-                y = y[:, None].expand(output.shape[:2])
-            each = functional.cross_entropy(
-                output.flatten(0, 1), y.flatten(), reduction="none", label_smoothing=label_smoothing
-            ).view(weight.shape)
+            each = functional.cross_entropy(output, y, reduction="none", label_smoothing=label_smoothing)
             if self.weights is not None:
-                weight = weight * self.weights.to(weight.device)[y]
+                share = share * self.weights.to(share.device)[y]
         else:
-            each = (output - (y[:, None] if y.ndim == 2 else y)).square().mean(dim=2)
-        return (each * weight).sum(), weight.sum()
+            each = (output - y).square().mean(dim=1)
+        zeros = torch.zeros(len(weight), device=weight.device)
+        return zeros.index_add(0, row, each * share), zeros.index_add(0, row, share)
 
 
-def spread(weight: Tensor, early: float) -> Tensor:
+def answers(batch: Batch, row: Tensor, step: Tensor) -> Tensor:
+    """The answers (M,) or (M, O) at these steps of these sequences."""
+    per_step = batch.y.ndim == (2 if batch.y.dtype == torch.long else 3)
+    return batch.y[row, step] if per_step else batch.y[row]
+
+
+def spread(weight: Tensor, early: float, generator: torch.Generator) -> Tensor:
     """Weights (B, T) that are on the last steps, with the share `early` moved to the second half of each sequence.
 
-    This shortens the path of the gradient, and the network learns to decide before the end of the sequence.
+    This shortens the path of the gradient, and the network learns to decide before the end of the sequence. Of a long
+    sequence about EARLY_STEPS steps are drawn, whose mean stands for all.
     """
     if not early:
         return weight
     steps = torch.arange(weight.shape[1], device=weight.device)
     last = weight.argmax(dim=1, keepdim=True)
     half = ((steps >= last // 2) & (steps <= last)).float()
-    return (1 - early) * weight + early * half / half.sum(dim=1, keepdim=True) * weight.sum(dim=1, keepdim=True)
+    chance = (EARLY_STEPS / half.sum(dim=1, keepdim=True)).clamp(max=1)
+    drawn = half * (torch.rand(weight.shape, generator=generator).to(weight.device) < chance)
+    drawn = torch.where(weight > 0, 1.0, drawn)  # so that none has no step at all
+    return (1 - early) * weight + early * drawn / drawn.sum(dim=1, keepdim=True) * weight.sum(dim=1, keepdim=True)
 
 
 def _class_weights(recording: Recording, text: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,8 +22,13 @@ from tinyrnn.training.batches import Batches
 from tinyrnn.training.checkpoint import Checkpoint, Progressed
 from tinyrnn.training.hyperparameters import Hyperparameters, rate
 from tinyrnn.training.initialization import initial
-from tinyrnn.training.losses import Loss
+from tinyrnn.training.losses import Loss, answers, spread
 from tinyrnn.training.torch_model import TorchNetwork
+
+
+import os
+
+SE = float(os.environ.get("SE", "1"))
 
 
 @dataclass(frozen=True)
@@ -96,9 +102,12 @@ class Optimization:
             if self.validation is None:
                 state.best, state.best_epoch = _weights(self.average), epoch
             else:
-                entry += self.validate()
-                if entry[2] < state.validation_loss:
-                    state.best, state.best_epoch, state.validation_loss = _weights(self.average), epoch, entry[2]
+                found = self.measure(self.validation)
+                entry += [found.loss, found.figure]
+                if not len(state.losses) or found.loss < float(state.losses.mean()):
+                    state.losses = found.losses
+                if found.as_good_as(state.losses):
+                    state.best, state.best_epoch, state.validation_loss = _weights(self.average), epoch, found.loss
             state.history.append(entry)
             patient = not settings.patience or self.validation is None or epoch - state.best_epoch < settings.patience
             state.finished = epoch >= last or not patient
@@ -121,10 +130,10 @@ class Optimization:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate(update, settings.epochs * count, settings)
             batch = self.augment(batch.to(self.device), self.generator)
-            output = self.network(batch.x, settings.dropout, self.generator)
-            early = 0.0 if self.train.every else settings.early
-            sums, weights = self.loss(output, batch, early, settings.label_smoothing)
-            error = sums / weights
+            weight = spread(batch.weight, 0.0 if self.train.every else settings.early, self.generator)
+            output = self.network(batch.x, settings.dropout, self.generator, weight > 0)
+            sums, weights = self.loss(output, batch, weight, settings.label_smoothing)
+            error = sums.sum() / weights.sum()
             self.optimizer.zero_grad()
             error.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
@@ -143,37 +152,47 @@ class Optimization:
         for average, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
             average.lerp_(weight, 1 - decay)
 
-    def validate(self) -> list[float]:
-        """The loss on the validation sequences, and the accuracy in percent or the RMSE in the targets' unit."""
-        assert self.validation is not None, "there are validation sequences"
-        loss, right, squares, count = self.measure(self.validation)
-        if self.train.classes:
-            return [loss, 100 * right / count]
-        return [loss, math.sqrt(float(squares.mean()) / count)]
-
     @torch.no_grad()
-    def measure(self, batches: Batches) -> tuple[float, float, Tensor, float]:
-        """The averaged weights on sequences, without augmentation, dropout and label smoothing.
-
-        Returns the mean loss, the number of right decisions, the sums of squared errors (O,) in the targets' unit, and the
-        number of steps that count.
-        """
-        sums = weights = right = count = 0.0
+    def measure(self, batches: Batches) -> Measured:
+        """The averaged weights on sequences, without augmentation, dropout and label smoothing."""
+        losses, weights = [], []
+        right = count = 0.0
         std = torch.tensor(self.recording.target_std)
         squares = torch.zeros(len(std), dtype=torch.float64)
         for batch in batches.whole(self.settings.batch):
             batch = batch.to(self.device)
-            output = self.average(batch.x)
-            error, weight = self.loss(output, batch)
-            sums, weights, count = sums + error.item(), weights + weight.item(), count + float(batch.weight.sum())
+            output = self.average(batch.x, chosen=batch.weight > 0)
+            sums, weight = self.loss(output, batch, batch.weight)
+            losses.append(sums.cpu())
+            weights.append(weight.cpu())
+            y = answers(batch, *batch.weight.nonzero(as_tuple=True))
+            count += len(y)
             if batches.classes:
-                y = batch.y if batch.y.ndim == 2 else batch.y[:, None]
-                right += float(((output.argmax(dim=2) == y) * batch.weight).sum())
+                right += float((output.argmax(dim=1) == y).sum())
             else:
-                y = batch.y if batch.y.ndim == 3 else batch.y[:, None]
-                errors = (output - y).double().square() * batch.weight[..., None]
-                squares += errors.sum(dim=(0, 1)).cpu() * std.square()
-        return sums / weights, right, squares, count
+                squares += (output - y).double().square().sum(dim=0).cpu() * std.square()
+        total = torch.cat(weights).mean()
+        errors = squares / count
+        figure = 100 * right / count if batches.classes else math.sqrt(float(errors.mean()))
+        return Measured(torch.cat(losses) / total, figure, errors.numpy())
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of a network on some sequences."""
+
+    losses: Tensor  # (N,) float32 of each sequence or piece, weighted so that their mean is the loss
+    figure: float  # accuracy in percent, or RMSE in the targets' unit
+    errors: np.ndarray  # (O,) mean squared errors in the targets' unit; zeros for a classification
+
+    @property
+    def loss(self) -> float:
+        return float(self.losses.mean())
+
+    def as_good_as(self, best: Tensor) -> bool:
+        """Whether the losses are at most a standard error worse than the best (N,), sequence by sequence."""
+        apart = (self.losses - best).double()
+        return float(apart.mean()) <= SE * float(apart.std()) / math.sqrt(len(best)) if len(best) > 1 else float(apart) <= 0
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

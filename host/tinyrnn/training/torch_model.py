@@ -33,16 +33,28 @@ class TorchNetwork(nn.Module):
             self.head.weight.copy_(torch.from_numpy(dense(head.weight)))
             self.head.bias.copy_(torch.from_numpy(head.bias))
 
-    def forward(self, x: Tensor, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
-        """x (B, T, C) -> (B, T, O). dropout: share of each cell's output to set to zero, after its normalisation if any."""
+    def forward(
+        self,
+        x: Tensor,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+        chosen: Tensor | None = None,
+    ) -> Tensor:
+        """x (B, T, C) -> (B, T, O). dropout: share of each cell's output to set to zero, after its normalisation if any.
+
+        chosen: a mask (B, T) of M steps. The head then runs on these only, and the result is (M, O).
+        """
         sample = x
         following = [*list(self.layers)[1:], self.head]
         for layer, after in zip(self.layers, following, strict=True):
             x = layer(x[..., 0].long() if isinstance(layer, nn.Embedding) else x)
             x = x[0] if isinstance(x, tuple) else x  # torch's own modules also return the last state
+            if after is self.head and chosen is not None:
+                x, sample = x[chosen], sample[chosen]
             if dropout and not isinstance(after, nn.LayerNorm):
-                keep = torch.full_like(x, 1 - dropout)
-                x = x * torch.bernoulli(keep, generator=generator) / (1 - dropout)
+                # Drawn on the CPU, where the generator is
+                kept = torch.rand(x.shape, generator=generator) >= dropout
+                x = x * kept.to(x.device) / (1 - dropout)
         if self.skips:
             x = torch.cat([x, sample[..., self.skips]], dim=-1)
         y: Tensor = self.head(x)

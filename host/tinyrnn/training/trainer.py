@@ -102,7 +102,7 @@ def fit(
             merged = _merged(recording)
             merged = merged if channels is None else differenced(merged, channels)
             best = trained(merged, "all sequences", stop=state.best_epoch)
-        training_loss = best.optimization.measure(best.optimization.train)[0]
+        training_loss = best.optimization.measure(best.optimization.train).loss
     cells, head = best.optimization.average.export()
     data, target_mean = best.recording, best.recording.target_mean
     if channels is not None:
@@ -134,7 +134,7 @@ def fit(
         "difference": channels is not None,
         "settings": asdict(chosen),
         "history": state.history,
-        **evaluate(model, recording.test).figures(),
+        **evaluate(model, recording.test).entries(),
         "tinyrnn": __version__,
     }
     if recording.validation is not None:
@@ -154,8 +154,7 @@ class _Trained:
         """The mean squared error on the validation sequences, each target relative to its variance (O,) in training."""
         batches = self.optimization.validation
         assert batches is not None, "runs are compared by their validation sequences"
-        _, _, squares, count = self.optimization.measure(batches)
-        return float((squares.numpy() / count / variance).mean())
+        return float((self.optimization.measure(batches).errors / variance).mean())
 
 
 def _symbols(recording: Recording, architecture: Architecture) -> int:

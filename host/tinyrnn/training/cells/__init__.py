@@ -40,7 +40,9 @@ def build(layer: Layer) -> nn.Module:
         _fill(table, {"weight": layer.weight})
         return table
     if not isinstance(layer, FloatCell) or type(layer) not in known():
-        raise ModelError(f"a {layer.kind} layer cannot be trained; expected recurrent layers, layer normalisation, an embedding")
+        raise ModelError(
+            f"a {layer.kind} layer cannot be trained; expected recurrent layers, layer normalisation, an embedding"
+        )
     module = known()[type(layer)]
     whole = layer.norm is None and not any(isinstance(value, Factors) for value in vars(layer).values())
     native: nn.RNNBase | None = module.native(layer) if whole and hasattr(module, "native") else None
