@@ -15,6 +15,7 @@ import experiments
 from shared import experiment_sets, experiment_tables, records
 from shared.experiment_sets import SETS, Forecast
 from shared.experiment_tables import CLASSES, DEFAULT, NUMBERS, OLD, RIVAL
+from tinyrnn.data import options
 
 SERIES = Forecast("none", "none.csv", "value", "a test", horizon=3, window=8, season=4)
 
@@ -76,6 +77,10 @@ def test_every_set_can_be_read_and_keeps_a_validation_part(name: str) -> None:
         assert set(y[train]) == set(y[held]) == set(range(len(recording.labels)))
     else:
         assert max(train) < min(held)
+
+
+def test_the_validation_share_is_that_of_train() -> None:
+    assert experiment_sets.VALIDATION_FRACTION == options.VALIDATION
 
 
 def rows_of(settings: str, name: str, figure: str, values: list[float], **fields: Any) -> list[records.Record]:

@@ -22,7 +22,7 @@ from tinyrnn.errors import TinyrnnError
 
 TEST_FRACTION = 0.25  # latest part of a series whose values are the targets of the test
 PIP_NAMES = {"sklearn": "scikit-learn"}  # package -> its name for pip, if that differs
-VALIDATION_FRACTION = 0.2  # of the training sequences
+VALIDATION_FRACTION = 0.15  # of the training sequences: data.options.VALIDATION, which older versions have not
 
 
 @dataclass(frozen=True)
