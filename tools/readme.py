@@ -86,8 +86,10 @@ def read_taken() -> dict[str, Any]:
 
 
 def rounded(value: records.Value) -> records.Value:
-    """The value with four decimals: `tinyrnn bench --compare --json` gives all digits."""
-    return round(value, 4) if isinstance(value, float) else value
+    """The value with four decimals, or four digits below 1: `tinyrnn bench --compare --json` gives all digits."""
+    if not isinstance(value, float):
+        return value
+    return round(value, 4) if abs(value) >= 1 else float(f"{value:.4g}")
 
 
 def versions(name: str, rows: list[Record]) -> dict[str, str]:

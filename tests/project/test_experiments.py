@@ -109,7 +109,7 @@ def test_comparison_counts_sets_by_their_means() -> None:
     ]
     assert found.sentences == [
         "The mean of `default` is better than that of `old` on 1 sets, equal on 0 and worse on 1; "
-        "it gains +15.00 % of the RMSE in the mean.",
+        "the gain is +15.00 % of the RMSE on average.",
         "`old` beats the last value on 1 of 2 sets, `default` on 1.",
         "The tuned torch GRU beats it on 2, and `default` on 1 of these. It does not on lynx +1.",
     ]

@@ -63,7 +63,7 @@ def compare(rows: list[Record], figure: str, old: str = OLD, new: str = DEFAULT)
     sentences = [
         f"The mean of `{new}` is better than that of `{old}` on {sum(g > TIE for g in gains)} sets, "
         f"equal on {sum(abs(g) <= TIE for g in gains)} and worse on {sum(g < -TIE for g in gains)}; "
-        f"it gains {mean(gains):+.2f} {UNITS[figure]} in the mean."
+        f"the gain is {mean(gains):+.2f} {UNITS[figure]} on average."
     ]
     if forecasts:
         sentences.append(f"`{old}` beats the last value on {beats_old} of {forecasts} sets, `{new}` on {beats_new}.")
