@@ -205,7 +205,7 @@ def test_a_regression_as_scikit_learn(here: Path, run: Run) -> None:
     model = regressor()
     model_file.save(model, "m.pt")
     pump(here / "pump.csv")
-    options = ("--data", "pump.csv", "--target", "gap,soon", "--window", "50")
+    options = ("--data", "pump.csv", "--target", "gap,soon", "--window", "50", "--split", "random")
     status, out, err = run("evaluate", "m.pt", *options, "--part", "all", "--json")
     assert (status, err) == (0, "")
     found = json.loads(out)
@@ -289,7 +289,6 @@ def test_a_model_knows_the_recording_of_its_training(here: Path, run: Run) -> No
     words = ["pump.csv", "--target", "soon,gap", "--window", "50", "--drop", "t", "--drop", "u", "--split-seed", "7"]
     stored = stored_recording.words(parser.parse_args(words))
     assert parser.parse_args(stored) == parser.parse_args(words)
-    assert stored_recording.given(parser.parse_args(words)) == ["--target", "--window", "--drop", "--drop", "--split-seed"]
     dashed = parser.parse_args(["--window", "5", "--", "-odd.csv"])
     assert parser.parse_args(stored_recording.words(dashed)) == dashed
 
@@ -308,6 +307,14 @@ def test_a_model_knows_the_recording_of_its_training(here: Path, run: Run) -> No
     status, _, err = run("evaluate", "m.pt")
     assert (status, err.count("\n")) == (3, 1)
     assert "give the recording with --data" in err
+
+
+def test_another_horizon_is_said(here: Path, run: Run) -> None:
+    model_file.save(replace(regressor(), labels=("flow", "gap"), info={"horizon": 3}), "m.pt")
+    pump(here / "pump.csv")
+    words = ("evaluate", "m.pt", "--data", "pump.csv", "--target", "flow", "--drop", "soon,gap", "--window", "50")
+    assert "the model predicts 3 steps ahead, here 2 are asked of it" in run(*words, "--horizon", "2")[1]
+    assert "ahead" not in run(*words, "--horizon", "3")[1]
 
 
 def options_of(command: str) -> set[str]:
@@ -364,7 +371,16 @@ def test_control_characters_in_a_label_are_shown(here: Path, capsys: pytest.Capt
     from tinyrnn.cli.screen import escaped_output
 
     with escaped_output():
-        evaluation_tables.show(many(3, "walk\x1b[2J\n"))
+        evaluation_tables.show(many(3, "walk\x1b[2J\nrun"))
+        evaluation_tables.show(many(22, "walk\x1b[2J\nrun"))
     out = capsys.readouterr().out
     assert "\x1b" not in out
-    assert "walk\\x1b[2J" in out
+    assert out.count("walk\\x1b[2J\\nrun 0") > 5
+    assert not any(line.lstrip().startswith("run") for line in out.splitlines())
+
+
+def test_a_long_name_does_not_widen_a_table_without_end(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tinyrnn.cli import evaluation_tables
+
+    evaluation_tables.show(many(3, "x" * 900))
+    assert max(len(line) for line in capsys.readouterr().out.splitlines()) < 160

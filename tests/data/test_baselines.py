@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tinyrnn.data import baselines, figures
-from tinyrnn.data.baselines import last_value_channels, measured, verdict
+from tinyrnn.data.baselines import last_value_channels, measured
 from tinyrnn.data.figures import RegressionFigures
 from tinyrnn.data.recording import Recording, Sequences
+from tinyrnn.data.verdict import verdict
 
 PERIOD = 24
 
@@ -98,7 +99,8 @@ def test_a_whole_period_ahead_the_last_value_is_the_season() -> None:
 
 def test_the_nearest_channel_is_in_the_targets_unit() -> None:
     assert last_value_channels(forecast(1)) == (1,)
-    assert last_value_channels(forecast(12)) == (None,)  # half a period ahead it is farther off than the mean
+    assert last_value_channels(forecast(12)) == (1,)  # half a period ahead it is farther off than the mean, but its past
+    assert last_value_channels(replace(forecast(12), horizon=0)) == (None,)
     strange = forecast(1)
     other = replace(strange, channels=("noise", "a", "b"), labels=("flow",), horizon=0)
     other = replace(
@@ -108,6 +110,28 @@ def test_the_nearest_channel_is_in_the_targets_unit() -> None:
     )
     assert last_value_channels(other) == (None,)
     assert list(by_name(other)) == ["mean"]
+
+
+@pytest.mark.parametrize("when", ["every", "last"])
+def test_the_nearest_channel_as_slow_as_possible(when: str) -> None:
+    """Of five channels that are more or less near to three targets, for both kinds of answers."""
+    rng = np.random.default_rng(0)
+
+    def part(count: int) -> Sequences:
+        x = [rng.normal(size=(steps, 5)) + 1e4 for steps in rng.integers(1, 9, count)]
+        ys = [each @ (0.15 * rng.normal(size=(5, 3)) + np.eye(5, 3)) + rng.normal(size=(len(each), 3)) for each in x]
+        ys = [y - y.mean(axis=0) + 1e4 for y in ys]
+        return Sequences(x, ys if when == "every" else np.stack([y[-1] for y in ys]))
+
+    for _ in range(20):
+        recording = Recording("r", "regression", when, tuple("abcde"), ("p", "q", "r"), part(12), part(2))
+        rows = recording.train.x if when == "every" else [each[-1:] for each in recording.train.x]
+        x, y = np.concatenate(rows), recording.train.all_y()
+        errors = np.square(x[:, :, None] - y[:, None, :]).mean(axis=0)
+        wanted = [
+            int(c) if errors[c, o] < baselines.NEAR * y[:, o].var() else None for o, c in enumerate(errors.argmin(axis=0))
+        ]
+        assert last_value_channels(recording) == tuple(wanted)
 
 
 def test_several_targets_have_their_own_words() -> None:
@@ -142,6 +166,52 @@ def test_the_majority_class_of_training() -> None:
     assert isinstance(its, figures.ClassificationFigures)
     assert its.accuracy_pct == 25
     assert its.cross_entropy_bits == pytest.approx((3 * 2 + math.log2(8 / 6)) / 4)
+
+
+def test_a_channel_that_is_no_better_than_the_mean_is_no_baseline() -> None:
+    """Noise around the same mean as the target's."""
+    rng = np.random.default_rng(0)
+
+    def part(count: int) -> Sequences:
+        return Sequences(
+            [0.1 * rng.normal(size=(20, 2)) for _ in range(count)], [rng.normal(size=(20, 1)) for _ in range(count)]
+        )
+
+    recording = Recording("r", "regression", "every", ("a", "b"), ("flow",), part(40), part(4))
+    assert last_value_channels(recording) != (None,)  # the trainer may try it
+    assert list(by_name(recording)) == ["mean"]
+
+
+def test_the_past_of_a_target_without_a_name() -> None:
+    """Half a period ahead a quiet channel is nearer at the same step; the season of the other one is found all the same."""
+
+    def centred(part: Sequences) -> Sequences:
+        x = [(each - [0, 20, 20_000]) * [0.1, 1, 1] for each in part.x]
+        return Sequences(x, [each - 20 for each in part.y])
+
+    known = forecast(12)
+    recording = replace(known, labels=("soon",), horizon=0, train=centred(known.train), test=centred(known.test))
+    assert last_value_channels(recording) == (0,)
+    assert by_name(recording)["seasonal naive"][0] == "level 12 steps earlier"
+
+
+def text(written: str) -> Sequences:
+    numbers = np.array(["abc".index(symbol) for symbol in written])
+    return Sequences([numbers[:-1, None].astype(float)], [numbers[1:]])
+
+
+def test_what_follows_a_symbol() -> None:
+    """In training b follows a three times of four, and only a follows b."""
+    train, test = text("abababaca"), text("abaca")
+    recording = Recording("t", "classification", "every", ("symbol",), tuple("abc"), train, test, symbols=tuple("abc"))
+    found = {baseline.name: its for baseline, its in measured(recording, test)}
+    assert list(found) == ["majority class", "pairs"]
+    pairs = found["pairs"]
+    assert isinstance(pairs, figures.ClassificationFigures)
+    assert pairs.accuracy_pct == 75  # c after a is the mistake
+    # 8 followers: a 4, b 3, c 1; as if each symbol had one more, shared as all of them
+    shares = [(3 + 3 / 8) / 5, (3 + 4 / 8) / 4, (1 + 1 / 8) / 5, (1 + 4 / 8) / 2]
+    assert pairs.cross_entropy_bits == pytest.approx(-sum(map(math.log2, shares)) / 4)
 
 
 def test_a_model_that_does_not_beat_its_baseline_is_told() -> None:

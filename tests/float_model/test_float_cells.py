@@ -25,12 +25,12 @@ from tinyrnn.float_model.cells.lstm import LSTM
 from tinyrnn.float_model.cells.rnn import RNN
 from tinyrnn.float_model.layers import (
     BatchNorm,
-    apply,
     CellNorm,
     Embedding,
     Factors,
     Layer,
     LayerNorm,
+    apply,
     dense,
 )
 

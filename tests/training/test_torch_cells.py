@@ -17,7 +17,7 @@ torch = need_package("torch")
 from helpers.float_models import INPUTS, VARIANTS, cell, identical, model_of, sequences, some, tamed
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model import cells as float_cells
-from tinyrnn.float_model.layers import CellNorm, Embedding, Factors, Linear
+from tinyrnn.float_model.layers import BatchNorm, CellNorm, Embedding, Factors, Linear, Skip
 from tinyrnn.training.architecture import Architecture
 from tinyrnn.training.cells import build, export, known
 from tinyrnn.training.cells.base import Stepped
@@ -115,8 +115,24 @@ def test_architecture_to_network_to_float_model(architecture: Architecture) -> N
 
 
 def test_what_is_not_trained_is_refused() -> None:
-    with pytest.raises(ModelError, match="a embedding layer cannot be trained"):
-        TorchNetwork((Embedding(some(9, 4)), cell("gru", 4)), Linear(some(3, 7), some(3)))
+    with pytest.raises(ModelError, match="a batchnorm layer cannot be trained"):
+        TorchNetwork((BatchNorm(*(some(5) ** 2 for _ in range(4))), cell("gru")), Linear(some(3, 7), some(3)))
+
+
+def test_embedding_and_skip_are_those_of_the_float_model() -> None:
+    symbols = model_of(Embedding(some(9, 4)), cell("gru", 4), inputs=1)
+    x = np.random.default_rng(1).integers(0, 9, (2, 6, 1)).astype(np.float64)
+    skipped = model_of(cell("lstm"), Skip(7, np.array([4.0, 1.0])))
+    for model, values in ((symbols, x), (skipped, sequences())):
+        network = from_floatmodel(model)
+        normal = (values - model.mean) / model.std
+        with torch.no_grad():
+            got = network(torch.from_numpy(normal.astype(np.float32))).numpy()
+        assert np.abs(got - model.forward(values)).max() < 1e-5
+        layers, head = network.export()
+        again = replace(model, layers=layers, head=head)
+        assert np.abs(again.forward(values) - model.forward(values)).max() < 1e-6
+        assert [layer.kind for layer in layers] == [layer.kind for layer in model.layers]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,9 @@ from tinyrnn.float_model.layers import dense
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.training import trainer
 from tinyrnn.training.architecture import Architecture
-from tinyrnn.training.hyperparameters import PIECE, Batches, default_hyperparameters, loss, rate, spread
+from tinyrnn.training.batches import Batch, Batches
+from tinyrnn.training.hyperparameters import PIECE, default_hyperparameters, rate
+from tinyrnn.training.losses import EARLY_STEPS, Loss, spread
 from tinyrnn.training.torch_model import from_floatmodel
 
 QUICK: dict[str, Any] = {"units": 6, "epochs": 3}
@@ -62,7 +64,7 @@ def tones(task: str = "classification", when: str = "last", sequences: int = 24,
 
 def weights(model: FloatModel) -> list[np.ndarray]:
     arrays = [getattr(gru, name) for gru in model.layers for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-    return [*arrays, model.head.weight, model.head.bias]
+    return [*arrays, dense(model.head.weight), model.head.bias]
 
 
 def same(a: FloatModel, b: FloatModel) -> bool:
@@ -170,29 +172,60 @@ def test_calibration_is_of_the_training_set() -> None:
 
 
 def test_long_recordings_are_cut_and_every_step_is_used() -> None:
-    batches = Batches(tones(when="every", sequences=2, steps=5 * PIECE))
+    recording = tones(when="every", sequences=2, steps=5 * PIECE)
+    batches = Batches(recording, recording.train)
     generator = torch.Generator().manual_seed(0)
     steps = 10 * PIECE - 1
     seen = []
     for _ in range(20):
         parts = batches.epoch(4, generator)
         assert len(parts) == batches.count(4)
-        assert all(x.shape[1] <= PIECE and float(weight.sum()) == pytest.approx(1) for x, _, weight in parts)
-        seen.append(sorted(int(row.sum()) for _, _, weight in parts for row in weight > 0))
+        assert all(batch.x.shape[1] <= PIECE and set(batch.weight.unique().tolist()) <= {0.0, 1.0} for batch in parts)
+        seen.append(sorted(int(row.sum()) for batch in parts for row in batch.weight > 0))
     assert min(sum(counts) for counts in seen) > 0.7 * steps  # the first quarter of a piece only settles the state
     assert max(sum(counts) for counts in seen) <= steps
     assert len({tuple(counts) for counts in seen}) > 1  # cut elsewhere in each epoch
 
 
 def test_weights_of_steps_and_loss() -> None:
+    generator = torch.Generator().manual_seed(0)
     weight = torch.tensor([[0.0, 0.0, 0.0, 0.5], [0.0, 0.5, 0.0, 0.0]])
-    assert spread(weight, 0.0) is weight
-    got = spread(weight, 0.6)
+    assert spread(weight, 0.0, generator) is weight
+    got = spread(weight, 0.6, generator)
     want = torch.tensor([[0.0, 0.1, 0.1, 0.3], [0.15, 0.35, 0.0, 0.0]])
     assert torch.allclose(got, want)
-    output = torch.zeros(2, 4, 3)
-    assert loss(output, torch.tensor([0, 2]), weight, classes=True).item() == pytest.approx(np.log(3))
-    assert loss(output, torch.full((2, 3), 2.0), weight, classes=False).item() == pytest.approx(4)
+    long = torch.zeros(1, 20 * EARLY_STEPS)
+    long[0, -1] = 1
+    drawn = spread(long, 0.6, generator)
+    assert float(drawn.sum()) == pytest.approx(1)
+    assert EARLY_STEPS / 2 < int((drawn > 0).sum()) < 2 * EARLY_STEPS
+    assert float(drawn[0, : 10 * EARLY_STEPS - 1].sum()) == 0
+    lengths = torch.tensor([4, 2])
+    classes = Batch(torch.zeros(2, 4, 2), torch.tensor([0, 1]), lengths, weight)
+    sums, weights = Loss(tones())(torch.zeros(2, 2), classes, weight)
+    assert (sums / weights).tolist() == pytest.approx([np.log(2)] * 2)
+    targets = Batch(torch.zeros(2, 4, 2), torch.full((2, 2), 2.0), lengths, weight)
+    sums, weights = Loss(tones("regression"))(torch.zeros(2, 2), targets, weight)
+    assert (sums / weights).tolist() == pytest.approx([4, 4])
+    assert weights.tolist() == [0.5, 0.5]
+
+
+def test_class_weights() -> None:
+    recording = tones()
+    answers = np.array([0] * 18 + [1] * 6)
+    recording = replace(recording, train=Sequences(recording.train.x, answers))
+    weight = torch.ones(2, 1)
+    batch = Batch(torch.zeros(2, 1, 2), torch.tensor([0, 1]), torch.tensor([1, 1]), weight)
+    for text, want in (("balanced", [24 / 36, 2]), ("fast=5", [1, 5]), ("slow=0.5, fast=2", [0.5, 2]), ("none", [1, 1])):
+        sums, weights = Loss(recording, text)(torch.zeros(2, 2), batch, weight)
+        assert weights.tolist() == pytest.approx(want)
+        assert (sums / weights).tolist() == pytest.approx([np.log(2)] * 2)
+    for text in ("quick=2", "fast", "fast=0", "fast=x"):
+        expected = r"--class-weights has .*; expected none, balanced, or CLASS=WEIGHT.* the classes slow, fast"
+        with pytest.raises(ModelError, match=expected):
+            Loss(recording, text)
+    with pytest.raises(ModelError, match="--class-weights balanced for a regression"):
+        Loss(tones("regression"), "balanced")
 
 
 def test_learning_rate_rises_and_falls_to_zero() -> None:
@@ -354,10 +387,13 @@ def test_command_writes_a_model_and_leaves_nothing_else(
     assert cli.main(["train", str(recording_file), "-o", str(output), *options]) == 0
     assert [path.name for path in output.parent.iterdir()] == ["model.pt"]
     text = capsys.readouterr()
-    assert "3 seeds, test accuracy: mean" in text.out
+    assert "3 seeds, test float accuracy: mean" in text.out
+    assert "; integer accuracy: mean" in text.out
+    assert "2 inputs: ax, ay\n" in text.out
+    assert "baselines on the test, accuracy: always " in text.out
     assert text.err == ""  # no terminal, no progress bar
     model = model_file.load(output)
-    assert f"kept: seed {model.info['seed']}, the lowest training loss" in text.out
+    assert f"kept: seed {model.info['seed']}, the lowest validation loss" in text.out
     assert model.info["units"] == 6
     assert model.info["epochs"] == 4
     assert model.info["seed"] in (2, 3, 4)
@@ -417,8 +453,17 @@ def test_command_lists_the_cells(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_summary_is_mean_sample_deviation_and_worst() -> None:
     base = trainer.fit(tones(), units=2, epochs=1)
-    models = [replace(base, info={"float_accuracy_pct": value}) for value in (97.0, 98.0, 99.0)]
-    assert command.summary(models) == "3 seeds, test accuracy: mean 98.00 %, standard deviation 1.00, worst 97.00 %"
+    recording = tones()
+    first = command.evaluations(base, recording)[-1]
+    evaluated = []
+    for right in (6, 7, 8):
+        logits = np.zeros((10, 2))
+        answers = recording.test.all_y()
+        logits[np.arange(10), np.where(np.arange(10) < right, answers, 1 - answers)] = 1
+        evaluated.append(replace(first, float_outputs=logits, integer_outputs=None))
+    assert command.summary(evaluated, "seeds") == (
+        "3 seeds, test float accuracy: mean 70.00 %, standard deviation 10.00, worst 60.00 %; integer: not known"
+    )
 
 
 @pytest.mark.parametrize("output", ["missing/model.pt", "."])

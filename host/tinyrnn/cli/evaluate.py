@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyrnn.cli.recording_options import add_arguments, from_args
+from tinyrnn.cli.recording_options import add_arguments, from_args, given
 from tinyrnn.errors import DataError, ModelError
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ def run(args: argparse.Namespace) -> int:
     apart = evaluated.agreement_pct
     if args.model != args.float and Path(args.model).suffix != ".pt" and apart is not None and apart < FAR_APART_PCT:
         notes.append(f"warning: {_beside(args.model).name} may not be the float model of {args.model}: name it with --float")
+    if model is not None and model.info.get("horizon", recording.horizon) != recording.horizon:
+        notes.append(
+            f"warning: the model predicts {model.info['horizon']} steps ahead, here {recording.horizon} are asked of it"
+        )
     if args.json:
         found = evaluation_tables.facts(evaluated)
         head = {"model": args.model, "part": args.part}
@@ -128,7 +132,7 @@ def recording_of(args: argparse.Namespace, model: FloatModel | None) -> Recordin
 
     if args.data:
         return from_args(args)
-    if needless := stored_recording.given(args):
+    if needless := given(args):
         raise DataError(f"{needless[0]} describes a recording; expected the recording with --data")
     recording = stored_recording.recording(model.info) if model else None
     if recording is None:

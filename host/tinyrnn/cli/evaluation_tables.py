@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 20  # of a confusion matrix; beyond, only the most frequent mistakes are listed
 MOST_MISTAKES = 20
+LONGEST = 60  # characters of a name in a table
 
 
 def show(evaluated: Evaluation, complete: bool = True) -> None:
@@ -58,7 +59,7 @@ def _classification(evaluated: Evaluation) -> Table:
     for name, figures in rows(evaluated):
         assert isinstance(figures, ClassificationFigures), "all are of the recording's kind"
         balanced, bits = f"{figures.balanced_accuracy_pct:.2f} %", f"{figures.cross_entropy_bits:.4f}{unit}"
-        table.add_row(name, f"{figures.accuracy_pct:.2f} %", balanced, bits)
+        table.add_row(screen.shown(name), f"{figures.accuracy_pct:.2f} %", balanced, bits)
     return table
 
 
@@ -75,7 +76,7 @@ def _regression(evaluated: Evaluation) -> Table:
             assert isinstance(figures, RegressionFigures), "all are of the recording's kind"
             r2 = figures.r2[number]
             told = (f"{figures.rmse[number]:.5g}", f"{figures.mae[number]:.5g}", "-" if r2 != r2 else f"{r2:.4f}")
-            table.add_row("" if row else target, name, *told, end_section=row == len(lines) - 1)
+            table.add_row("" if row else screen.shown(target), screen.shown(name), *told, end_section=row == len(lines) - 1)
     return table
 
 
@@ -93,7 +94,7 @@ def _by_class(evaluated: Evaluation) -> Table:
                 cells.append(f"{getattr(figures, what)[number]:.4f}")
         first = found[0][1]
         assert isinstance(first, ClassificationFigures), "the caller has a classification"
-        table.add_row(label, str(first.support[number]), *cells)
+        table.add_row(screen.shown(label), str(first.support[number]), *cells)
     return table
 
 
@@ -102,11 +103,11 @@ def _show_confusion(evaluated: Evaluation) -> None:
 
     who, figures = [(name, figures) for name, figures in rows(evaluated) if name in ("float", "integer")][-1]
     assert isinstance(figures, ClassificationFigures), "the caller has a classification"
-    labels = figures.labels
+    labels = [screen.shown(label) for label in figures.labels]
     if len(labels) <= MOST_CLASSES:
         for headings in (labels, [str(i + 1) for i in range(len(labels))]):  # long names make a table too wide
             numbered = headings is not labels
-            table = _matrix(figures, list(headings), numbered)
+            table = _matrix(figures, headings, numbered)
             if _width(table) <= max(screen.console().width, 80) or numbered:
                 print(f"confusion matrix of the {who} model: row = true class, column = decision")
                 _print(table)
@@ -117,7 +118,7 @@ def _show_confusion(evaluated: Evaluation) -> None:
 def _matrix(figures: ClassificationFigures, headings: list[str], numbered: bool) -> Table:
     table = _table("true class", *headings)
     for number, (label, row) in enumerate(zip(figures.labels, figures.confusion.tolist(), strict=True)):
-        title = f"{number + 1} {label}" if numbered else label
+        title = screen.shown(f"{number + 1} {label}" if numbered else label)
         table.add_row(title, *("." if not n else str(n) for n in row))
     return table
 
@@ -138,7 +139,7 @@ def _show_mistakes(who: str, figures: ClassificationFigures) -> None:
     print(f"mistakes of the {who} model{told}")
     table = _table("true class", "decision", "times", texts=2)
     for n, label, decision in found[:MOST_MISTAKES]:
-        table.add_row(label, decision, str(n))
+        table.add_row(screen.shown(label), screen.shown(decision), str(n))
     _print(table)
 
 
@@ -148,7 +149,8 @@ def _table(*headings: str, texts: int = 1) -> Table:
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for number, heading in enumerate(headings):
-        table.add_column(screen.shown(heading, "\n"), justify="left" if number < texts else "right", no_wrap=True)
+        text = number < texts
+        table.add_column(heading, justify="left" if text else "right", no_wrap=True, max_width=LONGEST if text else None)
     return table
 
 

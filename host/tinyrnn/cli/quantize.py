@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tinyrnn.cli import stored_recording
 from tinyrnn.cli.quantizing import add_accept_error
-from tinyrnn.cli.recording_options import add_arguments, from_args
+from tinyrnn.cli.recording_options import add_arguments, from_args, given
 from tinyrnn.errors import DataError
 from tinyrnn.text import counted
 
@@ -71,7 +71,7 @@ def _recording(args: argparse.Namespace, model: FloatModel) -> Recording | None:
         recording = from_args(args)
         matching(model, recording, args.model)  # before a search for precision that may take a minute
         return recording
-    if needless := stored_recording.given(args):
+    if needless := given(args):
         raise DataError(f"{needless[0]} describes a recording; expected the recording with --data")
     try:
         stored = stored_recording.recording(model.info)

@@ -32,15 +32,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def words(args: argparse.Namespace) -> list[str]:
     """The recording and its options as they can be typed, from the arguments of a command."""
-    return [*_options(args), "--", str(args.data)]
-
-
-def given(args: argparse.Namespace) -> list[str]:
-    """The given options that describe a recording, as they are typed. Without DATA they mean nothing."""
-    return [word.partition("=")[0] for word in _options(args)]
-
-
-def _options(args: argparse.Namespace) -> list[str]:
     found = []
     for action in _parser()._actions:
         value = getattr(args, action.dest, action.default)
@@ -49,7 +40,7 @@ def _options(args: argparse.Namespace) -> list[str]:
         name = action.option_strings[0]
         values = value if isinstance(value, list) else [value]
         found += [name] if action.nargs == 0 else [f"{name}={item}" for item in values]
-    return found
+    return [*found, "--", str(args.data)]
 
 
 def recording(info: dict[str, Any]) -> Recording | None:

@@ -7,8 +7,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tinyrnn.cli import stored_recording
-from tinyrnn.cli.recording_options import add_arguments, from_args, natural
+from tinyrnn.cli.recording_options import add_arguments, from_args, given, natural
 from tinyrnn.text import counted
 
 if TYPE_CHECKING:
@@ -216,7 +215,7 @@ def _recorded(network: Network, args: argparse.Namespace) -> list[np.ndarray]:
         for remark in [*recording.remarks, *matched.remarks]:
             print(remark)
         return [matched.inputs(x) for x in recording.test.x]
-    if needless := stored_recording.given(args):
+    if needless := given(args):
         raise DataError(f"{needless[0]} describes a recording; expected the recording with --data")
     return []
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Baselines: predictions that need no model. They are fitted on the training sequences only.
 
-A classification has the majority class. A regression has the mean, the last value and the seasonal naive forecast
-(R. J. Hyndman and G. Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, section 5.2).
+A classification has the majority class, and for text also what follows each symbol. A regression has the mean, the last
+value and the seasonal naive forecast (R. J. Hyndman and G. Athanasopoulos, Forecasting: Principles and Practice, 3rd
+edition, section 5.2).
 
 C channels, O targets, K classes, M outputs that count, T_i steps of sequence i.
 """
@@ -15,33 +16,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyrnn.data import figures
-from tinyrnn.data.figures import ClassificationFigures, Figures, RegressionFigures
+from tinyrnn.data.figures import Figures
 from tinyrnn.data.recording import Recording, Sequences, listed
 
 MEAN = "mean of training"
 NEAR = 1.5  # a channel of the target's unit and variance has 2 if they have nothing in common, and less if they have
 ROOM = 1_000_000  # steps that are handled at once: some hundred megabytes
+CLEARLY = 0.95  # a mean squared error below this share of the variance is no chance of the step with the best fit
 ALIKE = 1.01  # mean squared errors within this factor count as equal
 TINY = 1e-12  # share of the largest error that is rounding
-MOST_SEARCHED = 64  # channels that are tried at every step for a target that none is near: a second each at most
+MOST_SEARCHED = 20  # channels that are tried at every step for a target that none is near
+SEARCHED_STEPS = 50_000  # of them, about: hundredths of a second for each channel
 
 Channels = tuple[int | None, ...]  # (O,) for each target the channel that stands in for it
-
-# Tried on a forecast that 2 epochs do not learn
-CURE = "try more --epochs, or more recordings if the model is good on those of the training"
 
 
 @dataclass(frozen=True)
 class Baseline:
     """A prediction without a model."""
 
-    name: str  # "majority class", "mean", "last value" or "seasonal naive"
-    words: tuple[str, ...]  # (O,) what it predicts for each target, such as "last value of OT"; (1,) for a classification
+    name: str  # "majority class", "pairs", "mean", "last value" or "seasonal naive"
+    words: tuple[str, ...]  # (O,) what it predicts for each target, such as "last value of flow"; (1,) for a classification
     outputs: Callable[[Sequences], np.ndarray]  # as a model's: logits (M, K), or (M, O) in the targets' units
 
     @property
     def description(self) -> str:
-        """What it predicts, such as "last value of OT"."""
+        """What it predicts, such as "last value of flow"."""
         return listed(dict.fromkeys(self.words))
 
 
@@ -51,7 +51,7 @@ Rivals = list[tuple[Baseline, Figures]]  # baselines with their figures
 def baselines(recording: Recording) -> list[Baseline]:
     """The baselines that suit the recording. Those of a channel are absent if no channel resembles a target."""
     if recording.task == "classification":
-        return [_majority(recording)]
+        return [_majority(recording), _after_symbol(recording)] if recording.symbols else [_majority(recording)]
     mean = recording.train.all_y().mean(axis=0)
     found = [Baseline("mean", (MEAN,) * len(mean), lambda sequences: np.tile(mean, (_count(sequences), 1)))]
     channels, lags = _seasons(recording)
@@ -76,41 +76,6 @@ def entries(rivals: Rivals) -> list[dict[str, float | str]]:
     return [{"name": baseline.name, "description": baseline.description, **found.entries("")} for baseline, found in rivals]
 
 
-def verdict(found: Figures, rivals: Rivals, bits: bool = False, who: str = "the model") -> str | None:
-    """A sentence if a model with these figures does not beat its best baseline, for at least one target; otherwise None.
-
-    rivals: from measured() on the same sequences. bits: compare the cross-entropy instead of the accuracy, as for text.
-    """
-    if isinstance(found, RegressionFigures):
-        lost = []
-        for target, name in enumerate(found.targets):
-            best, its = min(rivals, key=lambda rival: rival[1].rmse[target])  # type: ignore[union-attr]
-            assert isinstance(its, RegressionFigures), "baselines are of the recording's kind"
-            if found.rmse[target] >= its.rmse[target]:
-                of = f" of {name}" * (len(found.targets) > 1)
-                lost.append(f"RMSE{of} {found.rmse[target]:.4g}, {best.words[target]} {its.rmse[target]:.4g}")
-        return f"{who} does not beat its baseline: {listed(lost, '; ')}; expected less: {CURE}" if lost else None
-    best, its = min(rivals, key=lambda rival: _loss(rival[1], bits))
-    assert isinstance(its, ClassificationFigures), "baselines are of the recording's kind"
-    if bits:
-        if found.cross_entropy_bits < its.cross_entropy_bits:
-            return None
-        seen = f"{found.cross_entropy_bits:.3f} bits, {best.description} {its.cross_entropy_bits:.3f}"
-        return f"{who} does not beat its baseline: {seen}; expected less: {CURE}"
-    if found.accuracy_pct > its.accuracy_pct:
-        return None
-    seen = f"accuracy {found.accuracy_pct:.2f} %, {best.description} {its.accuracy_pct:.2f} %"
-    if found.balanced_accuracy_pct > its.balanced_accuracy_pct:  # right for those who weigh their classes
-        balanced = f"{found.balanced_accuracy_pct:.2f} % against {its.balanced_accuracy_pct:.2f} %"
-        return f"{who} beats its baseline only in balanced accuracy, {balanced}: {seen}"
-    return f"{who} does not beat its baseline: {seen}; expected more: {CURE}"
-
-
-def _loss(found: Figures, bits: bool) -> float:
-    assert isinstance(found, ClassificationFigures), "the caller has a classification"
-    return found.cross_entropy_bits if bits else -found.accuracy_pct
-
-
 def last_value_channels(recording: Recording) -> Channels:
     """For each target of a regression, the channel whose value at the same step is nearest to it.
 
@@ -118,16 +83,38 @@ def last_value_channels(recording: Recording) -> Channels:
     training sequences. None if its mean squared error is not below NEAR times the variance of the target, as for a target
     in another unit.
     """
-    y = recording.train.all_y()
-    columns = (_at(recording.train, 0, channel) for channel in range(len(recording.channels)))
-    errors = np.array([np.square(y - x[:, None]).mean(axis=0) for x in columns])  # (C, O)
+    x_mean, x_square, y_mean, y_square, product, count = _moments(recording.train)
+    # Of x - y, from the moments of x and of y: one pass, whatever the number of channels
+    spread = np.maximum(x_square[:, None] + y_square - 2 * product, 0)
+    errors = spread / count + np.square(x_mean[:, None] - y_mean)  # (C, O)
     nearest = errors.argmin(axis=0)
-    close = errors.min(axis=0) < NEAR * y.var(axis=0)
+    close = errors.min(axis=0) < NEAR * y_square / count
     found = [int(channel) if near else None for channel, near in zip(nearest, close, strict=True)]
     if recording.horizon:
         known = {name: number for number, name in enumerate(recording.channels)}
         found = [known.get(label, channel) for label, channel in zip(recording.labels, found, strict=True)]
     return tuple(found)
+
+
+def _moments(sequences: Sequences) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+    """Of the steps that count: the means (C,) and (O,) of x and y, the centred sums of x^2 (C,), y^2 (O,) and x y (C, O).
+
+    Returns the mean and sum of x, those of y, the sum of x y, and the number of steps M.
+    """
+    if isinstance(sequences.y, np.ndarray):
+        blocks = [(np.stack([x[-1] for x in sequences.x]), sequences.y)]
+    else:
+        blocks = list(zip(sequences.x, sequences.y, strict=True))
+    count = _count(sequences)
+    x_mean = np.sum([x.sum(axis=0) for x, _ in blocks], axis=0) / count
+    y_mean = np.sum([y.sum(axis=0) for _, y in blocks], axis=0) / count
+    x_square, y_square, product = np.zeros(len(x_mean)), np.zeros(len(y_mean)), np.zeros((len(x_mean), len(y_mean)))
+    for x, y in blocks:
+        centred, wanted = x - x_mean, y - y_mean
+        x_square += np.square(centred).sum(axis=0)
+        y_square += np.square(wanted).sum(axis=0)
+        product += centred.T @ wanted
+    return x_mean, x_square, y_mean, y_square, product, count
 
 
 def _majority(recording: Recording) -> Baseline:
@@ -136,6 +123,18 @@ def _majority(recording: Recording) -> Baseline:
     logits = np.log(np.maximum(counts, 1) / counts.sum())
     label = recording.labels[int(counts.argmax())]
     return Baseline("majority class", (f"always {label}",), lambda sequences: np.tile(logits, (_count(sequences), 1)))
+
+
+def _after_symbol(recording: Recording) -> Baseline:
+    """For text: the shares of the classes after each symbol. All classes' shares count as one more occurrence of it."""
+    train, classes = recording.train, len(recording.labels)
+    y = train.all_y()
+    shares = np.bincount(y, minlength=classes) / len(y)
+    counts = np.zeros((len(recording.symbols), classes))
+    np.add.at(counts, (_at(train, 0, 0).astype(np.int64), y), 1)
+    logits = np.log((counts + shares) / (counts.sum(axis=1, keepdims=True) + 1))
+    words = "most frequent after each symbol"
+    return Baseline("pairs", (words,), lambda sequences: logits[_at(sequences, 0, 0).astype(np.int64)])
 
 
 def _earlier(name: str, recording: Recording, channels: Channels, lags: tuple[int, ...], mean: np.ndarray) -> Baseline:
@@ -172,25 +171,37 @@ def _seasons(recording: Recording) -> tuple[Channels, tuple[int, ...]]:
     """For each target the channel that stands in for it, and the number of steps before at which that fits best.
 
     The number is 0 if no earlier value fits better than the last one. Half a period ahead, the last value is far from the
-    target although the same channel a period before is near. So a channel also counts if it has the target's name, or if
-    it is near at another step.
+    target although the same channel a period before is near. So a channel counts if it is clearly nearer than the mean
+    at any step, or if it is the target's own past.
     """
     channels, lags = [], []
+    y = recording.train.all_y()
     for target, channel in enumerate(last_value_channels(recording)):
-        if channel is None and recording.horizon and recording.labels[target] in recording.channels:
-            channel = recording.channels.index(recording.labels[target])
-        if channel is not None:
-            errors = _errors(recording.train, channel, target)
-        elif len(recording.channels) <= MOST_SEARCHED:
-            tried = [_errors(recording.train, c, target) for c in range(len(recording.channels))]
-            channel = int(np.argmin([errors.min() for errors in tried]))
-            errors = tried[channel]
-            if errors.min() >= recording.train.all_y()[:, target].var():
-                channel = None
+        errors = np.full(1, np.inf) if channel is None else _errors(recording.train, channel, target)
+        own = channel is not None and recording.horizon and recording.channels[channel] == recording.labels[target]
+        if not own and errors.min() > CLEARLY * y[:, target].var():
+            channel = _near_at_another_step(recording, target)
+            errors = np.zeros(1) if channel is None else _errors(recording.train, channel, target)
         channels.append(channel)
         # The first that is practically the best: two periods before may be better by chance, or by a rounding error
-        lags.append(0 if channel is None else int((errors <= ALIKE * errors.min() + TINY * errors.max()).argmax()))
+        lags.append(int((errors <= ALIKE * errors.min() + TINY * errors.max()).argmax()))
     return tuple(channels), tuple(lags)
+
+
+def _near_at_another_step(recording: Recording, target: int) -> int | None:
+    """The channel that is nearest to a target some steps before; None if the mean is nearer. Of much data, some suffice."""
+    train = recording.train
+    chosen = range(0, len(train), -(-int(train.lengths.sum()) // SEARCHED_STEPS))
+    some = Sequences(
+        [train.x[i] for i in chosen], [train.y[i] for i in chosen] if isinstance(train.y, list) else train.y[chosen]
+    )
+    y = train.all_y()[:, target]
+    # What no shift in time removes, except at the ends of the sequences
+    apart = np.square(recording.mean - y.mean()) + np.square(recording.std - y.std())
+    likely = np.argsort(apart, kind="stable")[:MOST_SEARCHED]
+    tried = {int(c): float(_errors(some, int(c), target).min()) for c in likely if apart[c] < y.var()}
+    best = min(tried, key=lambda c: tried[c], default=None)
+    return None if best is None or tried[best] > CLEARLY * y.var() else best
 
 
 def _errors(sequences: Sequences, channel: int, target: int) -> np.ndarray:

@@ -10,10 +10,11 @@ from functools import cached_property
 import numpy as np
 
 from tinyrnn.data import figures
-from tinyrnn.data.baselines import Rivals, baselines, verdict
+from tinyrnn.data.baselines import Rivals, baselines
 from tinyrnn.data.figures import Figures
 from tinyrnn.data.matching import Match, ModelHead, match
 from tinyrnn.data.recording import Recording, Sequences
+from tinyrnn.data.verdict import verdict
 from tinyrnn.errors import DataError
 from tinyrnn.float_model.evaluation import groups, predict
 from tinyrnn.float_model.model import FloatModel

@@ -170,7 +170,7 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
 
 
 def _after_skip(head: Linear, skip: Skip, bits: int, sample: LayerContext) -> Linear:
-    """The head for an input of which all numbers have `bits` fraction bits. It absorbs the format of the sample's channels."""
+    """The head for an input whose numbers all have `bits` fraction bits. It absorbs the format of the sample's channels."""
     assert sample.scale is not None, "the input is no symbol: FloatModel checks it"
     assert sample.shift is not None, "the input is no symbol: FloatModel checks it"
     chosen = skip.channels.astype(np.int64)

@@ -45,8 +45,8 @@ class Augmentation:
         self.triples = axes(recording.channels) if settings.rotation else []
         if settings.rotation and not self.triples:
             raise ModelError(
-                f"--rotation {settings.rotation:g} needs three channels whose names differ in x, y and z, such as ax, ay, az; "
-                f"expected them among {listed(recording.channels)}, or --rotation 0"
+                f"--rotation {settings.rotation:g} needs three channels whose names differ in x, y and z, such as ax, ay, "
+                f"az; expected them among {listed(recording.channels)}, or --rotation 0"
             )
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:

@@ -36,12 +36,23 @@ def differenced(recording: Recording, channels: Channels) -> Recording:
     return replace(recording, train=part(recording.train), validation=validation, test=part(recording.test))
 
 
+def shares(outputs: np.ndarray, answers: np.ndarray, channels: Channels) -> np.ndarray:
+    """(O,) the share of each learnt difference that predicts best, 0 to 1, by least squares; 1 without a channel.
+
+    A network that is too sure of its differences would be worse than the last value. outputs, answers: (M, O) differences
+    of the validation sequences.
+    """
+    size = np.square(outputs).sum(axis=0)
+    best = (outputs * answers).sum(axis=0) / np.where(size > 0, size, 1)
+    return np.where([channel is None for channel in channels], 1.0, np.clip(best, 0, 1))
+
+
 def with_last_value(
-    layers: tuple[Layer, ...], head: Linear, recording: Recording, channels: Channels
+    layers: tuple[Layer, ...], head: Linear, recording: Recording, channels: Channels, share: np.ndarray
 ) -> tuple[tuple[Layer, ...], Linear, np.ndarray]:
     """Layers and head of a network that learnt differences, with the last value added, and the new target_mean (O,).
 
-    recording: the differenced one. The target's deviation stays that of the difference.
+    recording: the differenced one. The target's deviation stays that of the difference. share: from shares().
     """
     chosen = sorted({channel for channel in channels if channel is not None})
     weight = np.zeros((len(channels), len(chosen)))
@@ -51,4 +62,6 @@ def with_last_value(
             weight[target, chosen.index(channel)] = recording.std[channel] / recording.target_std[target]
             mean[target] += recording.mean[channel]
     skip = Skip(layers[-1].units, np.array(chosen, np.float64))
-    return (*layers, skip), Linear(np.hstack([dense(head.weight), weight]), head.bias), mean
+    rows = share[:, None] * dense(head.weight)
+    bias = share * head.bias + (share - 1) * recording.target_mean / recording.target_std
+    return (*layers, skip), Linear(np.hstack([rows, weight]), bias), mean

@@ -120,10 +120,8 @@ def default_hyperparameters(recording: Recording) -> Hyperparameters:
     batch = 16 if pieces <= 100 else 32 if pieces <= 2000 else 64
     epochs = min(max(round(UPDATES / math.ceil(pieces / batch)), 30), 400)
     patience = max(20, epochs // 3)
-    import os
-
     common: dict[str, Any] = {
-        "refit": os.environ.get("REFIT", "0") == "1",
+        "refit": True,
         "batch": batch,
         "epochs": epochs,
         "patience": patience,

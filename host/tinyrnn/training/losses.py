@@ -22,7 +22,7 @@ class Loss:
     """The loss of a recording's task."""
 
     def __init__(self, recording: Recording, class_weights: str = "none") -> None:
-        """class_weights: "none", "balanced", or weights by name such as "fall=5,walk=1"; others have 1. Raises ModelError."""
+        """class_weights: "none", "balanced", or weights by name such as "fall=5,walk=1"; others are 1. Raises ModelError."""
         self.classes = recording.task == "classification"
         self.weights: Tensor | None = None
         if class_weights != "none":

@@ -26,11 +26,6 @@ from tinyrnn.training.losses import Loss, answers, spread
 from tinyrnn.training.torch_model import TorchNetwork
 
 
-import os
-
-SE = float(os.environ.get("SE", "1"))
-
-
 @dataclass(frozen=True)
 class Progress:
     """The argument of the progress callback, after each epoch."""
@@ -172,9 +167,19 @@ class Optimization:
             else:
                 squares += (output - y).double().square().sum(dim=0).cpu() * std.square()
         total = torch.cat(weights).mean()
-        errors = squares / count
-        figure = 100 * right / count if batches.classes else math.sqrt(float(errors.mean()))
-        return Measured(torch.cat(losses) / total, figure, errors.numpy())
+        figure = 100 * right / count if batches.classes else math.sqrt(float(squares.mean()) / count)
+        return Measured(torch.cat(losses) / total, figure)
+
+    @torch.no_grad()
+    def outputs(self, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
+        """The outputs and the answers of a regression, both (M, O) in the targets' unit, in the order of batches.whole()."""
+        found = []
+        for batch in batches.whole(self.settings.batch):
+            batch = batch.to(self.device)
+            y = answers(batch, *batch.weight.nonzero(as_tuple=True))
+            found.append(torch.stack([self.average(batch.x, chosen=batch.weight > 0), y]))
+        both = torch.cat(found, dim=1).double().cpu().numpy() * self.recording.target_std + self.recording.target_mean
+        return both[0], both[1]
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,6 @@ class Measured:
 
     losses: Tensor  # (N,) float32 of each sequence or piece, weighted so that their mean is the loss
     figure: float  # accuracy in percent, or RMSE in the targets' unit
-    errors: np.ndarray  # (O,) mean squared errors in the targets' unit; zeros for a classification
 
     @property
     def loss(self) -> float:
@@ -192,7 +196,7 @@ class Measured:
     def as_good_as(self, best: Tensor) -> bool:
         """Whether the losses are at most a standard error worse than the best (N,), sequence by sequence."""
         apart = (self.losses - best).double()
-        return float(apart.mean()) <= SE * float(apart.std()) / math.sqrt(len(best)) if len(best) > 1 else float(apart) <= 0
+        return float(apart.mean()) <= float(apart.std()) / math.sqrt(len(best)) if len(best) > 1 else float(apart) <= 0
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ from tinyrnn.float_model.model import WINDOW_MAX, FloatModel
 from tinyrnn.quantization.cells.embedding import SYMBOLS_MOST
 from tinyrnn.training.architecture import Architecture
 from tinyrnn.training.checkpoint import Checkpoint, Progressed
-from tinyrnn.training.difference import Channels, differenced, with_last_value
+from tinyrnn.training.difference import Channels, differenced, shares, with_last_value
 from tinyrnn.training.hyperparameters import DIFFERENCE, Hyperparameters, default_hyperparameters, with_settings
 from tinyrnn.training.optimization import Optimization, Progress
 
@@ -88,15 +88,20 @@ def fit(
 
     with _repeatable(where):
         channels = _channels(recording, chosen.difference)
+        share = np.ones(len(recording.labels))
         if channels is None:
             best = trained(recording, "")
         else:
             best = trained(differenced(recording, channels), "difference")
-            if chosen.difference == "auto" and recording.validation is not None:
-                direct = trained(recording, "")
-                variance = recording.target_std**2
-                if direct.error(variance) < best.error(variance):
-                    best, channels = direct, None
+            if recording.validation is not None:
+                outputs, answers = best.validated()
+                share = shares(outputs, answers, channels)
+                if chosen.difference == "auto":
+                    direct = trained(recording, "")
+                    errors = [a - b for a, b in (direct.validated(), (share * outputs, answers))]
+                    of_direct, of_difference = (float((np.square(e) / recording.target_std**2).mean()) for e in errors)
+                    if of_direct < of_difference:
+                        best, channels = direct, None
         state = best.state
         if chosen.refit and recording.validation is not None:
             merged = _merged(recording)
@@ -106,7 +111,7 @@ def fit(
     cells, head = best.optimization.average.export()
     data, target_mean = best.recording, best.recording.target_mean
     if channels is not None:
-        cells, head, target_mean = with_last_value(cells, head, data, channels)
+        cells, head, target_mean = with_last_value(cells, head, data, channels, share)
     model = FloatModel(
         task=data.task,
         when=data.when,
@@ -126,6 +131,7 @@ def fit(
     calibration = replace(model.calibration, value_ranges=measure_value_ranges(model, data.train))
     info: dict[str, Any] = {
         "dataset": recording.name,
+        "horizon": recording.horizon,
         "seed": seed,
         "epochs": len(state.history),
         "best_epoch": state.best_epoch,
@@ -150,11 +156,10 @@ class _Trained:
     optimization: Optimization
     state: Progressed
 
-    def error(self, variance: np.ndarray) -> float:
-        """The mean squared error on the validation sequences, each target relative to its variance (O,) in training."""
-        batches = self.optimization.validation
-        assert batches is not None, "runs are compared by their validation sequences"
-        return float((self.optimization.measure(batches).errors / variance).mean())
+    def validated(self) -> tuple[np.ndarray, np.ndarray]:
+        """The outputs and answers (M, O) of the validation sequences."""
+        assert self.optimization.validation is not None, "the caller has validation sequences"
+        return self.optimization.outputs(self.optimization.validation)
 
 
 def _symbols(recording: Recording, architecture: Architecture) -> int:
