@@ -144,9 +144,10 @@ def measure(settings: str, label: str, name: str, seed: int, units: int) -> Reco
         value = figure(complete.task, outputs(model, recording.test), y)
         integers = figure(complete.task, outputs(network, recording.test), y)
         epoch = model.info.get("best_epoch", model.info["epochs"])
-        held = getattr(recording, "validation", None)  # older versions have none
-        if held is not None:
-            on_validation = figure(complete.task, outputs(model, held), held.all_y())
+        history = model.info.get("history", [])
+        if getattr(recording, "validation", None) is not None:  # older versions have none
+            # Of the epoch that was chosen: the final weights may have learnt the validation sequences too
+            on_validation = next(entry[3] for entry in history if entry[0] == epoch)
     what = CLASSES if complete.task == "classification" else NUMBERS
     values = (label, name, seed, what, value, integers, on_validation, epoch, round(seconds, 2))
     return dict(zip(records.FIELDS["experiments"], values, strict=True))
