@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo runtimes test test-fast check lint format-check types spelling imports generated format accuracy sizes bench fuzz docs release clean
+.PHONY: help venv demo runtimes test test-fast check lint format-check types spelling imports generated format accuracy experiments sizes bench fuzz docs release clean
 
 help:
 	@echo "make demo       train, quantize and run a network under real MicroPython"
@@ -15,6 +15,7 @@ help:
 	@echo "make format     write all code in the project's format"
 	@echo "make runtimes   real MicroPython ports into the cache folder (docs/runtimes.md)"
 	@echo "make accuracy   float and integer accuracy, five seeds         -> build/accuracy.json"
+	@echo "make experiments  the trainer's defaults, two hours of CPU time -> build/experiments.json"
 	@echo "make sizes      bytes of the device package and of load()      -> build/sizes.json"
 	@echo "make bench      a step on each runtime, of each cell           -> build/bench.json"
 	@echo "make docs       this documentation as a site                   -> build/site"
@@ -84,6 +85,12 @@ format: $(READY)
 
 accuracy sizes fuzz release: $(READY)
 	@$(BIN)/python tools/$@.py
+
+experiments: $(READY)
+	@$(BIN)/python -m pip install --quiet --no-deps aeon statsmodels
+	@$(BIN)/python tools/experiments.py run --settings "default,tuned torch GRU"
+	@$(BIN)/python tools/experiments.py run --settings all --sets ablation
+	@$(BIN)/python tools/experiments.py speed
 
 bench: $(READY)
 	@$(BIN)/python tools/benchmarks.py

@@ -16,51 +16,101 @@ PYTHONPATH=OLD/host:OLD/device experiments.py run --label old. The sets need: pi
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import fields, replace
-from statistics import mean, median, stdev
+from dataclasses import dataclass, fields, replace
+from statistics import median
 from typing import Any
 
-from shared import records
+from shared import experiment_tables, records
 from shared.experiment_sets import SETS
-from shared.paths import BUILD, ROOT
+from shared.experiment_tables import BASELINES, CLASSES, DEFAULT, NUMBERS, OLD, PLAIN, RIVAL
+from shared.paths import BUILD, FIGURES, ROOT
 from shared.records import Record, TinyrnnError
 
 UNITS, SEEDS = 16, 5
-DEFAULT, OLD = "default", "old"
-RIVAL = "tuned torch GRU"
-BASELINES = ("most frequent class", "last value", "season before")
 
 
+@dataclass(frozen=True)
 class Times:
-    """The default multiplied by a factor."""
+    """The default multiplied by a factor, rounded for a whole number."""
 
-    def __init__(self, factor: float) -> None:
-        self.factor = factor
+    factor: float
 
     def __call__(self, value: float) -> float:
-        return value * self.factor
+        return round(value * self.factor) if isinstance(value, int) else value * self.factor
 
 
-# Name -> the fields of Hyperparameters that differ from the default of the recording, as a value or a function of it
-SETTINGS: dict[str, dict[str, Any]] = {
-    DEFAULT: {},
-    "no noise": {"noise": 0.0},
-    "twice the noise": {"noise": Times(2)},
-    "no offsets and gains": {"jitter": 0.0},
-    "no dropout": {"dropout": 0.0},
-    "twice the dropout": {"dropout": Times(2)},
-    "no label smoothing": {"smoothing": 0.0},
-    "loss on the last step only": {"early": 0.0},
-    "no weight decay": {"weight_decay": 0.0},
-    "half the learning rate": {"lr": Times(0.5)},
-    "twice the learning rate": {"lr": Times(2)},
+@dataclass(frozen=True)
+class Change:
+    """Fields of Hyperparameters that differ from the default of the recording, and the sets that can have them."""
+
+    fields: dict[str, Any]  # field -> value, or a function of the default
+    suits: Callable[[str], bool] = lambda name: True
+
+
+def _classes(name: str) -> bool:
+    return SETS[name].task == "classification"
+
+
+def _forecasts(name: str) -> bool:
+    return not _classes(name)
+
+
+def _three_axes(name: str) -> bool:
+    return name == "basic-motions"
+
+
+# A setting that equals the default of a set is not trained again: so one list serves any defaults
+SETTINGS: dict[str, Change] = {
+    DEFAULT: Change({}),
+    "no noise": Change({"noise": 0.0}),
+    "half the noise": Change({"noise": Times(0.5)}),
+    "twice the noise": Change({"noise": Times(2)}),
+    "no scaling": Change({"scaling": 0.0}),
+    "scaling 0.2": Change({"scaling": 0.2}),
+    "no offset": Change({"offset": 0.0}),
+    "offset 0.2": Change({"offset": 0.2}),
+    "no time shift": Change({"time_shift": 0.0}, _classes),
+    "time shift 0.1": Change({"time_shift": 0.1}, _classes),
+    "no time warp": Change({"time_warp": 0.0}),
+    "time warp 0.2": Change({"time_warp": 0.2}),
+    "no rotation": Change({"rotation": 0.0}, _three_axes),
+    "rotation 15 degrees": Change({"rotation": 15.0}, _three_axes),
+    "no dropout": Change({"dropout": 0.0}),
+    "dropout 0.2": Change({"dropout": 0.2}),
+    "dropout 0.4": Change({"dropout": 0.4}),
+    "no label smoothing": Change({"label_smoothing": 0.0}, _classes),
+    "label smoothing 0.1": Change({"label_smoothing": 0.1}, _classes),
+    "loss on the last step only": Change({"early": 0.0}, _classes),
+    "a tenth of the loss before the last step": Change({"early": 0.1}, _classes),
+    "equal class weights": Change({"class_weights": "none"}, _classes),
+    "balanced class weights": Change({"class_weights": "balanced"}, _classes),
+    "no moving average": Change({"ema": 0.0}),
+    "moving average 0.98": Change({"ema": 0.98}),
+    "moving average 0.995": Change({"ema": 0.995}),
+    "no early stopping": Change({"patience": 0}),
+    "half the epochs": Change({"epochs": Times(0.5)}),
+    "twice the epochs": Change({"epochs": Times(2)}),
+    "validation not trained on": Change({"refit": False}),
+    "validation trained on at the end": Change({"refit": True}),
+    "difference: auto": Change({"difference": "auto"}, _forecasts),
+    "difference: yes": Change({"difference": "yes"}, _forecasts),
+    "difference: no": Change({"difference": "no"}, _forecasts),
+    "no weight decay": Change({"weight_decay": 0.0}),
+    "half the learning rate": Change({"lr": Times(0.5)}),
+    "twice the learning rate": Change({"lr": Times(2)}),
 }
+# Sets for the ablation, of every kind; all of them train in seconds
+ABLATION_SETS = [
+    *("basic-motions", "japanese-vowels", "italy-power", "chinatown", "digits"),
+    *("seatbelts +12", "uschange +1", "elnino +1", "sunspots +1", "nile +1", "machines +1"),
+]
 
 
 def measure(settings: str, label: str, name: str, seed: int, units: int) -> Record:
@@ -74,12 +124,13 @@ def measure(settings: str, label: str, name: str, seed: int, units: int) -> Reco
     complete = loaded.recording
     y = complete.test.all_y()
     integers: float | None = None
+    on_validation: float | None = None
     epoch: int | None = None
     started = time.process_time()
     if settings == RIVAL:
-        train, held = validation_split(complete)
+        train, kept = validation_split(complete)
         rival = with_parts(complete, train=chosen_of(complete.train, train))
-        output, seconds = rivals.tuned(rival, chosen_of(complete.train, held), units, seed)
+        output, seconds = rivals.tuned(rival, chosen_of(complete.train, kept), units, seed)
         value = figure(complete.task, output, y)
     else:
         from tinyrnn.quantization.quantizer import quantize
@@ -93,8 +144,12 @@ def measure(settings: str, label: str, name: str, seed: int, units: int) -> Reco
         value = figure(complete.task, outputs(model, recording.test), y)
         integers = figure(complete.task, outputs(network, recording.test), y)
         epoch = model.info.get("best_epoch", model.info["epochs"])
-    what = "accuracy_pct" if complete.task == "classification" else "rmse"
-    values = (label, name, seed, what, value, integers, epoch, round(seconds, 2))
+        history = model.info.get("history", [])
+        if getattr(recording, "validation", None) is not None:  # older versions have none
+            # Of the epoch that was chosen: the final weights may have learnt the validation sequences too
+            on_validation = next(entry[3] for entry in history if entry[0] == epoch)
+    what = CLASSES if complete.task == "classification" else NUMBERS
+    values = (label, name, seed, what, value, integers, on_validation, epoch, round(seconds, 2))
     return dict(zip(records.FIELDS["experiments"], values, strict=True))
 
 
@@ -102,11 +157,25 @@ def changed(hyperparameters: Any, settings: str) -> Any:
     """The hyperparameters with the changes of SETTINGS. Raises TinyrnnError for a field that this version has not."""
     known = {field.name for field in fields(hyperparameters)}
     changes: dict[str, Any] = {}
-    for key, value in SETTINGS[settings].items():
+    for key, value in SETTINGS[settings].fields.items():
         if key not in known:
             raise TinyrnnError(f"{settings}: this version's hyperparameters have no {key}; expected {', '.join(known)}")
         changes[key] = value(getattr(hyperparameters, key)) if callable(value) else value
     return replace(hyperparameters, **changes)
+
+
+@functools.cache
+def makes_a_difference(settings: str, name: str) -> bool:
+    """Whether the settings suit the set and differ from its default."""
+    from shared.experiment_sets import keep_validation, load
+    from tinyrnn.training.trainer import default_hyperparameters
+
+    if settings in (DEFAULT, RIVAL):
+        return True
+    if not SETTINGS[settings].suits(name):
+        return False
+    default = default_hyperparameters(keep_validation(load(name).recording))
+    return bool(changed(default, settings) != default)
 
 
 def outputs(model: Any, sequences: Any) -> Any:
@@ -151,14 +220,14 @@ def baselines(name: str) -> Iterator[Record]:
     y = recording.test.all_y()
 
     def record(label: str, what: str, value: float) -> Record:
-        return dict(zip(records.FIELDS["experiments"], (label, name, 0, what, value, None, None, 0.0), strict=True))
+        return dict(zip(records.FIELDS["experiments"], (label, name, 0, what, value, None, None, None, 0.0), strict=True))
 
     if recording.task == "classification":
         counts = np.bincount(np.asarray(recording.train.y))
-        yield record(BASELINES[0], "accuracy_pct", round(100 * float(np.mean(y == counts.argmax())), 4))
+        yield record(BASELINES[0], CLASSES, round(100 * float(np.mean(y == counts.argmax())), 4))
     for label, forecast in zip(BASELINES[1:], (loaded.last_value, loaded.seasonal), strict=True):
         if forecast is not None:
-            yield record(label, "rmse", figure("regression", forecast, y))
+            yield record(label, NUMBERS, figure("regression", forecast, y))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -175,7 +244,8 @@ def run(args: argparse.Namespace) -> int:
         for settings in args.settings:
             for name in args.sets:
                 label = args.label or settings
-                if args.again or (label, name, seed) not in have:
+                known = (label, name, seed) in have and not args.again
+                if not known and makes_a_difference(settings, name):
                     todo.append((settings, label, name, seed, args.units))
     os.environ["OMP_NUM_THREADS"] = "1"  # for the processes below
     # Not forked: the progress display is a thread
@@ -201,9 +271,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def known_records() -> dict[tuple[str, str, int], Record]:
-    if not (BUILD / "experiments.json").exists():
-        return {}
-    return {key_of(record): record for record in records.read("experiments")}
+    """Those of build/experiments.json, or of the old trainer from docs/figures: its code is not here."""
+    if (BUILD / "experiments.json").exists():
+        rows = records.read("experiments")
+    else:
+        rows = [row for row in records.read("experiments", FIGURES) if row["settings"] == OLD]
+    return {key_of(row): row for row in rows}
 
 
 def key_of(record: Record) -> tuple[str, str, int]:
@@ -223,126 +296,59 @@ def place(record: Record) -> tuple[Any, ...]:
     )
 
 
-def of(rows: Iterable[Record], settings: str, name: str, field: str = "value") -> dict[int, float]:
-    """seed -> figure."""
-    return {
-        row["seed"]: row[field]
-        for row in rows
-        if (row["settings"], row["set"]) == (settings, name) and row[field] is not None
-    }
-
-
-def gain(what: str, new: float, old: float) -> float:
-    """Positive if new is better: points of accuracy, or percent of the old RMSE."""
-    return new - old if what == "accuracy_pct" else 100 * (old - new) / old
-
-
 def compare(args: argparse.Namespace) -> int:
     """Print a line for each set, and the counts."""
     rows = records.read("experiments")
-    table, counts, beaten = comparison(rows, args.old, args.new)
-    records.show(f"{args.old} against {args.new}: mean and deviation of the seeds (accuracy in %, RMSE)", table)
-    print(f"{args.new}: mean better on {counts[0]} sets, equal on {counts[1]}, worse on {counts[2]}")
-    print(f"forecasts: {beaten}")
-    return 0
-
-
-def comparison(rows: list[Record], old: str, new: str) -> tuple[list[Record], tuple[int, int, int], str]:
-    """The lines of the table; sets (better, equal, worse); a sentence about the last value."""
-    table: list[Record] = []
-    better = equal = worse = 0
-    rival_beats = both = 0
-    missed = []
-    for name in SETS:
-        first, second = of(rows, old, name), of(rows, new, name)
-        seeds = sorted(set(first) & set(second))
-        if not seeds:
-            continue
-        what = next(row["figure"] for row in rows if row["set"] == name)
-        a, b = [first[seed] for seed in seeds], [second[seed] for seed in seeds]
-        difference = gain(what, mean(b), mean(a))
-        better, equal, worse = better + (difference > 1e-9), equal + (abs(difference) <= 1e-9), worse + (difference < -1e-9)
-        ints = of(rows, new, name, "int_value")
-        rival = of(rows, RIVAL, name)
-        plain = [value for label in BASELINES for value in of(rows, label, name).values()]
-        table.append(
-            {
-                "set": name,
-                "seeds": str(len(seeds)),
-                old: spread(a),
-                new: spread(b),
-                "gain": f"{difference:+.2f}" + (" points" if what == "accuracy_pct" else " %"),
-                "integer": spread(list(ints.values())) if ints else "-",
-                RIVAL: spread(list(rival.values())) if rival else "-",
-                "without a model": ", ".join(digits(value) for value in plain),
-            }
-        )
-        last = of(rows, BASELINES[1], name)
-        if last and rival and mean(rival.values()) < last[0]:
-            rival_beats += 1
-            both += mean(b) < last[0]
-            missed += [name] if mean(b) >= last[0] else []
-    sentence = f"the {RIVAL} beats the last value on {rival_beats}, {new} on {both} of these"
-    return table, (better, equal, worse), sentence + (f"; not on {', '.join(missed)}" if missed else "")
-
-
-def spread(values: list[float]) -> str:
-    """Mean and sample standard deviation."""
-    if len(values) < 2:
-        return digits(values[0])
-    return f"{digits(mean(values))} ± {digits(stdev(values))}"
-
-
-def digits(value: float) -> str:
-    return f"{value:.4g}"
-
-
-def ablation_table(rows: list[Record], base: str = DEFAULT) -> list[Record]:
-    """A line for each setting: what the default gains over it, over the sets and seeds that both have."""
-    table = []
-    for settings in SETTINGS:
-        if settings == base:
-            continue
-        line: Record = {"settings": settings}
-        for what, unit in (("accuracy_pct", "accuracy, points"), ("rmse", "RMSE, %")):
-            changes = []
-            for name in SETS:
-                first, second = of(rows, base, name), of(rows, settings, name)
-                seeds = set(first) & set(second)
-                if seeds and any(row["set"] == name and row["figure"] == what for row in rows):
-                    changes.append(gain(what, mean(second[s] for s in seeds), mean(first[s] for s in seeds)))
-            line[unit] = f"{mean(changes):+.2f}" if changes else "-"
-            line[f"{unit.split(',')[0]}: better/worse"] = (
-                f"{sum(c > 1e-9 for c in changes)}/{sum(c < -1e-9 for c in changes)} of {len(changes)}" if changes else "-"
+    for kind, title in ((CLASSES, "Accuracy in % of the test sequences"), (NUMBERS, "RMSE in the series' own unit")):
+        found = experiment_tables.compare(rows, kind, args.old, args.new)
+        if found.lines:
+            show(
+                f"{title}: mean and deviation of the seeds; gain in {experiment_tables.UNITS[kind]}",
+                found.columns,
+                found.lines,
             )
-        if set(line.values()) != {settings, "-"}:
-            table.append(line)
-    return table
+            print("\n".join(found.sentences).replace("`", ""))
+    return 0
 
 
 def ablation(args: argparse.Namespace) -> int:
+    """Print a line for each setting."""
     rows = records.read("experiments")
-    records.show("What a change of the default gains (a negative number: the default is better)", ablation_table(rows))
+    for kind in (CLASSES, NUMBERS):
+        found = experiment_tables.effects(rows, kind, args.base)
+        if found:
+            title = (
+                f"What a change of {args.base!r} gains, in {experiment_tables.UNITS[kind]}: negative, the change is worse"
+            )
+            show(title, experiment_tables.EFFECT_COLUMNS, experiment_tables.effect_lines(found))
     return 0
 
 
+def show(title: str, columns: Iterable[str], lines: Iterable[tuple[str, ...]]) -> None:
+    records.show(title, [dict(zip(columns, line, strict=True)) for line in lines])
+
+
 def speed(args: argparse.Namespace) -> int:
-    """CPU seconds of an epoch of the trainer and of a plain torch loop, same data, same batch, one thread."""
+    """CPU seconds of an epoch of the trainer and of a plain torch loop: the same sequences and batch size, one thread.
+
+    No sequence is kept for validation, so that every version and the plain loop train on the same ones.
+    """
     import torch
     from shared import rivals
-    from shared.experiment_sets import keep_validation, load, uneven
+    from shared.experiment_sets import load, uneven
     from tinyrnn.training import trainer
 
     torch.set_num_threads(1)
-    rows = {(row["loop"], row["set"]): row for row in (records.read("speed") if (BUILD / "speed.json").exists() else [])}
-    for name in ("uneven", "japanese-vowels", "basic-motions"):
-        complete = uneven() if name == "uneven" else load(name).recording
-        recording = keep_validation(complete)
+    generated = {f"uneven, {count} sequences": count for count in (60, 240)}
+    before = records.read("speed", BUILD if (BUILD / "speed.json").exists() else FIGURES)
+    rows = {(row["loop"], row["set"]): row for row in before}
+    for name in (*generated, "japanese-vowels", "basic-motions"):
+        recording = uneven(generated[name]) if name in generated else load(name).recording
         hyperparameters = trainer.default_hyperparameters(recording)
         count, steps = len(recording.train), int(recording.train.lengths.sum())
         seconds = trainer_epoch_s(trainer.fit, recording, replace(hyperparameters, epochs=4), args.units)
         plain = rivals.plain_epoch_s(recording, args.units, hyperparameters.batch)
-        for loop, each in ((args.label or DEFAULT, seconds), ("plain torch loop", plain)):
+        for loop, each in ((args.label or DEFAULT, seconds), (PLAIN, plain)):
             values = (loop, name, hyperparameters.batch, count, steps)
             figures = (round(each, 3), round(count / each, 1), round(steps / each))
             rows[loop, name] = dict(zip(records.FIELDS["speed"], (*values, *figures), strict=True))
@@ -363,11 +369,13 @@ def trainer_epoch_s(fit: Callable[..., Any], recording: Any, hyperparameters: An
     return median(after - before for before, after in itertools.pairwise(times))
 
 
-def names_of(known: Iterable[str], option: str) -> Callable[[str], list[str]]:
-    """The type of an option that takes names with commas, or "all"."""
+def names_of(known: Iterable[str], option: str, **groups: list[str]) -> Callable[[str], list[str]]:
+    """The type of an option that takes names with commas, "all", or the name of a group."""
     expected = list(known)
 
     def parse(text: str) -> list[str]:
+        if text in groups:
+            return groups[text]
         if text == "all":
             return expected
         for name in (found := text.split(",")):
@@ -393,7 +401,11 @@ def main() -> int:
     )
     run_parser.add_argument("--label", help="the name in the file, with one of --settings (default: its own)")
     run_parser.add_argument(
-        "--sets", type=names_of(SETS, "sets"), default=list(SETS), metavar="NAME,...", help="default: all"
+        "--sets",
+        type=names_of(SETS, "sets", ablation=ABLATION_SETS),
+        default=list(SETS),
+        metavar="NAME,...",
+        help="ablation: those of the ablation (default: all)",
     )
     run_parser.add_argument("--seeds", type=int, default=SEEDS, help=f"number of seeds: 0, 1, ... (default: {SEEDS})")
     run_parser.add_argument("--units", type=int, default=UNITS, help=f"units of the GRU (default: {UNITS})")
@@ -404,7 +416,8 @@ def main() -> int:
     compare_parser = commands.add_parser("compare", help="a table of two settings in build/experiments.json")
     compare_parser.add_argument("--old", default=OLD)
     compare_parser.add_argument("--new", default=DEFAULT)
-    commands.add_parser("ablation", help="a line for each setting in build/experiments.json")
+    ablation_parser = commands.add_parser("ablation", help="a line for each setting in build/experiments.json")
+    ablation_parser.add_argument("--base", default=DEFAULT, help=f"what the others are compared with (default: {DEFAULT})")
     speed_parser = commands.add_parser("speed", help="CPU seconds of an epoch, and write build/speed.json")
     speed_parser.add_argument("--label", help=f"the name of this version in the file (default: {DEFAULT})")
     speed_parser.add_argument("--units", type=int, default=UNITS, help=f"units of the GRU (default: {UNITS})")

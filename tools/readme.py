@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Fill the tables of README.md and docs/benchmarks.md from the committed figures: readme.py [--take | --check | --session].
+"""Fill the tables of README.md and of pages in docs from the committed figures: readme.py [--take | --check | --session].
 
 A table stands between <!-- NAME --> and <!-- /NAME -->, where NAME is one of figure_tables.TABLES. Its figures are in
 docs/figures; docs/figures/taken.json says when and with which versions each was measured.
@@ -37,12 +37,13 @@ TAKEN = FIGURES / "taken.json"
 # The tables of each page, from the root of the project
 PAGES = {
     "README.md": ("summary",),
-    "docs/benchmarks.md": tuple(name for name in TABLES if name != "summary"),
+    "docs/benchmarks.md": tuple(name for name in TABLES if name != "summary" and not name.startswith("training-")),
+    "docs/training.md": tuple(name for name in TABLES if name.startswith("training-")),
 }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Fill the tables of README.md and docs/benchmarks.md from docs/figures.")
+    parser = argparse.ArgumentParser(description="Fill the tables of README.md and of pages in docs from docs/figures.")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--take", action="store_true", help="first copy build/*.json to docs/figures")
     what.add_argument("--check", action="store_true", help="change nothing; exit with status 1 when a table is stale")
@@ -85,15 +86,17 @@ def read_taken() -> dict[str, Any]:
 
 
 def rounded(value: records.Value) -> records.Value:
-    """The value with four decimals: `tinyrnn bench --compare --json` gives all digits."""
-    return round(value, 4) if isinstance(value, float) else value
+    """The value with four decimals, or four digits below 1: `tinyrnn bench --compare --json` gives all digits."""
+    if not isinstance(value, float):
+        return value
+    return round(value, 4) if abs(value) >= 1 else float(f"{value:.4g}")
 
 
 def versions(name: str, rows: list[Record]) -> dict[str, str]:
     """The runtimes and programs that the figures were measured with, and the text for the caption."""
     from tinyrnn import runtimes
 
-    if name == "accuracy":
+    if name in ("accuracy", "experiments", "speed"):
         return {"torch": f"torch {metadata.version('torch')}"}
     if name == "sizes":
         judge = runtimes.get("unix-i386")

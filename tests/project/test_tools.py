@@ -34,9 +34,9 @@ def test_pages_have_the_committed_figures(page: str) -> None:
 
 def test_tables_follow_the_figures() -> None:
     names = tuple(figure_tables.TABLES)
-    marks = "".join(f"{name}\n<!-- {name} -->\nold\n<!-- /{name} -->\n" for name in names)
+    marks = "".join(f"{name}\n<!-- {name} -->\nto be replaced\n<!-- /{name} -->\n" for name in names)
     text = readme.fill(marks, names, "page.md")
-    assert "old" not in text
+    assert "to be replaced" not in text
     assert readme.fill(text, names, "page.md") == text
     assert f"| {committed('bench')[0]['us_step']:.1f} (" in text
     with pytest.raises(TinyrnnError, match=r"page.md: expected <!-- sizes -->"):

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tinyrnn.data.bundled import SETS as BUNDLED
 from tinyrnn.data.bundled import read_ts
 from tinyrnn.data.recording import Recording, Sequences, sort_labels
 from tinyrnn.errors import TinyrnnError
 
 TEST_FRACTION = 0.25  # latest part of a series whose values are the targets of the test
-VALIDATION_FRACTION = 0.2  # of the training sequences
+PIP_NAMES = {"sklearn": "scikit-learn"}  # package -> its name for pip, if that differs
+VALIDATION_FRACTION = 0.15  # of the training sequences: data.options.VALIDATION, which older versions have not
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Classification:
     package: str
     folder: str  # in the package's datasets/data, and the start of its files' names
     about: str
-    channels: int = 1
+    channels: tuple[str, ...] = ("value",)
     mean_of: int = 1  # consecutive steps that are replaced by their mean, to keep the sequences short
 
     @property
@@ -98,8 +100,12 @@ _MACRO = ("realgdp", "realcons", "realinv", "realgovt", "realdpi", "cpi", "m1", 
 _USCHANGE = ("Consumption", "Income", "Production", "Savings", "Unemployment")
 
 SETS: dict[str, Classification | Digits | Forecast] = {
-    "basic-motions": Classification("sktime", "BasicMotions", "smart watch, four activities", channels=6),
-    "japanese-vowels": Classification("sktime", "JapaneseVowels", "two vowels, nine speakers", channels=12),
+    "basic-motions": Classification(
+        "sktime", "BasicMotions", "smart watch, four activities", BUNDLED["basic-motions"].channels
+    ),
+    "japanese-vowels": Classification(
+        "sktime", "JapaneseVowels", "two vowels, nine speakers", BUNDLED["japanese-vowels"].channels
+    ),
     "gun-point": Classification("sktime", "GunPoint", "hand with or without a gun"),
     "italy-power": Classification("sktime", "ItalyPowerDemand", "a day's power demand, summer or winter"),
     "chinatown": Classification("sktime", "UnitTest", "pedestrians in a day, weekday or weekend"),
@@ -107,7 +113,9 @@ SETS: dict[str, Classification | Digits | Forecast] = {
     "osu-leaf": Classification("sktime", "OSULeaf", "outlines of leaves, mean of 4 steps", mean_of=4),
     "plaid": Classification("sktime", "PLAID", "current of 11 appliances, mean of 5 steps", mean_of=5),
     "acsf1": Classification("sktime", "ACSF1", "power of 10 appliances, mean of 10 steps", mean_of=10),
-    "pickup-gesture": Classification("aeon", "PickupGestureWiimoteZ", "one axis of a controller, 10 gestures"),
+    "pickup-gesture": Classification(
+        "aeon", "PickupGestureWiimoteZ", "one axis of a controller, 10 gestures, mean of 2 steps", mean_of=2
+    ),
     "digits": Digits("8x8 images of digits, a row of pixels a step"),
     "airline +1": Forecast("sktime", "Airline/Airline.csv", "Passengers", "passengers by month", 1, 24, 12),
     "airline +12": Forecast("sktime", "Airline/Airline.csv", "Passengers", "passengers by month", 12, 24, 12),
@@ -277,7 +285,7 @@ def uneven(sequences: int = 60, shortest: int = 100, longest: int = 9000) -> Rec
 def _data_folder(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        pip = {"sklearn": "scikit-learn"}.get(package, package)
+        pip = PIP_NAMES.get(package, package)
         raise TinyrnnError(f"the package {pip}, which carries the data, is not installed: pip install --no-deps {pip}")
     folder = Path(next(iter(spec.submodule_search_locations))) / "datasets"
     return folder if package == "statsmodels" else folder / "data"
@@ -285,15 +293,15 @@ def _data_folder(package: str) -> Path:
 
 def _classification(name: str, chosen: Classification) -> Recording:
     folder = _data_folder(chosen.package) / chosen.folder
-    train_x, train_names = read_ts(folder / f"{chosen.folder}_TRAIN.ts", chosen.channels)
-    test_x, test_names = read_ts(folder / f"{chosen.folder}_TEST.ts", chosen.channels)
+    train_x, train_names = read_ts(folder / f"{chosen.folder}_TRAIN.ts", len(chosen.channels))
+    test_x, test_names = read_ts(folder / f"{chosen.folder}_TEST.ts", len(chosen.channels))
     labels = sort_labels(train_names)
     index = {label: number for number, label in enumerate(labels)}
     return Recording(
         name=name,
         task="classification",
         when="last",
-        channels=tuple(f"channel {number}" for number in range(1, chosen.channels + 1)),
+        channels=chosen.channels,
         labels=labels,
         train=Sequences([_mean_of(x, chosen.mean_of) for x in train_x], np.array([index[label] for label in train_names])),
         test=Sequences([_mean_of(x, chosen.mean_of) for x in test_x], np.array([index[label] for label in test_names])),
@@ -335,7 +343,7 @@ def _forecast(name: str, chosen: Forecast) -> Loaded:
     for values in read(path, inputs):
         answers = values[:, target : target + 1]
         first_test = len(values) - round(len(values) * TEST_FRACTION)
-        for rows in _windows(len(values), first_test, chosen):
+        for rows in windows(len(values), first_test, chosen):
             answer = rows if chosen.when == "every" else rows[-1:]
             part = train if answer[-1] + chosen.horizon < first_test else test
             part.append((int(answer[-1]) - len(values), values[rows], answers[answer + chosen.horizon]))
@@ -365,7 +373,7 @@ def _forecast(name: str, chosen: Forecast) -> Loaded:
     return Loaded(recording, np.concatenate(last), np.concatenate(seasonal) if chosen.season else None)
 
 
-def _windows(rows: int, first_test: int, chosen: Forecast) -> list[np.ndarray]:
+def windows(rows: int, first_test: int, chosen: Forecast) -> list[np.ndarray]:
     """The rows of each window. No window has targets on both sides of row `first_test`."""
     window, horizon = chosen.window, chosen.horizon
     if chosen.when == "last":

@@ -10,6 +10,8 @@ from typing import Any
 from tinyrnn.board import catalogue
 from tinyrnn.board.step_time import COEFFICIENTS
 
+from shared import experiment_tables
+from shared.experiment_sets import LEFT_OUT, PIP_NAMES, SETS, Forecast
 from shared.records import Record
 
 KINDS = ("asm_thumb", "viper", "bytecode", "unrolled", "plain")
@@ -114,6 +116,52 @@ def step_time() -> str:
     return markdown(("kernels", "cell", *COEFFICIENTS, "largest error, %"), lines, left=2)
 
 
+def compared_classes(rows: list[Record]) -> str:
+    """The old and the new defaults on the classifications."""
+    return _compared(rows, experiment_tables.CLASSES)
+
+
+def compared_forecasts(rows: list[Record]) -> str:
+    """The old and the new defaults on the forecasts."""
+    return _compared(rows, experiment_tables.NUMBERS)
+
+
+def _compared(rows: list[Record], figure: str) -> str:
+    found = experiment_tables.compare(rows, figure)
+    return "\n".join([markdown(found.columns, found.lines, left=1), "", *found.sentences])
+
+
+def ablation(rows: list[Record]) -> str:
+    """A table for the classifications and one for the forecasts: a row for each changed setting."""
+    parts = []
+    for figure, title in ((experiment_tables.CLASSES, "Classifications"), (experiment_tables.NUMBERS, "Forecasts")):
+        found = experiment_tables.effects(rows, figure)
+        table = markdown(experiment_tables.EFFECT_COLUMNS, experiment_tables.effect_lines(found), left=1)
+        parts += [f"{title}, gain in {experiment_tables.UNITS[figure]}:", "", table, ""]
+    return "\n".join(parts[:-1])
+
+
+def training_speed(rows: list[Record]) -> str:
+    """CPU time of an epoch, old and new, beside a plain torch loop."""
+    return markdown(experiment_tables.SPEED_COLUMNS, experiment_tables.speeds(rows), left=1)
+
+
+def experiment_sets() -> str:
+    """The sets of the experiments: kind, package, what they hold."""
+    lines = []
+    for name, each in SETS.items():
+        if isinstance(each, Forecast):
+            lines.append((name, each.package, each.about, f"{each.horizon} ahead of {each.window}, {each.when}"))
+        else:
+            lines.append((name, PIP_NAMES.get(each.package, each.package), each.about, "class"))
+    return markdown(("set", "package", "what it holds", "task"), lines, left=4)
+
+
+def left_out() -> str:
+    """What the packages carry and the experiments leave out, with the reason."""
+    return markdown(("not used", "reason"), list(LEFT_OUT.items()), left=2)
+
+
 def cells(rows: list[Record]) -> list[str]:
     return list(dict.fromkeys(str(row["cell"]) for row in rows))
 
@@ -187,4 +235,10 @@ TABLES = {
     "bench": Table(bench, ("bench",)),
     "comparison": Table(comparison, ("comparison",)),
     "step-time": Table(step_time),
+    "training-classes": Table(compared_classes, ("experiments",)),
+    "training-forecasts": Table(compared_forecasts, ("experiments",)),
+    "training-ablation": Table(ablation, ("experiments",)),
+    "training-speed": Table(training_speed, ("speed",)),
+    "training-sets": Table(experiment_sets),
+    "training-left-out": Table(left_out),
 }

@@ -37,7 +37,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("runtime", "kernels", "cell", "hidden", "inputs", "outputs", "us_step", "us_fixed"),
         *("cycles_step", "cycles_per_mac", "cycles_fixed", "bytes_allocated_step"),
     ),
-    "experiments": ("settings", "set", "seed", "figure", "value", "int_value", "best_epoch", "cpu_s"),
+    "experiments": ("settings", "set", "seed", "figure", "value", "int_value", "validation", "best_epoch", "cpu_s"),
     "speed": ("loop", "set", "batch", "sequences", "steps", "cpu_s_epoch", "sequences_s", "steps_s"),
 }
 # The command that measures each file's figures

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 RATES = (0.003, 0.01)
-EPOCHS, PATIENCE, BATCH = 300, 40, 32
+EPOCHS, PATIENCE, BATCH = 200, 25, 32
 
 
 class Gru(nn.Module):
