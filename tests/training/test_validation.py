@@ -62,7 +62,7 @@ def rmse(model: FloatModel, sequences: Sequences) -> float:
 
 def test_the_weights_of_the_best_epoch_are_kept() -> None:
     recording = noise()
-    model = trainer.fit(recording, units=12, settings={"epochs": 120, "patience": 0, "refit": False})
+    model = trainer.fit(recording, units=12, settings={"epochs": 120, "patience": 0, "refit": False, "difference": "no"})
     history = model.info["history"]
     assert [entry[0] for entry in history] == list(range(1, 121))
     best = min(history, key=lambda entry: entry[2])
@@ -74,7 +74,7 @@ def test_the_weights_of_the_best_epoch_are_kept() -> None:
 
 
 def test_patience_ends_a_training_that_gets_worse() -> None:
-    model = trainer.fit(noise(), units=12, settings={"epochs": 300, "patience": 10, "refit": False})
+    model = trainer.fit(noise(), units=12, settings={"epochs": 300, "patience": 10, "refit": False, "difference": "no"})
     assert model.info["epochs"] == model.info["best_epoch"] + 10 < 300
 
 
@@ -82,7 +82,7 @@ def test_validation_changes_the_choice_but_not_the_gradient() -> None:
     recording = noise()
     assert recording.validation is not None
     other = replace(recording, validation=Sequences([x * 2 for x in recording.validation.x], recording.validation.y))
-    settings = {"epochs": 20, "patience": 0, "refit": False}
+    settings = {"epochs": 20, "patience": 0, "refit": False, "difference": "no"}
     losses = [[entry[1] for entry in trainer.fit(r, units=6, settings=settings).info["history"]] for r in (recording, other)]
     assert losses[0] == losses[1]
 
@@ -90,7 +90,7 @@ def test_validation_changes_the_choice_but_not_the_gradient() -> None:
 def test_refit_trains_on_the_validation_sequences_too() -> None:
     recording = noise()
     runs: list[tuple[str, int]] = []
-    settings = {"epochs": 30, "patience": 5, "refit": True}
+    settings = {"epochs": 30, "patience": 5, "refit": True, "difference": "no"}
     model = trainer.fit(recording, units=6, settings=settings, progress=lambda s: runs.append((s.run, s.epochs)))
     again = [epochs for run, epochs in runs if run == "all sequences"]
     assert len(again) == model.info["best_epoch"] == again[0]
@@ -124,7 +124,7 @@ def test_forecast_learns_the_difference_and_adds_the_last_value_in_integers(when
     network = measured(model).network
     assert pack(network)
     floats, integers = predict(model, recording.test), predict_integers(network, recording.test)
-    assert np.abs(floats - integers).max() < 0.1 * last_value
+    assert np.abs(floats - integers).mean() < 0.02 * last_value
 
 
 def test_difference_options() -> None:
@@ -163,8 +163,9 @@ class Stop(Exception):
 def test_every_run_of_a_training_resumes(tmp_path: Path, moment: tuple[int, int]) -> None:
     """A training of three runs, interrupted in each of them, ends with the weights of an uninterrupted one."""
     recording = walk(sequences=30)
-    settings = {"epochs": 5, "refit": True}
+    settings = {"epochs": 5, "refit": True, "lr": 0.003}  # so slow that each epoch is better than the one before
     whole = trainer.fit(recording, units=5, settings=settings)
+    assert whole.info["best_epoch"] > 1
     part = tmp_path / "model.pt.part"
     runs: list[str] = []
 

@@ -263,6 +263,7 @@ def _mean(figures: list[Any], kind: str) -> str:
 def about(model: FloatModel, recording: Recording, evaluated: Evaluation) -> Iterator[str]:
     """What the user should know of the model that is kept: baselines, differences, windows."""
     from tinyrnn.data.figures import ClassificationFigures
+    from tinyrnn.training.optimization import FEW
 
     told = []
     for baseline, figures in evaluated.baselines:
@@ -275,6 +276,9 @@ def about(model: FloatModel, recording: Recording, evaluated: Evaluation) -> Ite
     verdict = evaluated.verdict()
     if verdict:
         yield verdict
+    kept = 0 if recording.validation is None else len(recording.validation)
+    if 0 < kept < FEW and recording.task == "classification":
+        yield f"{counted(kept, 'validation sequence')}: too few to choose an epoch by, so the last one is kept"
     if model.info.get("difference"):
         yield "the network learnt the difference from the last value, which the board adds again"
     if recording.symbols:

@@ -25,6 +25,8 @@ from tinyrnn.training.initialization import initial
 from tinyrnn.training.losses import Loss, answers, spread
 from tinyrnn.training.torch_model import TorchNetwork
 
+FEW = 20  # validation sequences of classes; by fewer, the choice of an epoch is luck (docs/training.md)
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -69,6 +71,11 @@ class Optimization:
         self.average = copy.deepcopy(self.network)
         self.optimizer = _optimizer(self.network, hyperparameters)
 
+    @property
+    def few(self) -> bool:
+        """Whether there are too few validation sequences of classes to choose an epoch by: the last one is then kept."""
+        return self.validation is not None and self.train.classes and len(self.validation.x) < FEW
+
     def _batches(self, sequences: Sequences | None) -> Batches | None:
         return None if sequences is None else Batches(self.recording, sequences, self.symbols)
 
@@ -98,11 +105,11 @@ class Optimization:
                 better = not len(state.losses) or found.loss < float(state.losses.mean())
                 if better:
                     state.losses = found.losses
-                # Few sequences tell little about classes, and later weights are better annealed. A regression overfits
-                if better or (self.train.classes and found.as_good_as(state.losses)):
+                # Later weights are better annealed, so they win where the loss does not tell. A regression overfits at once
+                if better or (self.train.classes and (self.few or found.as_good_as(state.losses))):
                     state.best, state.best_epoch, state.validation_loss = _weights(self.average), epoch, found.loss
             state.history.append(entry)
-            patient = not settings.patience or self.validation is None or epoch - state.best_epoch < settings.patience
+            patient = not settings.patience or not self.validation or epoch - state.best_epoch < settings.patience
             state.finished = epoch >= last or not patient
             if checkpoint and (state.finished or time.monotonic() - written_s >= checkpoint_every_s):
                 checkpoint.write(self.name, state, *objects)
