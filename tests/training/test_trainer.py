@@ -358,7 +358,7 @@ def test_checkpoint_of_another_cell_is_not_used(tmp_path: Path) -> None:
 def test_divergence_and_bad_options_are_model_errors() -> None:
     with pytest.raises(ModelError, match="units is 0"):
         trainer.fit(tones(), units=0)
-    with pytest.raises(ModelError, match="learning rate is -1"):
+    with pytest.raises(ModelError, match="--lr is -1; expected a number"):
         trainer.fit(tones(), lr=-1)
     with pytest.raises(ModelError, match="diverged"):
         trainer.fit(tones("regression"), units=4, epochs=30, lr=1e30)

@@ -7,7 +7,7 @@ B sequences in a batch, T steps, C channels, O outputs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -35,8 +35,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
-        tensors = (each.to(device) for each in (self.x, self.y, self.lengths, self.weight))
-        return Batch(*tensors, self.share)
+        moved = {name: getattr(self, name).to(device) for name in ("x", "y", "lengths", "weight")}
+        return replace(self, **moved)
 
 
 class Batches:
