@@ -13,7 +13,7 @@ from tinyrnn.errors import ModelError
 from tinyrnn.float_model import cells as float_cells
 from tinyrnn.float_model.cells.gru import GRU
 from tinyrnn.float_model.cells.rnn import RNN
-from tinyrnn.float_model.layers import BatchNorm, LayerNorm, dense
+from tinyrnn.float_model.layers import BatchNorm, LayerNorm, Linear, Skip, dense
 from tinyrnn.float_model.model import Calibration, FloatModel
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model.cells import fastrnn, lstm
@@ -209,3 +209,21 @@ def test_a_long_calibration_sample_is_refused_before_it_is_run() -> None:
     for steps in (4097, 70_000):
         with pytest.raises(ModelError, match=f"calibration sample has {steps} steps; expected at most 4096"):
             replace(model, calibration=replace(model.calibration, sample=np.zeros((steps, 2))))
+
+
+def test_the_last_value_of_a_forecast_goes_on_beyond_the_range_of_training() -> None:
+    """A trend leaves the range that calibration saw. What the head reads through a skip connection must follow it."""
+    rng = np.random.default_rng(0)
+    model = random_float_model(rng, 2, (5,), 1)
+    skip = Skip(5, np.array([1.0]))
+    head = Linear(np.hstack([0.01 * dense(model.head.weight), [[1.0]]]), np.zeros(1))
+    model = replace(model, task="regression", layers=(*model.layers, skip), head=head, labels=("next",))
+    model = replace(model, target_std=np.array([1000.0]), heads=())
+    network = quantize(model)
+    assert model.calibration.maximum[1] == 3000
+    for value in (0, 3000, 5000, 8000, 11000, -11000):
+        x = np.array([[[7.0, value]]])
+        outputs, _ = Simulator(network).run(network.raw(x))
+        want = model.forward(x)[0, 0, 0]
+        assert abs(float(Simulator(network).values(outputs)[0, 0, 0]) - want) < 3
+        assert abs(want - value) < 30

@@ -28,6 +28,7 @@ from tinyrnn.quantization.cells.base import LayerContext
 from tinyrnn.quantization.row_scaling import FINE_MAX, SHIFT_MAX, WEIGHT_MAX, fine_matrix, matrix, round_half_up, row
 
 HEADROOM = 1.25  # the input's range relative to the largest value in calibration
+SKIP_HEADROOM = 4.0  # likewise, of channels that the head reads: a trend leaves the range, and the last value must not
 STEPS_ENOUGH = 512  # steps of the raw integers in a standard deviation of a float channel
 STEPS_FEW = 64  # fewer steps are too coarse for the signal
 
@@ -140,7 +141,12 @@ def _input_format(model: FloatModel) -> tuple[Channels, int, np.ndarray, np.ndar
             "scale it down in the recording"
         )
     furthest = np.maximum(np.abs(seen.minimum - model.mean), np.abs(seen.maximum - model.mean)) / model.std
-    bits = int(np.clip(math.floor(math.log2(ACTIVATION_MAX / (HEADROOM * max(furthest.max(), 1e-6)))), 10, 14))
+    headroom = np.full(len(furthest), HEADROOM)
+    for layer in model.layers:
+        if isinstance(layer, Skip):
+            headroom[layer.channels.astype(np.int64)] = SKIP_HEADROOM
+    widest = float((headroom * furthest).max())
+    bits = int(np.clip(math.floor(math.log2(ACTIVATION_MAX / max(widest, 1e-6))), 10, 14))
     middle = np.abs(model.mean * unit)
     if not (middle < 1 << 29).all():
         c = int(middle.argmax())

@@ -77,16 +77,12 @@ class Optimization:
         checkpoint: Checkpoint | None,
         checkpoint_every_s: float,
         progress: Callable[[Progress], None] | None,
-        stop: int | None = None,
     ) -> Progressed:
-        """Train, and leave the best weights in ``average``. stop: the last epoch, if that is earlier than in the settings.
-
-        Raises ModelError if the training diverges.
-        """
+        """Train, and leave the best weights in ``average``. Raises ModelError if the training diverges."""
         settings, objects = self.settings, (self.network, self.average, self.optimizer, self.generator)
         done = checkpoint.resume(self.name, *objects) if checkpoint else None
         state = done or Progressed(_weights(self.average))
-        last = stop or settings.epochs
+        last = settings.epochs
         written_s = time.monotonic()
         while not state.finished:
             epoch = len(state.history) + 1

@@ -80,12 +80,9 @@ def fit(
     if checkpoint is not None:
         resumable = Checkpoint(checkpoint, _options(recording, architecture, seed, chosen, device), notice)
 
-    def optimization(data: Recording, name: str) -> Optimization:
-        return Optimization(data, architecture, chosen, seed, where, symbols, name)
-
-    def trained(data: Recording, name: str, stop: int | None = None) -> _Trained:
-        made = optimization(data, name)
-        return _Trained(data, made, made.run(resumable, checkpoint_every_s, progress, stop))
+    def trained(data: Recording, name: str, epochs: int = chosen.epochs) -> _Trained:
+        made = Optimization(data, architecture, replace(chosen, epochs=epochs), seed, where, symbols, name)
+        return _Trained(data, made, made.run(resumable, checkpoint_every_s, progress))
 
     with _repeatable(where):
         channels = _channels(recording, chosen.difference)
@@ -107,7 +104,8 @@ def fit(
         if chosen.refit and recording.validation is not None:
             merged = _merged(recording)
             merged = merged if channels is None else differenced(merged, channels)
-            best = trained(merged, "all sequences", stop=state.best_epoch)
+            # The learning rate falls to zero within these epochs: they are fewer, but as well annealed
+            best = trained(merged, "all sequences", state.best_epoch)
         training_loss = best.optimization.measure(best.optimization.train).loss
     cells, head = best.optimization.average.export()
     data, target_mean = best.recording, best.recording.target_mean
