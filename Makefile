@@ -87,7 +87,7 @@ accuracy sizes fuzz release: $(READY)
 	@$(BIN)/python tools/$@.py
 
 experiments: $(READY)
-	@$(BIN)/python -m pip install --quiet --no-deps aeon statsmodels
+	@$(BIN)/python -m pip install --quiet --no-deps --constraint tools/constraints.txt aeon statsmodels
 	@$(BIN)/python tools/experiments.py run --settings "default,tuned torch GRU"
 	@$(BIN)/python tools/experiments.py run --settings all --sets ablation
 	@$(BIN)/python tools/experiments.py speed
