@@ -21,6 +21,7 @@ from tinyrnn.training.hyperparameters import PIECE
 WASTE = 1.25  # padded steps for each real step above which batches are made of similar lengths
 MIXING = 0.05  # deviation of the logarithm by which a length is blurred, so that batches differ between epochs
 RAMP = 0.4  # a batch of the longest sequences has this share more of them than the mean, one of the shortest less
+WIDE = 100.0  # ranges of training by which validation values may leave it: their squares must stay finite in float32
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,17 @@ class Batches:
         self.every = recording.when == "every"
         self.classes = recording.task == "classification"
         mean, std = (0.0, 1.0) if symbols else (recording.mean, recording.std)
-        # A board limits its inputs too; a glitch of 1e9 would only fill the gradients
-        low, high = (-np.inf, np.inf) if symbols else recording.limits
+        # A board limits its inputs too; a glitch of 1e9 would only fill the gradients. Other sequences than those of
+        # training may leave its range, as a trend does
+        wide = 0.0 if sequences is recording.train else WIDE
+        low, high = (-np.inf, np.inf) if symbols else _widened(recording.limits, wide)
         self.x = [torch.from_numpy(((x.clip(low, high) - mean) / std).astype(np.float32)) for x in sequences.x]
         y: list[np.ndarray] = list(sequences.y)  # an array (N, ...) becomes N rows
         if self.classes:
             self.y = [torch.as_tensor(answers, dtype=torch.long) for answers in y]
         else:
             mean, std = recording.target_mean, recording.target_std
-            low, high = recording.target_limits
+            low, high = _widened(recording.target_limits, wide)
             self.y = [torch.from_numpy(((answers.clip(low, high) - mean) / std).astype(np.float32)) for answers in y]
         self.pieces = sum(len(self._cut(len(x), 0)) for x in self.x)
         self.steps = sum(len(x) for x in self.x)
@@ -124,3 +127,9 @@ class Batches:
         else:
             y = torch.stack([self.y[number] for number, _ in pieces])
         return Batch(x, y, lengths, weight, share)
+
+
+def _widened(limits: tuple[np.ndarray, np.ndarray], times: float) -> tuple[np.ndarray, np.ndarray]:
+    """The limits, (C,) and (C,), moved apart by some ranges on either side."""
+    low, high = limits
+    return low - times * (high - low), high + times * (high - low)
