@@ -360,8 +360,9 @@ def test_divergence_and_bad_options_are_model_errors() -> None:
         trainer.fit(tones(), units=0)
     with pytest.raises(ModelError, match="--lr is -1; expected a number"):
         trainer.fit(tones(), lr=-1)
-    with pytest.raises(ModelError, match="diverged"):
-        trainer.fit(tones("regression"), units=4, epochs=30, lr=1, settings={"clip": 1e38, "weight_decay": 0, "noise": 1e1})
+    wild: dict[str, Any] = {"lr": 1.0, "clip": 1e38, "weight_decay": 0.0}
+    with pytest.raises(ModelError, match="training diverged in epoch .*: try a learning rate below 1"):
+        trainer.fit(tones("regression"), architecture=Architecture(("rnn-relu",) * 2, 8), epochs=200, settings=wild)
 
 
 # --- the command ---
@@ -545,8 +546,8 @@ def _without(state: dict, *path: object) -> None:
     del state[path[-1]]
 
 
-def at_epoch(value: object) -> Callable[[dict], object]:
-    return lambda state: state.update(epoch=value)
+def best_epoch(value: object) -> Callable[[dict], object]:
+    return lambda state: state.update(best_epoch=value)
 
 
 HOSTILE: dict[str, Callable[[dict], object]] = {
@@ -567,8 +568,13 @@ HOSTILE: dict[str, Callable[[dict], object]] = {
     ),
     "no step": lambda state: state["optimizer"]["state"][0]["step"].fill_(-3.0),
     "one moment more": lambda state: state["optimizer"]["state"].update({99: state["optimizer"]["state"][0]}),
-    **{f"epoch {value!r}": at_epoch(value) for value in (-5, 10**9, 0, 8, 2.5, True, "3", None, float("nan"))},
-    "no epoch": lambda state: state.pop("epoch"),
+    **{f"best epoch {value!r}": best_epoch(value) for value in (-5, 10**9, 0, 4, 2.5, True, "3", None, float("nan"))},
+    "no best epoch": lambda state: state.pop("best_epoch"),
+    "no history": lambda state: state.update(history=[]),
+    "a long history": lambda state: state.update(history=[[float(n), 1.0] for n in range(1, 10)]),
+    "a history of text": lambda state: state.update(history=["one", "two", "three"]),
+    "other best weights": lambda state: state.update(best={}),
+    "no average": lambda state: state.pop("average"),
     "a list": lambda state: state.update(network=[1]),
 }
 
@@ -585,7 +591,7 @@ def test_hostile_checkpoint_is_reported_and_not_used(tmp_path: Path, change: Cal
     with pytest.raises(Stop):
         trainer.fit(tones(), **settings, checkpoint_every_s=0, progress=stop)
     state = torch.load(part, weights_only=True)
-    change(state)
+    change(state["runs"][""])
     torch.save(state, part)
     notes: list[str] = []
     model = trainer.fit(tones(), **settings, notice=notes.append)
@@ -605,7 +611,7 @@ def test_rates_in_a_checkpoint_are_not_used(tmp_path: Path) -> None:
     with pytest.raises(Stop):
         trainer.fit(tones(), **QUICK, checkpoint=part, checkpoint_every_s=0, progress=stop)
     state = torch.load(part, weights_only=True)
-    for group in state["optimizer"]["param_groups"]:
+    for group in state["runs"][""]["optimizer"]["param_groups"]:
         group.update(lr=1e9, weight_decay=-1.0, betas=(2.0, 2.0), eps=float("nan"))
     torch.save(state, part)
     assert same(trainer.fit(tones(), **QUICK, checkpoint=part), trainer.fit(tones(), **QUICK))

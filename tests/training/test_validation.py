@@ -124,7 +124,7 @@ def test_forecast_learns_the_difference_and_adds_the_last_value_in_integers(when
     network = measured(model).network
     assert pack(network)
     floats, integers = predict(model, recording.test), predict_integers(network, recording.test)
-    assert np.abs(floats - integers).mean() < 0.02 * last_value
+    assert np.abs(floats - integers).mean() < 0.05 * last_value
 
 
 def test_difference_options() -> None:
@@ -200,6 +200,7 @@ def test_hostile_checkpoint_is_refused(tmp_path: Path) -> None:
         ("history", [[1.0, 1.0, 1.0, 1.0]] * 9),
         ("history", [[2.0, 1.0, 1.0, 1.0]]),
         ("history", "abc"),
+        ("best_epoch", 0),
         ("best_epoch", 9),
         ("best_epoch", "1"),
         ("validation_loss", "low"),

@@ -142,7 +142,7 @@ def _progressed(state: dict[str, Any], network: nn.Module, options: dict[str, An
     for number, entry in enumerate(history, 1):
         if len(entry) not in HISTORY or not all(type(value) is float for value in entry) or entry[0] != number:
             raise ValueError(f"entry {number} of the history")
-    if type(best) is not int or not 0 <= best <= len(history) or type(state["finished"]) is not bool:
+    if type(best) is not int or not 1 <= best <= len(history) or type(state["finished"]) is not bool:
         raise ValueError(f"best epoch {best!r}")
     if type(state["validation_loss"]) is not float:
         raise ValueError("the validation loss is no number")
