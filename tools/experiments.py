@@ -29,7 +29,7 @@ from typing import Any
 
 from shared import experiment_tables, records
 from shared.experiment_sets import SETS
-from shared.experiment_tables import BASELINES, CLASSES, DEFAULT, NUMBERS, OLD, PLAIN, RIVAL
+from shared.experiment_tables import BASE, BASELINES, CLASSES, DEFAULT, NUMBERS, OLD, PLAIN, RIVAL
 from shared.paths import BUILD, FIGURES, ROOT
 from shared.records import Record, TinyrnnError
 
@@ -66,9 +66,11 @@ def _three_axes(name: str) -> bool:
     return name == "basic-motions"
 
 
-# A setting that equals the default of a set is not trained again: so one list serves any defaults
+# A setting that equals BASE on a set is not trained again: so one list serves any defaults. All but the default do not
+# train again on all sequences at the end, which would take twice the time
 SETTINGS: dict[str, Change] = {
     DEFAULT: Change({}),
+    BASE: Change({}),
     "no noise": Change({"noise": 0.0}),
     "half the noise": Change({"noise": Times(0.5)}),
     "twice the noise": Change({"noise": Times(2)}),
@@ -97,8 +99,6 @@ SETTINGS: dict[str, Change] = {
     "no early stopping": Change({"patience": 0}),
     "half the epochs": Change({"epochs": Times(0.5)}),
     "twice the epochs": Change({"epochs": Times(2)}),
-    "validation not trained on": Change({"refit": False}),
-    "validation trained on at the end": Change({"refit": True}),
     "difference: auto": Change({"difference": "auto"}, _forecasts),
     "difference: yes": Change({"difference": "yes"}, _forecasts),
     "difference: no": Change({"difference": "no"}, _forecasts),
@@ -108,8 +108,8 @@ SETTINGS: dict[str, Change] = {
 }
 # Sets for the ablation, of every kind; all of them train in seconds
 ABLATION_SETS = [
-    *("basic-motions", "japanese-vowels", "italy-power", "chinatown", "digits"),
-    *("seatbelts +12", "uschange +1", "elnino +1", "sunspots +1", "nile +1", "machines +1"),
+    *("japanese-vowels", "italy-power", "chinatown", "digits"),
+    *("uschange +1", "elnino +1", "sunspots +1", "nile +1", "machines +1"),
 ]
 
 
@@ -156,7 +156,7 @@ def measure(settings: str, label: str, name: str, seed: int, units: int) -> Reco
 def changed(hyperparameters: Any, settings: str) -> Any:
     """The hyperparameters with the changes of SETTINGS. Raises TinyrnnError for a field that this version has not."""
     known = {field.name for field in fields(hyperparameters)}
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"refit": False} if "refit" in known and settings != DEFAULT else {}
     for key, value in SETTINGS[settings].fields.items():
         if key not in known:
             raise TinyrnnError(f"{settings}: this version's hyperparameters have no {key}; expected {', '.join(known)}")
@@ -175,7 +175,7 @@ def makes_a_difference(settings: str, name: str) -> bool:
     if not SETTINGS[settings].suits(name):
         return False
     default = default_hyperparameters(keep_validation(load(name).recording))
-    return bool(changed(default, settings) != default)
+    return settings == BASE or bool(changed(default, settings) != changed(default, BASE))
 
 
 def outputs(model: Any, sequences: Any) -> Any:
@@ -417,7 +417,7 @@ def main() -> int:
     compare_parser.add_argument("--old", default=OLD)
     compare_parser.add_argument("--new", default=DEFAULT)
     ablation_parser = commands.add_parser("ablation", help="a line for each setting in build/experiments.json")
-    ablation_parser.add_argument("--base", default=DEFAULT, help=f"what the others are compared with (default: {DEFAULT})")
+    ablation_parser.add_argument("--base", default=BASE, help=f"what the others are compared with (default: {BASE})")
     speed_parser = commands.add_parser("speed", help="CPU seconds of an epoch, and write build/speed.json")
     speed_parser.add_argument("--label", help=f"the name of this version in the file (default: {DEFAULT})")
     speed_parser.add_argument("--units", type=int, default=UNITS, help=f"units of the GRU (default: {UNITS})")

@@ -269,6 +269,7 @@ def test_the_document_names_every_kind_field_and_cell_of_the_trainer() -> None:
         "layernorm",
         "batchnorm",
         "embedding",
+        "skip",
     }
     trained = {line[7].split("`")[1] for line in listed if len(line) == 9}
     assert trained == set(float_cells.names())

@@ -311,3 +311,11 @@ if __name__ == "__main__":
             print(f"{name}: largest {largest:.3f}, mean {mean:.3f} units of 2^-15")
     else:
         print("\n".join(dump(pack(tiny()))))
+
+
+def test_every_hyperparameter_is_in_the_table_of_training() -> None:
+    from tinyrnn.training.hyperparameters import SETTINGS
+
+    table = [line for line in doc("training.md").splitlines() if line.startswith("| `--")]
+    named = {option for line in table for option in re.findall(r"`(--[a-z-]+)`", line.split("|")[1])}
+    assert named == {each.option for each in SETTINGS} | {"--class-weights", "--difference", "--refit"}

@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="the trainer needs torch: pip install 'tinyr
 import experiments
 from shared import experiment_sets, experiment_tables, records
 from shared.experiment_sets import SETS, Forecast
-from shared.experiment_tables import CLASSES, DEFAULT, NUMBERS, OLD, RIVAL
+from shared.experiment_tables import BASE, CLASSES, DEFAULT, NUMBERS, OLD, RIVAL
 from tinyrnn.data import options
 
 SERIES = Forecast("none", "none.csv", "value", "a test", horizon=3, window=8, season=4)
@@ -117,9 +117,9 @@ def test_comparison_counts_sets_by_their_means() -> None:
 
 def test_ablation_compares_equal_seeds() -> None:
     rows = [
-        *rows_of(DEFAULT, "digits", CLASSES, [90.0, 92.0, 10.0], validation=95.0),
+        *rows_of(BASE, "digits", CLASSES, [90.0, 92.0, 10.0], validation=95.0),
         *rows_of("no noise", "digits", CLASSES, [93.0, 93.0], validation=94.0),
-        *rows_of(DEFAULT, "acsf1", CLASSES, [50.0], validation=None),
+        *rows_of(BASE, "acsf1", CLASSES, [50.0], validation=None),
         *rows_of("no noise", "acsf1", CLASSES, [49.0], validation=None),
         *rows_of("no noise", "nile +1", NUMBERS, [1.0]),
     ]

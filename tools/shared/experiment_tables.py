@@ -11,6 +11,7 @@ from shared.experiment_sets import SETS
 from shared.records import Record
 
 DEFAULT, OLD = "default", "old"
+BASE = "not trained again"  # the default without the last training on all sequences
 RIVAL = "tuned torch GRU"
 PLAIN = "plain torch loop"
 BASELINES = ("most frequent class", "last value", "season before")
@@ -86,7 +87,7 @@ class Effect:
     worse: int
 
 
-def effects(rows: list[Record], figure: str, base: str = DEFAULT) -> list[Effect]:
+def effects(rows: list[Record], figure: str, base: str = BASE) -> list[Effect]:
     """Each setting in the records beside `base`, over the sets and seeds that both have."""
     found = []
     others = dict.fromkeys(row["settings"] for row in rows)
