@@ -276,9 +276,9 @@ def about(model: FloatModel, recording: Recording, evaluated: Evaluation) -> Ite
     verdict = evaluated.verdict()
     if verdict:
         yield verdict
-    kept = 0 if recording.validation is None else len(recording.validation)
+    kept = 0 if recording.validation is None else len(recording.validation.all_y())
     if 0 < kept < FEW and recording.task == "classification":
-        yield f"{counted(kept, 'validation sequence')}: too few to choose an epoch by, so the last one is kept"
+        yield f"{counted(kept, 'validation answer')}: too few to choose an epoch by, so the last one is kept"
     if model.info.get("difference"):
         yield "the network learnt the difference from the last value, which the board adds again"
     if recording.symbols:

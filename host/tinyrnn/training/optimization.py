@@ -25,7 +25,7 @@ from tinyrnn.training.initialization import initial
 from tinyrnn.training.losses import Loss, answers, spread
 from tinyrnn.training.torch_model import TorchNetwork
 
-FEW = 20  # validation sequences of classes; by fewer, the choice of an epoch is luck (docs/training.md)
+FEW = 20  # validation answers of classes; by fewer, the choice of an epoch is luck (docs/training.md)
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,9 @@ class Optimization:
 
     @property
     def few(self) -> bool:
-        """Whether there are too few validation sequences of classes to choose an epoch by: the last one is then kept."""
-        return self.validation is not None and self.train.classes and len(self.validation.x) < FEW
+        """Whether there are too few validation answers of classes to choose an epoch by: the last one is then kept."""
+        sequences = self.recording.validation
+        return sequences is not None and self.train.classes and len(sequences.all_y()) < FEW
 
     def _batches(self, sequences: Sequences | None) -> Batches | None:
         return None if sequences is None else Batches(self.recording, sequences, self.symbols)
