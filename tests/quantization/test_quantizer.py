@@ -227,3 +227,19 @@ def test_the_last_value_of_a_forecast_goes_on_beyond_the_range_of_training() -> 
         want = model.forward(x)[0, 0, 0]
         assert abs(float(Simulator(network).values(outputs)[0, 0, 0]) - want) < 3
         assert abs(want - value) < 30
+
+
+@pytest.mark.parametrize("bias", [90.0, -5.0, 1e-20, 3e8])
+def test_a_head_row_without_weights(bias: float) -> None:
+    model = random_float_model(np.random.default_rng(0), 2, (5,), 3)
+    weight = dense(model.head.weight).copy()
+    weight[1] = 0
+    for task, head in (
+        ("classification", Linear(weight, np.array([0.0, min(bias, 90.0), 0.0]))),
+        ("regression", Linear(np.zeros_like(weight), np.array([0.0, bias, 1.0]))),
+    ):
+        network = quantize(replace(model, task=task, head=head))
+        outputs, _ = Simulator(network).run(network.raw(np.zeros((1, 2, 2))))
+        want = replace(model, task=task, head=head).forward(np.zeros((1, 2, 2)))[0, 1]
+        got = Simulator(network).values(outputs)[0, 1]
+        assert np.abs(got - want).max() <= 0.01 * max(1.0, float(np.abs(want).max()))

@@ -48,6 +48,8 @@ def row(
     """
     largest = float(np.abs(w).max(initial=0))
     exponent = highest if largest == 0 else min(highest, math.floor(math.log2((most + 0.5) / largest)))
+    if b:  # |b| < 2^frexp; a larger e cannot fit, and its integers would overflow here
+        exponent = min(exponent, 31 - bits - math.frexp(b)[1])
     while exponent >= lowest:
         weight = round_half_up(w * 2.0**exponent)
         offset = int(round_half_up(b * 2.0 ** (exponent + bits)))
