@@ -153,10 +153,11 @@ def with_info(**info: object) -> FloatModel:
 
 def test_learning_curves() -> None:
     view = details.learning(with_info(history=HISTORY, best_epoch=2))
-    assert view["words"] == (
-        "Trained for 3 epochs. The weights of epoch 2 were kept, because they are the best on the validation part."
-    )
+    assert view["words"] == ("Trained for 3 epochs. Epoch 2 was the best on the validation part. Its weights were kept.")
     assert "best: epoch 2" in view["svg"]
+    assert "mathdefault" not in view["svg"]
+    again = details.learning(with_info(history=HISTORY, best_epoch=2, settings={"refit": True}))
+    assert again["words"].endswith(" Then the network was trained again on all training sequences, for 2 epochs.")
     assert view["figure_title"] == "Accuracy on the validation part"
 
 

@@ -361,7 +361,7 @@ def test_divergence_and_bad_options_are_model_errors() -> None:
     with pytest.raises(ModelError, match="--lr is -1; expected a number"):
         trainer.fit(tones(), lr=-1)
     wild: dict[str, Any] = {"lr": 1.0, "clip": 1e38, "weight_decay": 0.0}
-    with pytest.raises(ModelError, match="training diverged in epoch .*: try a learning rate below 1"):
+    with pytest.raises(ModelError, match=r"training diverged in epoch .*: try a learning rate below 1"):
         trainer.fit(tones("regression", steps=400), architecture=Architecture(("rnn-relu",), 8), epochs=50, settings=wild)
 
 

@@ -86,6 +86,9 @@ def curves(history: np.ndarray, best_epoch: int | None) -> str:
         positive = history[:, 1:3][np.isfinite(history[:, 1:3])]
         if positive.size and positive.min() > 0 and positive.max() > 20 * positive.min():
             axes.set_yscale("log")
+            # Its own labels are formulas, and formulas are off: a name may look like one
+            for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                axis(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
         if best_epoch is not None:
             axes.axvline(best_epoch, color=MUTED, linewidth=1, dashes=(2, 2))
             right = best_epoch > (epochs[0] + epochs[-1]) / 2

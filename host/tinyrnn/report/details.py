@@ -46,7 +46,12 @@ def learning(model: FloatModel | None) -> dict[str, Any]:
     best = best if validated and isinstance(best, int) and history[0, 0] <= best <= history[-1, 0] else None
     words = f"Trained for {counted(int(history[-1, 0]), 'epoch')}."
     if best is not None:
-        words += f" The weights of epoch {best:,} were kept, because they are the best on the validation part."
+        words += f" Epoch {best:,} was the best on the validation part."
+        settings = model.info.get("settings")
+        if isinstance(settings, dict) and settings.get("refit"):
+            words += f" Then the network was trained again on all training sequences, for {counted(best, 'epoch')}."
+        else:
+            words += " Its weights were kept."
     elif not validated:
         words += " There was no validation part, so the last weights were kept."
     view: dict[str, Any] = {**absent, "words": words, "svg": charts.curves(history, best)}
