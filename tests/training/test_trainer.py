@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -655,3 +656,28 @@ def test_a_disk_that_is_full_is_one_line(recording_file: Path, tmp_path: Path, c
     (line,) = capsys.readouterr().err.splitlines()
     assert "cannot be written (No space left on device); free some space" in line
     assert list(output.parent.iterdir()) == []
+
+
+def test_a_long_training_prints_a_line_now_and_then(
+    recording_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "PAUSE_S", 0.0)
+    arguments = ["train", str(recording_file), "-o", str(tmp_path / "m.pt"), "--units", "3", "--epochs", "3"]
+    assert cli.main(arguments) == 0
+    lines = capsys.readouterr().err.splitlines()
+    first = r"seed 0: epoch 1/3  loss \d\.\d{4}  validation \d\.\d{4}, best epoch 1  \d+ steps/s"
+    assert re.fullmatch(first, lines[0]), lines[0]
+    assert lines[-1].startswith("seed 0, all sequences: epoch ")
+
+
+def test_command_with_folds(recording_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", str(recording_file), "-o", str(tmp_path / "m.pt"), "--units", "3", "--epochs", "2"]
+    assert cli.main([*arguments, "--folds", "3"]) == 0
+    text = capsys.readouterr().out
+    assert "fold  epochs" in text
+    assert "3 folds, test float accuracy: mean " in text
+    assert text.index("3 folds") < text.index("seed  epochs")
+    assert (tmp_path / "m.pt").exists()
+    with pytest.raises(SystemExit):
+        cli.main([*arguments, "--folds", "1"])
+    assert "'1'; expected 2 or more, or group" in capsys.readouterr().err

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tinyrnn.quantization.accuracy import Evaluation
     from tinyrnn.training.trainer import Progress
 
-PAUSE_S = 10.0  # between the lines of a long training without a terminal
+PAUSE_S = 5.0  # between the lines of a long training without a terminal
 OTHERS = ("class_weights", "refit", "difference")  # hyperparameters that are no plain numbers
 
 
