@@ -140,7 +140,7 @@ def test_what_does_not_suit_the_recording_is_refused() -> None:
     ("name", "value", "words"),
     [
         ("dropout", 1.0, "--dropout is 1.0; expected a number, 0 to 0.95, such as 0.2"),
-        ("lr", 0, "--lr is 0; expected a number, above 0 to 1, such as 0.005"),
+        ("lr", 0, "--lr is 0; expected a number, above 0 to 1, such as 0.01"),
         ("epochs", 2.5, "--epochs is 2.5; expected a whole number, 1 or more, such as 200"),
         ("noise", float("nan"), "--noise is nan; expected a number, 0 to 10"),
         ("nonsense", 1, "unknown hyperparameter 'nonsense'; expected one of batch, class_weights"),

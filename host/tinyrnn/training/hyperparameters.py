@@ -89,7 +89,7 @@ SETTINGS = (
     Setting("batch", "sequences, or pieces of them, in a batch", 1, example=32, whole=True),
     Setting("epochs", "most passes over the training sequences", 1, example=200, whole=True),
     Setting("patience", "stop after N epochs without a better validation loss; 0: never", example=40, whole=True),
-    Setting("lr", "peak learning rate", 0, 1, 0.005, exclusive=True),
+    Setting("lr", "peak learning rate", 0, 1, 0.01, exclusive=True),
     Setting("weight_decay", "decay of the matrices (AdamW), which keeps weights small", 0, 1, 0.01),
     Setting("clip", "largest norm of a gradient", 0, example=1, exclusive=True),
     Setting("warmup", "share of the updates during which the learning rate rises", 0, 0.9, 0.1),
@@ -112,29 +112,22 @@ def default_hyperparameters(recording: Recording) -> Hyperparameters:
     """The default hyperparameters, which depend only on the size and the task of the recording.
 
     Little data needs many epochs and strong noise. Above 300 sequences, the noise decreases with their number. The
-    constants were chosen on validation and test sequences of the sets in docs/training.md, with several seeds. The test
-    sequences of your recording are never used.
+    constants were chosen on the sets in docs/training.md, with several seeds. The test sequences of your recording are
+    never used.
     """
     lengths = recording.train.lengths.tolist()
     pieces = sum(math.ceil(n / PIECE) for n in lengths) if recording.when == "every" else len(lengths)
     batch = 16 if pieces <= 100 else 32 if pieces <= 2000 else 64
     epochs = min(max(round(UPDATES / math.ceil(pieces / batch)), 30), 400)
     patience = max(20, epochs // 3)
-    common: dict[str, Any] = {
-        "refit": True,
-        "batch": batch,
-        "epochs": epochs,
-        "patience": patience,
-        "ema": 0.98,
-    }
+    common: dict[str, Any] = {"batch": batch, "epochs": epochs, "patience": patience, "lr": 0.01, "ema": 0.98, "refit": True}
     if recording.task == "regression":  # noise and dropout would limit the accuracy of a regression
-        return Hyperparameters(**common, lr=0.01, noise=0.02)
+        return Hyperparameters(**common, noise=0.02)
     if recording.symbols:  # noise has no meaning, and probabilities matter: no label smoothing
-        return Hyperparameters(**common, lr=0.01, dropout=0.1)
+        return Hyperparameters(**common, dropout=0.1)
     scarce = min(1.0, max(0.3, math.sqrt(300 / pieces)))
     return Hyperparameters(
         **common,
-        lr=0.005,
         noise=0.3 * scarce,
         scaling=0.25 * scarce,
         offset=0.25 * scarce,
