@@ -456,7 +456,7 @@ def test_command_lists_the_cells(capsys: pytest.CaptureFixture[str]) -> None:
 def test_summary_is_mean_sample_deviation_and_worst() -> None:
     base = trainer.fit(tones(), units=2, epochs=1)
     recording = tones()
-    first = command.evaluations(base, recording)[-1]
+    first = command.test(base, recording)
     evaluated = []
     for right in (6, 7, 8):
         logits = np.zeros((10, 2))
@@ -495,6 +495,7 @@ def test_command_killed_and_given_again_gives_the_same_weights(recording_file: P
         "def slow(*a, progress, **k):\n"
         "    return fit(*a, progress=lambda s: (progress(s), time.sleep(pause)), checkpoint_every_s=0, **k)\n"
         "trainer.fit = slow\n"
+        "from tinyrnn.cli import train\ntrain.PAUSE_S = 1e9\n"
         "raise SystemExit(cli.main(['train', *sys.argv[1:]]))\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -624,6 +625,7 @@ def test_two_identical_trainings_at_once(recording_file: Path, tmp_path: Path) -
     script = (
         "import sys\nfrom tinyrnn import cli\nfrom tinyrnn.training import trainer\nfit = trainer.fit\n"
         "trainer.fit = lambda *a, **k: fit(*a, checkpoint_every_s=0, **k)\n"
+        "from tinyrnn.cli import train\ntrain.PAUSE_S = 1e9\n"
         "raise SystemExit(cli.main(['train', *sys.argv[1:]]))\n"
     )
     command = [sys.executable, "-c", script, str(recording_file), "-o", str(output), "--units", "4", "--epochs", "60"]

@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     model, network, notes = load(args.model, args.float)
     recording = recording_of(args, model)
     evaluated = accuracy.evaluate(model, network, recording, args.part, args.model)
+    if args.part == "validation" and model is not None and dict(model.info.get("settings", {})).get("refit"):
+        notes.append("the network was trained again on these sequences too: the test says more")
     apart = evaluated.agreement_pct
     if args.model != args.float and Path(args.model).suffix != ".pt" and apart is not None and apart < FAR_APART_PCT:
         notes.append(f"warning: {_beside(args.model).name} may not be the float model of {args.model}: name it with --float")

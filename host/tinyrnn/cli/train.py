@@ -130,10 +130,9 @@ def run(args: argparse.Namespace) -> int:
         _check_checkpoint(output, seed, args.data)
         with shown(f"seed {seed}") as progress:
             model = _fit(recording, architecture, seed, args, progress, checkpoint_path(output, seed))
-        measured = evaluations(model, recording)
         models.append(model)
-        tested.append(measured[-1])
-        print(line(str(seed), model, measured), flush=True)
+        tested.append(test(model, recording))
+        print(line(str(seed), model, tested[-1]), flush=True)
     # Not the best on the test set: choosing by the test set would make its figure too good
     key = "training_loss" if recording.validation is None else "validation_loss"
     best = min(range(len(models)), key=lambda number: float(models[number].info[key]))
@@ -207,8 +206,8 @@ def windows(recording: Recording) -> str:
     return counted(most, "step") if least == most else f"{least} to {most} steps"
 
 
-def evaluations(model: FloatModel, recording: Recording) -> list[Evaluation]:
-    """The model and its integers on the validation sequences, if there are any, and on the test."""
+def test(model: FloatModel, recording: Recording) -> Evaluation:
+    """The model and its integers on the test."""
     from tinyrnn.quantization import precision_search
     from tinyrnn.quantization.accuracy import evaluate
 
@@ -216,26 +215,29 @@ def evaluations(model: FloatModel, recording: Recording) -> list[Evaluation]:
         network = precision_search.measured(model).network
     except ModelError:  # `tinyrnn quantize` will say why
         network = None
-    parts = ["test"] if recording.validation is None else ["validation", "test"]
-    return [evaluate(model, network, recording, part) for part in parts]
+    return evaluate(model, network, recording)
 
 
 def headings(recording: Recording, first: str = "seed") -> str:
     """The headings of the columns that line() fills."""
     from tinyrnn.quantization.accuracy import seed_headings
 
-    parts = ["test"] if recording.validation is None else ["validation", "test"]
-    loss = "training loss" if recording.validation is None else "validation loss"
-    return f"{first:>4}  {'epochs':>6}  {'best':>4}  {loss:>15}  {seed_headings(recording.task, parts)}"
+    kind = "training" if recording.validation is None else "validation"
+    figure = "" if recording.validation is None else "accuracy  " if recording.task == "classification" else "    RMSE  "
+    return f"{first:>4}  {'epochs':>6}  {'best':>4}  {kind + ' loss':>15}  {figure}{seed_headings(recording.task, ['test'])}"
 
 
-def line(name: str, model: FloatModel, measured: list[Evaluation]) -> str:
-    """The figures of one seed, aligned for the table."""
+def line(name: str, model: FloatModel, tested: Evaluation) -> str:
+    """The figures of one seed, aligned for the table. Those of validation are from before the training on all sequences."""
     from tinyrnn.quantization.accuracy import seed_line
 
     info = model.info
     loss = info.get("validation_loss", info["training_loss"])
-    return f"{name:>4}  {info['epochs']:6}  {info['best_epoch']:4}  {loss:15.5f}  {seed_line(measured)}"
+    figure = ""
+    if "validation_figure" in info:
+        found = info["validation_figure"]
+        figure = f"{found:6.2f} %  " if model.task == "classification" else f"{found:8.5g}  "
+    return f"{name:>4}  {info['epochs']:6}  {info['best_epoch']:4}  {loss:15.5f}  {figure}{seed_line([tested])}"
 
 
 def summary(tested: list[Evaluation], what: str) -> str:
@@ -299,9 +301,8 @@ def _cross_validate(args: argparse.Namespace, architecture: Architecture) -> Non
             print(headings(recording, "fold"), flush=True)
         with shown(f"fold {name}") as progress:
             model = _fit(recording, architecture, args.seed, args, progress, None)
-        measured = evaluations(model, recording)
-        tested.append(measured[-1])
-        print(screen.shown(line(name, model, measured)), flush=True)
+        tested.append(test(model, recording))
+        print(screen.shown(line(name, model, tested[-1])), flush=True)
     print(summary(tested, "folds"))
 
 

@@ -65,9 +65,10 @@ def fit(
     and at the end. The caller deletes it after saving the model.
     notice: called with a line that says that the checkpoint is used, or why it is not.
 
-    The weights are those with the lowest loss on recording.validation. Runs in one thread, with its own random generator;
-    the caller's is not touched. The model's info holds the course of the training and the figures on recording.test.
-    Raises ModelError if the training diverges or an option is out of range.
+    recording.validation chooses the epoch, and whether a forecast learns differences; then the network is trained again on
+    all training sequences, unless the hyperparameters say no. Runs in one thread, with its own random generator; the
+    caller's is not touched. The model's info holds the course of the training and the figures on recording.test. Raises
+    ModelError if the training diverges or an option is out of range.
     """
     given: dict[str, Any] = {key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None}
     chosen = with_settings(hyperparameters or default_hyperparameters(recording), {**(settings or {}), **given})
@@ -89,17 +90,18 @@ def fit(
         share = np.ones(len(recording.labels))
         if channels is None:
             best = trained(recording, "")
+            loss = best.state.validation_loss
         else:
             best = trained(differenced(recording, channels), "difference")
             if recording.validation is not None:
                 outputs, answers = best.validated()
                 share = shares(outputs, answers, channels)
+                # In units of the targets' variance, as the loss of a network that learns them directly
+                loss = float(np.square((share * outputs - answers) / recording.target_std).mean())
                 if chosen.difference == "auto":
                     direct = trained(recording, "")
-                    errors = [a - b for a, b in (direct.validated(), (share * outputs, answers))]
-                    of_direct, of_difference = (float((np.square(e) / recording.target_std**2).mean()) for e in errors)
-                    if of_direct < of_difference:
-                        best, channels = direct, None
+                    if direct.state.validation_loss < loss:
+                        best, channels, loss = direct, None, direct.state.validation_loss
         state = best.state
         if chosen.refit and recording.validation is not None:
             merged = _merged(recording)
@@ -143,7 +145,8 @@ def fit(
         "tinyrnn": __version__,
     }
     if recording.validation is not None:
-        info["validation_loss"] = state.validation_loss
+        info["validation_loss"] = loss
+        info["validation_figure"] = state.history[state.best_epoch - 1][3]  # accuracy in percent, or RMSE
     return replace(model, info=info, calibration=calibration)
 
 
