@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,16 @@ def test_of_a_float_model(folder: Path, report: Report) -> None:
     assert data.startswith(files.REPORT_MARK)
     assert b"model.pt, quantized for this report" in data
     assert b"Float model" in data
+
+
+def test_what_evaluate_would_say_of_the_figures_is_on_the_page(folder: Path, report: Report) -> None:
+    model = model_file.load("model.pt")
+    model_file.save(replace(model, info={**model.info, "settings": {"refit": True}, "horizon": 3}), "model.pt")
+    status, out, _ = report("model.pt", "--data", "moves", "--part", "validation", "--validation", "0.3")
+    assert status == 0
+    for line in ("the network was trained again on these sequences too", "the model predicts 3 steps ahead"):
+        assert line in out
+        assert line in (folder / "model.html").read_text()
 
 
 def test_of_a_urnn_file_takes_the_float_model_beside_it(folder: Path, report: Report) -> None:

@@ -10,6 +10,7 @@ import pytest
 from helpers.packages import need_package
 from tinyrnn import cli
 from tinyrnn.cli import settings_file
+from tinyrnn.data.options import names
 from tinyrnn.errors import ModelError
 
 
@@ -37,6 +38,11 @@ def test_typed_options_win_wherever_they_stand(tmp_path: Path) -> None:
     args = cli.build_parser().parse_args(argv)
     args = cli.build_parser().parse_args(settings_file.merged(argv, args, args.parser))
     assert (args.units, args.refit, args.cell, args.drop) == (8, False, "lstm", ["time", "id"])
+
+
+def test_a_name_with_a_comma_stays_one_name(tmp_path: Path) -> None:
+    found = merged(tmp_path, 'drop = ["acc, x", "time"]\n')
+    assert names(cli.build_parser().parse_args(found).drop[0]) == ("acc, x", "time")
 
 
 @pytest.mark.parametrize(

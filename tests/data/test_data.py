@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.recordings import complaint, save, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tinyrnn import data
@@ -25,21 +26,6 @@ from tinyrnn.data.csv_table import read_table
 from tinyrnn.data.recording import Recording, Sequences, sort_labels
 from tinyrnn.data.table_text import COMMENTS, is_number
 from tinyrnn.errors import DataError
-
-
-def write(path: Path, text: str | bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return path
-
-
-def complaint(*args: Any, **options: Any) -> str:
-    """The one-line message of the DataError that load() raises."""
-    with pytest.raises(DataError) as caught:
-        data.load(*(str(arg) for arg in args), **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def has(message: str, *parts: object) -> None:
@@ -510,11 +496,6 @@ def _outcome(path: Path, seed: int) -> str:
 
 
 # ---- .npz
-
-
-def save(path: Path, **entries: Any) -> Path:
-    np.savez(path, **entries)
-    return path
 
 
 X = np.arange(10 * 4 * 2).reshape(10, 4, 2)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.recordings import complaint, save
 from tinyrnn import data
 from tinyrnn.cli import recording_options
 from tinyrnn.data import persons
 from tinyrnn.data.recording import Recording
-from tinyrnn.errors import DataError
 
 PEOPLE = ("anna", "ben", "cal", "dora", "eve")
 
@@ -38,14 +38,6 @@ def people(root: Path, name: str, persons: tuple[str, ...] = PEOPLE, labels: tup
             for i in range(3):
                 table(root / name.format(person=person, label=label, i=i), first=1000 * a + 100 * b + 10 * i)
     return root
-
-
-def said(*args: Any, **options: Any) -> str:
-    with pytest.raises(DataError) as caught:
-        data.load(*(str(arg) for arg in args), **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def groups(r: Recording) -> list[set[str]]:
@@ -104,7 +96,7 @@ def test_folders_that_count_persons_are_understood(tmp_path: Path, name: str, pe
 def test_two_levels_of_folders_that_could_mean_either_are_asked_for(tmp_path: Path) -> None:
     people(tmp_path, "{person}/{label}/{i}.csv")
     for split in (None, "group", "random"):
-        assert said(tmp_path, split=split) == (
+        assert complaint(tmp_path, split=split) == (
             f"{tmp_path}: two levels of folders, such as anna/run, of which one is the label and one the person; expected to"
             " know which: --split group:LABEL/PERSON or --split group:PERSON/LABEL"
         )
@@ -142,12 +134,12 @@ def test_leave_one_person_out(tmp_path: Path) -> None:
     ],
 )
 def test_patterns_refused(tmp_path: Path, split: str, text: str) -> None:
-    assert text in said(people(tmp_path, "{label}/{person}_{i}.csv"), split=split)
+    assert text in complaint(people(tmp_path, "{label}/{person}_{i}.csv"), split=split)
 
 
 @pytest.mark.parametrize("name", ["{label}/{person}{i}.csv", "{label}/{label}_{i}{person}.csv"])
 def test_names_that_do_not_tell_persons_apart(tmp_path: Path, name: str) -> None:
-    message = said(people(tmp_path, name), split="group")
+    message = complaint(people(tmp_path, name), split="group")
     assert "do not tell persons apart; expected names such as anna_03.csv" in message
     assert "--split 'group:PERSON_*'" in message
 
@@ -199,12 +191,12 @@ def test_answers_in_each_row_with_folders_train_and_test(tmp_path: Path) -> None
     assert (len(r.train), r.validation.names, r.test.names) == (6, ("val/0.csv",), ("test/0.csv",))
     assert r.split == "folders train, val and test"
     odd = table(tmp_path / "test" / "1.csv", answers="uddx")
-    assert said(tmp_path, label="is") == (
+    assert complaint(tmp_path, label="is") == (
         f"{odd}:5: column 'is' is 'x', a class that does not occur in the training files; expected one of d, u: record it"
         " there too"
     )
     stray = table(tmp_path / "stray.csv", answers="ud")
-    assert f"{stray}: a file beside train and test" in said(tmp_path, label="is")
+    assert f"{stray}: a file beside train and test" in complaint(tmp_path, label="is")
 
 
 def test_folders_of_files_with_an_answer_in_each_row_are_groups(tmp_path: Path) -> None:
@@ -214,7 +206,7 @@ def test_folders_of_files_with_an_answer_in_each_row_are_groups(tmp_path: Path) 
     found = groups(data.load(str(tmp_path), label="is"))
     assert sum(map(len, found)) == 5
     stray = table(tmp_path / "stray.csv", answers="ud")
-    assert f"{stray.parent / 'anna'}: a folder beside files; expected FOLDER/*.csv or FOLDER/PERSON/*.csv" in said(
+    assert f"{stray.parent / 'anna'}: a folder beside files; expected FOLDER/*.csv or FOLDER/PERSON/*.csv" in complaint(
         tmp_path, label="is"
     )
 
@@ -226,7 +218,7 @@ def test_a_column_or_the_name_tells_the_group_of_a_folder_of_files(tmp_path: Pat
     assert sum(map(len, groups(data.load(str(tmp_path), target="ay", drop="is", split="group")))) == 5
     r = data.load(str(tmp_path), target="ay", split="group:is")
     assert (r.channels, sorted(set().union(*groups(r)))) == (("ax",), ["a", "b", "c", "d", "e"])
-    assert "does not match 'nosuch'" in said(tmp_path, target="ay", split="group:nosuch")
+    assert "does not match 'nosuch'" in complaint(tmp_path, target="ay", split="group:nosuch")
 
 
 def test_tables_that_end_in_txt(tmp_path: Path) -> None:
@@ -237,7 +229,7 @@ def test_tables_that_end_in_txt(tmp_path: Path) -> None:
     r = data.load(str(tmp_path))
     assert (len(r.train) + len(r.test), r.channels) == (10, ("ax", "ay"))
     table(tmp_path / "run" / "a.csv")  # now the text files may be notes
-    assert "no CSV file of label 'walk'" in said(tmp_path)
+    assert "no CSV file of label 'walk'" in complaint(tmp_path)
     one = table(tmp_path / "day.txt", rows=200, answers="ud")
     assert data.load(str(one), label="is").labels == ("d", "u")
 
@@ -259,8 +251,8 @@ def test_a_column_tells_persons_apart(tmp_path: Path) -> None:
     assert set(alone.train.lengths.tolist()) == {80}
     assert sum(map(len, groups(alone))) == 5
     assert data.load(str(path), label="is", group="who", split="group:who", drop="session").channels == ("ax",)
-    assert "no column 'nosuch' for --split group" in said(path, label="is", split="group:nosuch")
-    assert "column 'is' is named in two options" in said(path, label="is", split="group:is")
+    assert "no column 'nosuch' for --split group" in complaint(path, label="is", split="group:nosuch")
+    assert "column 'is' is named in two options" in complaint(path, label="is", split="group:is")
     assert [name for name, _ in data.load_folds(str(path), "group", label="is", drop="session", split="group:who")] == list(
         PEOPLE
     )
@@ -288,7 +280,7 @@ def test_forecast_within_each_group(tmp_path: Path) -> None:
             assert (y == x + 8).all()
             assert (len(x), int(x[0, 0]) % 20) == (12, 0), name
     assert r.remarks[0] == "1 of 6 sequences have no row 8 rows before their last and are left out"
-    assert said(path, target="ax", group="who", horizon=20, keep="ax") == (
+    assert complaint(path, target="ax", group="who", horizon=20, keep="ax") == (
         f"{path}: horizon is 20 rows, but a sequence has at most 20; expected fewer: use a smaller --horizon or record"
         " longer"
     )
@@ -314,7 +306,7 @@ def test_forecast_within_each_group(tmp_path: Path) -> None:
     ],
 )
 def test_options_refused(tmp_path: Path, options: dict[str, Any], text: str) -> None:
-    assert text in said(table(tmp_path / "day.csv", rows=300, answers="ud"), **options)
+    assert text in complaint(table(tmp_path / "day.csv", rows=300, answers="ud"), **options)
 
 
 def test_a_column_whose_name_holds_a_comma(tmp_path: Path) -> None:
@@ -352,21 +344,21 @@ def test_a_csv_file_has_its_own_test_and_validation_file(tmp_path: Path) -> None
 def test_what_is_wrong_with_a_test_file(tmp_path: Path) -> None:
     day = table(tmp_path / "day.csv", rows=300, answers="ud")
     jump = table(tmp_path / "jump.csv", rows=30, answers="udj")
-    assert said(day, label="is", test=str(jump)) == (
+    assert complaint(day, label="is", test=str(jump)) == (
         f"{jump}:4: column 'is' is 'j', a class that does not occur in {day}; expected one of d, u: record it there too"
     )
     other = table(tmp_path / "other.csv", rows=30, answers="ud", header="gx,gy,is")
-    assert said(day, label="is", test=str(other)) == (
+    assert complaint(day, label="is", test=str(other)) == (
         f"{other}: the inputs are gx, gy; expected ax, ay as in {day}: record all files alike"
     )
-    assert said(day, label="is", test=str(day)) == (
+    assert complaint(day, label="is", test=str(day)) == (
         f"{day}: is both DATA and --test; expected another file: its answers would be known"
     )
     night = table(tmp_path / "night.csv", rows=30, answers="ud")
-    assert f"{night}: is both --validation and --test" in said(day, label="is", test=str(night), validation=str(night))
-    assert "basic-motions: --test x.csv does not apply to a bundled set" in said("basic-motions", test="x.csv")
+    assert f"{night}: is both --validation and --test" in complaint(day, label="is", test=str(night), validation=str(night))
+    assert "basic-motions: --test x.csv does not apply to a bundled set" in complaint("basic-motions", test="x.csv")
     (tmp_path / "x.npz").write_bytes(b"")
-    assert "--label does not apply" in said(day, label="is", test=str(tmp_path / "x.npz"))
+    assert "--label does not apply" in complaint(day, label="is", test=str(tmp_path / "x.npz"))
 
 
 def test_a_folder_has_its_own_test_and_validation_folder(tmp_path: Path) -> None:
@@ -382,25 +374,20 @@ def test_a_folder_has_its_own_test_and_validation_folder(tmp_path: Path) -> None
     told = data.load(str(moves), test=str(again), split="group")
     assert told.remarks[0] == f"1 group of {again}, such as 'anna', occur in {moves} too"
     swim = people(tmp_path / "swim", "{label}/{person}_{i}.csv", ("fay",), ("swim",))
-    assert said(moves, test=str(swim)) == (
+    assert complaint(moves, test=str(swim)) == (
         f"{swim / 'swim'}: label 'swim' is not in {moves}; expected the same labels: record it there too"
     )
     split = people(tmp_path / "split" / "train", "{label}/{person}_{i}.csv").parent
     people(split / "test", "{label}/{person}_{i}.csv")
-    assert said(split, test=str(more)) == (
+    assert complaint(split, test=str(more)) == (
         f"{split}: has a test part of its own (folders train and test); expected that or --test {more}, not both"
     )
-    assert said(moves, test=str(split)) == (
+    assert complaint(moves, test=str(split)) == (
         f"{split}: holds folders train and test; expected only sequences for --test: name one of the two"
     )
 
 
 # ---- .npz
-
-
-def save(path: Path, **entries: Any) -> Path:
-    np.savez(path, **entries)
-    return path
 
 
 X = np.random.default_rng(0).integers(-99, 99, (40, 5, 2))
@@ -418,7 +405,7 @@ def test_npz_with_groups(tmp_path: Path) -> None:
     assert sum(map(len, groups(r))) == 5
     assert set(r.train.lengths.tolist()) == {10}
     bad = save(tmp_path / "c.npz", x=X, y=y, groups=[1, 2])
-    assert f"{bad}: groups has shape (2,) of int64; expected (40,) of text or integers, the person" in said(bad)
+    assert f"{bad}: groups has shape (2,) of int64; expected (40,) of text or integers, the person" in complaint(bad)
 
 
 def test_npz_with_a_test_file(tmp_path: Path) -> None:
@@ -433,9 +420,9 @@ def test_npz_with_a_test_file(tmp_path: Path) -> None:
     turned = save(tmp_path / "e.npz", x=X[:2], y=[1, 0], labels=["down", "up"])
     assert data.load(str(coded), test=str(turned)).test.all_y().tolist() == [0, 1]
     odd = save(tmp_path / "f.npz", x=X[:2], y=["on", "half"])
-    assert said(path, test=str(odd)) == f"{odd}: y holds 'half' at 1; expected one of the classes off, on"
+    assert complaint(path, test=str(odd)) == f"{odd}: y holds 'half' at 1; expected one of the classes off, on"
     numbers = save(tmp_path / "g.npz", x=X[:2], y=[0.5, 1.5])
-    assert f"{numbers}: a regression at last step" in said(path, test=str(numbers))
+    assert f"{numbers}: a regression at last step" in complaint(path, test=str(numbers))
 
 
 # ---- the same files give the same split

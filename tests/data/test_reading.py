@@ -8,15 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.recordings import complaint, save
 from tinyrnn import data
-from tinyrnn.errors import DataError
-
-
-def complaint(*args: Any, **options: Any) -> str:
-    with pytest.raises(DataError) as caught:
-        data.load(*(str(arg) for arg in args), **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def walking(rows: int = 200, seed: int = 0) -> np.ndarray:
@@ -279,11 +272,6 @@ def test_resampling_that_is_refused(
 
 
 # ---- .npz
-
-
-def save(path: Path, **entries: Any) -> Path:
-    np.savez(path, **entries)
-    return path
 
 
 X = np.random.default_rng(0).normal(size=(40, 5, 2))

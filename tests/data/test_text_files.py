@@ -8,17 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.recordings import write
 from tinyrnn import data
 from tinyrnn.data import text_file
 from tinyrnn.data.recording import Recording
 from tinyrnn.errors import DataError
 
 POEM = "The cat sat on the mat.\r\n\tA dog (brown) ran by; the cat did not stir: it slept, dreaming of \\ and mice.\r\n"
-
-
-def write(path: Path, text: str) -> Path:
-    path.write_bytes(text.encode())
-    return path
 
 
 def load(path: Path, **options: Any) -> Recording:

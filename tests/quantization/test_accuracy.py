@@ -11,6 +11,7 @@ from helpers.types import instance
 from tinyrnn.data.figures import ClassificationFigures, RegressionFigures
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.errors import DataError
+from tinyrnn.float_model import evaluation
 from tinyrnn.float_model.model import FloatHead, FloatModel
 from tinyrnn.float_model.random_models import random_float_model
 from tinyrnn.integer_model.simulator import Simulator
@@ -42,7 +43,7 @@ def model_of(when: str = "last") -> FloatModel:
 @pytest.mark.parametrize("room", [1, 10, 100_000])
 def test_batches_change_nothing(when: str, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each sequence alone gives the same outputs as all of them in batches, in the order of the recording."""
-    monkeypatch.setattr(accuracy, "ROOM", room)
+    monkeypatch.setattr(evaluation, "ROOM", room)
     network = quantize(model_of(when))
     simulator = Simulator(network)
     given = recording(("a", "b", "c", "d"), when).test

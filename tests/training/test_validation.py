@@ -291,6 +291,6 @@ def test_checkpoint_and_optimization_are_small_enough_to_use_alone(tmp_path: Pat
     recording = walk(sequences=12)
     settings = replace(default_hyperparameters(recording), epochs=2)
     run = Optimization(recording, Architecture(units=3), settings, 0, torch.device("cpu"), 0, "")
-    state = run.run(Checkpoint(tmp_path / "a.part", {"epochs": 2}, lambda text: None), 0, None)
-    assert state.finished
-    assert len(state.history) == 2
+    run.run(Checkpoint(tmp_path / "a.part", {"epochs": 2}, lambda text: None), 0, None)
+    assert run.state.finished
+    assert len(run.state.history) == 2

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tinyrnn.data.recording import Recording
     from tinyrnn.float_model.model import FloatModel
     from tinyrnn.integer_model.network import Network
+    from tinyrnn.quantization.accuracy import Evaluation
 
 PARTS = ("test", "validation", "train", "all")
 FAR_APART_PCT = 80.0  # with fewer equal decisions, the float model is perhaps another one
@@ -29,6 +30,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Run the float model and its integers over a recording. Print accuracy, precision and recall of each "
         "class and the confusion matrix, or RMSE, MAE and R2 of each target, beside baselines that need no model.",
     )
+    add_model(parser)
+    parser.add_argument("--json", action="store_true", help="print every figure as JSON")
+    add_arguments(parser, optional=True)
+    return parser
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that choose a model and the sequences to measure it on: MODEL, --float and --part."""
     parser.add_argument(
         "model", metavar="MODEL", help="model.pt, which is quantized in memory, or a .urnn file with model.pt beside it"
     )
@@ -38,9 +47,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="the float model of a .urnn file (default: MODEL.pt beside MODEL.urnn, if it exists)",
     )
     parser.add_argument("--part", choices=PARTS, default="test", help="the sequences to measure on (default: test)")
-    parser.add_argument("--json", action="store_true", help="print every figure as JSON")
-    add_arguments(parser, optional=True)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,15 +59,7 @@ def run(args: argparse.Namespace) -> int:
     model, network, notes = load(args.model, args.float)
     recording = recording_of(args, model)
     evaluated = accuracy.evaluate(model, network, recording, args.part, args.model)
-    if args.part == "validation" and model is not None and dict(model.info.get("settings", {})).get("refit"):
-        notes.append("the network was trained again on these sequences too: the test says more")
-    apart = evaluated.agreement_pct
-    if args.model != args.float and Path(args.model).suffix != ".pt" and apart is not None and apart < FAR_APART_PCT:
-        notes.append(f"warning: {_beside(args.model).name} may not be the float model of {args.model}: name it with --float")
-    if model is not None and model.info.get("horizon", recording.horizon) != recording.horizon:
-        notes.append(
-            f"warning: the model predicts {model.info['horizon']} steps ahead, here {recording.horizon} are asked of it"
-        )
+    notes += notes_on(args, model, evaluated)
     if args.json:
         found = evaluation_tables.facts(evaluated)
         head = {"model": args.model, "part": args.part}
@@ -72,6 +70,20 @@ def run(args: argparse.Namespace) -> int:
         print(note)
     evaluation_tables.show(evaluated)
     return 0
+
+
+def notes_on(args: argparse.Namespace, model: FloatModel | None, evaluated: Evaluation) -> list[str]:
+    """What the user should know of the figures, a sentence each."""
+    notes = []
+    if args.part == "validation" and model is not None and dict(model.info.get("settings", {})).get("refit"):
+        notes.append("the network was trained again on these sequences too: the test says more")
+    apart = evaluated.agreement_pct
+    if args.model != args.float and Path(args.model).suffix != ".pt" and apart is not None and apart < FAR_APART_PCT:
+        notes.append(f"warning: {_beside(args.model).name} may not be the float model of {args.model}: name it with --float")
+    horizon = evaluated.recording.horizon
+    if model is not None and model.info.get("horizon", horizon) != horizon:
+        notes.append(f"warning: the model predicts {model.info['horizon']} steps ahead, here {horizon} are asked of it")
+    return notes
 
 
 def load(path: str, beside: str | None) -> tuple[FloatModel | None, Network | None, list[str]]:

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyrnn.cli.evaluate import PARTS
+from tinyrnn.cli import evaluate
 from tinyrnn.cli.recording_options import add_arguments
 
 if TYPE_CHECKING:
@@ -24,24 +24,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Run the float and the integer model over the test part of a recording and write an HTML page about "
         "them. The page is one file, which loads nothing and runs no script.",
     )
-    parser.add_argument(
-        "model", metavar="MODEL", help="model.pt, which is quantized in memory, or a .urnn file with model.pt beside it"
-    )
+    evaluate.add_model(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="the page to write (default: MODEL.html beside MODEL)")
-    parser.add_argument(
-        "--float",
-        metavar="MODEL.pt",
-        help="the float model of a .urnn file (default: MODEL.pt beside MODEL.urnn, if it exists)",
-    )
-    parser.add_argument("--part", choices=PARTS, default="test", help="the sequences to run (default: test)")
     add_arguments(parser, optional=True)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and write the page. Returns 0. Raises DataError and ModelError."""
+    from dataclasses import replace
+
     from tinyrnn import files
-    from tinyrnn.cli import evaluate
     from tinyrnn.errors import ModelError
     from tinyrnn.text import counted
 
@@ -54,8 +47,9 @@ def run(args: argparse.Namespace) -> int:
 
     from tinyrnn.report import page, subject
 
-    measured = subject.measure(args.model, file, model, recording, args.part, tuple(notes))
-    data = page.render(measured)
+    measured = subject.measure(args.model, file, model, recording, args.part)
+    notes += evaluate.notes_on(args, model, measured.evaluation)
+    data = page.render(replace(measured, notes=tuple(notes)))
     try:
         files.write(output, data)
     except OSError as error:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import difflib
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,20 +27,14 @@ def add_argument(parser: argparse._ActionsContainer) -> None:
 
 
 def merged(argv: list[str], args: argparse.Namespace, parser: argparse.ArgumentParser) -> list[str]:
-    """argv with the options of the file args.settings behind the command's name, so that typed ones win.
+    """argv with the options of the file args.settings behind the command's name: typed ones come later, so they win.
 
     parser: that of the command. Raises ModelError, which names the file and the key.
     """
     at = argv.index(args.command) + 1
-    typed = {
-        action.dest for action in _options(parser).values() if any(_is_typed(argv, name) for name in action.option_strings)
-    }
     tokens: list[str] = []
     for key, value in read(args.settings).items():
-        action = _action(args.settings, key, parser)
-        if action.dest in typed and not isinstance(action, argparse._AppendAction):
-            continue
-        tokens += _tokens(args.settings, key, value, action)
+        tokens += _tokens(args.settings, key, value, _action(args.settings, key, parser))
     return argv[:at] + tokens + argv[at:]
 
 
@@ -73,10 +69,6 @@ def _options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     }
 
 
-def _is_typed(argv: list[str], name: str) -> bool:
-    return any(token == name or token.startswith(name + "=") for token in argv)
-
-
 def _action(path: str, key: str, parser: argparse.ArgumentParser) -> argparse.Action:
     options = _options(parser)
     name = key.replace("_", "-")
@@ -97,7 +89,9 @@ def _tokens(path: str, key: str, value: Any, action: argparse.Action) -> list[st
             return [name]
         return [other for other in action.option_strings if other.startswith("--no-")]
     if isinstance(value, list):
-        value = ",".join(str(each) for each in value)
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(value)  # a name with a comma gets quotes
+        value = line.getvalue()
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ModelError(f"{path}: {key} is {value!r:.40}; expected a number or text, as for {name}")
     text = str(value)

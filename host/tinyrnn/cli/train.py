@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import math
+import statistics
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from tinyrnn.errors import ModelError, TinyrnnError
 from tinyrnn.float_model import cells
 from tinyrnn.text import counted
 from tinyrnn.training.architecture import MOST_LAYERS, Architecture
-from tinyrnn.training.hyperparameters import DIFFERENCE, SETTINGS, Setting
+from tinyrnn.training.hyperparameters import DIFFERENCE, SETTINGS, Hyperparameters, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from tinyrnn.training.trainer import Progress
 
 PAUSE_S = 5.0  # between the lines of a long training without a terminal
-OTHERS = ("class_weights", "refit", "difference")  # hyperparameters that are no plain numbers
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -252,8 +251,7 @@ def _mean(figures: list[Any], kind: str) -> str:
         return f"{kind}: not known"
     classes = hasattr(figures[0], "accuracy_pct")
     values = [float(each.accuracy_pct if classes else each.overall_rmse) for each in figures]
-    mean = sum(values) / len(values)
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    mean, deviation = statistics.mean(values), statistics.stdev(values)
     worst = min(values) if classes else max(values)
     digits, unit = (".2f", " %") if classes else (".6g", "")
     name = "accuracy" if classes else "RMSE"
@@ -265,7 +263,7 @@ def _mean(figures: list[Any], kind: str) -> str:
 def about(model: FloatModel, recording: Recording, evaluated: Evaluation) -> Iterator[str]:
     """What the user should know of the model that is kept: baselines, differences, windows."""
     from tinyrnn.data.figures import ClassificationFigures
-    from tinyrnn.training.optimization import FEW
+    from tinyrnn.training.optimization import too_few
 
     told = []
     for baseline, figures in evaluated.baselines:
@@ -278,9 +276,9 @@ def about(model: FloatModel, recording: Recording, evaluated: Evaluation) -> Ite
     verdict = evaluated.verdict()
     if verdict:
         yield verdict
-    kept = 0 if recording.validation is None else len(recording.validation.all_y())
-    if 0 < kept < FEW and recording.task == "classification":
-        yield f"{counted(kept, 'validation answer')}: too few to choose an epoch by, so the last one is kept"
+    if recording.validation is not None and too_few(recording):
+        kept = counted(len(recording.validation.all_y()), "validation answer")
+        yield f"{kept}: too few to choose an epoch by, so the last one is kept"
     if model.info.get("difference"):
         yield "the network learnt the difference from the last value, which the board adds again"
     if recording.symbols:
@@ -347,12 +345,12 @@ def _fit(
     def notice(text: str) -> None:
         print(f"tinyrnn: {text}", file=sys.stderr, flush=True)
 
-    names = [each.name for each in SETTINGS] + list(OTHERS)
+    given = {each.name: getattr(args, each.name) for each in fields(Hyperparameters)}
     return trainer.fit(
         recording,
         architecture=architecture,
         seed=seed,
-        settings={name: getattr(args, name) for name in names if getattr(args, name) is not None},
+        settings={name: value for name, value in given.items() if value is not None},
         device=args.device,
         progress=progress,
         checkpoint=checkpoint,

@@ -6,7 +6,7 @@ Shapes: N sequences, T_i steps (T the longest), C channels, O targets, K classes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -77,6 +77,18 @@ class Sequences:
     def all_y(self) -> np.ndarray:
         """All labels (M,) or targets (M, O) in one array; M is N, or for "every" the total number of steps."""
         return self.y if isinstance(self.y, np.ndarray) else np.concatenate(self.y)
+
+
+def joined(parts: Sequence[Sequences]) -> Sequences:
+    """The sequences of all parts, in order. Names and groups are kept if each part has them."""
+    x = [x for part in parts for x in part.x]
+    names, groups = (
+        tuple(name for part in parts for name in getattr(part, what)) if all(getattr(part, what) for part in parts) else ()
+        for what in ("names", "groups")
+    )
+    if isinstance(parts[0].y, np.ndarray):
+        return Sequences(x, np.concatenate([part.all_y() for part in parts]), names, groups)
+    return Sequences(x, [y for part in parts for y in part.y], names, groups)
 
 
 @dataclass(frozen=True, eq=False)

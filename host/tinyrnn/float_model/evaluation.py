@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -13,6 +13,7 @@ from tinyrnn.data.figures import Figures
 from tinyrnn.data.recording import Recording, Sequences
 from tinyrnn.float_model.model import Calibration, FloatModel, ValueRanges
 
+ROOM = 100_000  # padded steps that are run at once: tens of megabytes
 KEPT = 100_000  # numbers of the test recording kept in the model, to measure the integer error
 SAMPLE_STEPS = 12  # steps of training data kept in the model, for the vectors of selftest()
 
@@ -24,10 +25,15 @@ def evaluate(model: FloatModel, sequences: Sequences) -> Figures:
 
 def predict(model: FloatModel, sequences: Sequences) -> np.ndarray:
     """The outputs that count: (N, O) for "last"; for "every" those of all steps, concatenated, (sum of T_i, O)."""
+    return predict_with(model.forward, sequences, model.when)
+
+
+def predict_with(run: Callable[[np.ndarray, np.ndarray], np.ndarray], sequences: Sequences, when: str) -> np.ndarray:
+    """As predict(), of anything that turns x (B, T, C) and lengths (B,) into outputs (B, T, O)."""
     outputs: list[np.ndarray] = [np.empty(0)] * len(sequences)
-    for numbers, x, lengths in groups(sequences.x, 100_000):  # tens of megabytes
-        for number, output, steps in zip(numbers, model.forward(x, lengths), lengths, strict=True):
-            outputs[number] = output[steps - 1 : steps] if model.when == "last" else output[:steps]
+    for numbers, x, lengths in groups(sequences.x, ROOM):
+        for number, output, steps in zip(numbers, run(x, lengths), lengths, strict=True):
+            outputs[number] = output[steps - 1 : steps] if when == "last" else output[:steps]
     return np.concatenate(outputs)
 
 
@@ -55,7 +61,7 @@ def counting(values: np.ndarray, lengths: np.ndarray, when: str) -> np.ndarray:
     return np.concatenate([row[:n] for row, n in zip(values, lengths, strict=True)])
 
 
-def groups(xs: Sequence[np.ndarray], room: int) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
+def groups(xs: Sequence[np.ndarray], room: int = ROOM) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
     """Batches of sequences of similar length, at most `room` padded steps each: their numbers, padded x, lengths."""
     order = np.argsort([len(x) for x in xs], kind="stable")
     start = 0

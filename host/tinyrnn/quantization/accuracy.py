@@ -13,15 +13,14 @@ from tinyrnn.data import figures
 from tinyrnn.data.baselines import Rivals, baselines
 from tinyrnn.data.figures import Figures
 from tinyrnn.data.matching import Match, ModelHead, match
-from tinyrnn.data.recording import Recording, Sequences
+from tinyrnn.data.recording import Recording, Sequences, joined
 from tinyrnn.data.verdict import verdict
 from tinyrnn.errors import DataError
-from tinyrnn.float_model.evaluation import groups, predict
+from tinyrnn.float_model.evaluation import predict, predict_with
 from tinyrnn.float_model.model import FloatModel
 from tinyrnn.integer_model.network import Network
 from tinyrnn.integer_model.simulator import Simulator
 
-ROOM = 100_000  # padded steps that are simulated at once: tens of megabytes
 PARTS = ("test", "validation", "train", "all")
 
 
@@ -125,11 +124,7 @@ def _heads(network: Network) -> tuple[ModelHead, ...]:
 def part_of(recording: Recording, part: str) -> Sequences:
     """The test, validation or training sequences, or all of them. Raises DataError if there is no such part."""
     if part == "all":
-        parts = [each for each in (recording.train, recording.validation, recording.test) if each is not None]
-        x = [x for each in parts for x in each.x]
-        if recording.when == "last":
-            return Sequences(x, np.concatenate([each.all_y() for each in parts]))
-        return Sequences(x, [y for each in parts for y in each.y])
+        return joined([each for each in (recording.train, recording.validation, recording.test) if each is not None])
     found = {"test": recording.test, "validation": recording.validation, "train": recording.train}.get(part)
     if found is None:
         raise DataError(f"{recording.name}: has no {part} sequences; expected --part test, train or all")
@@ -139,12 +134,7 @@ def part_of(recording: Recording, part: str) -> Sequences:
 def predict_integers(network: Network, sequences: Sequences) -> np.ndarray:
     """The outputs that count, (M, O) in the user's unit, as evaluation.predict() gives them for a float model."""
     simulator = Simulator(network)
-    outputs: list[np.ndarray] = [np.empty(0)] * len(sequences)
-    for numbers, x, lengths in groups(sequences.x, ROOM):
-        found = simulator.values(simulator.outputs(network.raw(x)))
-        for number, output, steps in zip(numbers, found, lengths, strict=True):
-            outputs[number] = output[steps - 1 : steps] if network.when == "last" else output[:steps]
-    return np.concatenate(outputs)
+    return predict_with(lambda x, _: simulator.values(simulator.outputs(network.raw(x))), sequences, network.when)
 
 
 def raw_sequences(network: Network, sequences: Sequences) -> list[np.ndarray]:

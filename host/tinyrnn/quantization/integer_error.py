@@ -18,7 +18,6 @@ from tinyrnn.float_model.model import FloatModel, ValueRanges
 from tinyrnn.integer_model.network import Network
 from tinyrnn.integer_model.simulator import Simulator
 
-ROOM = 100_000  # padded steps of a batch: tens of megabytes
 TIE = 0.02  # on probing sequences, classes whose logits differ by less than this share of the range count as a tie
 
 # Limits, chosen from measurements: docs/numerics.md, "Accuracy of the integer model"
@@ -119,7 +118,7 @@ class Judge:
         self.evidence = evidence
         self.when = "every" if evidence.probing else model.when
         names, xs = list(evidence.sequences), list(evidence.sequences.values())
-        self.batches = [([names[i] for i in numbers], x, lengths) for numbers, x, lengths in groups(xs, ROOM)]
+        self.batches = [([names[i] for i in numbers], x, lengths) for numbers, x, lengths in groups(xs)]
         self.want = [counting(model.forward(x), lengths, self.when) for _, x, lengths in self.batches]
 
     def measure(self, network: Network) -> IntegerError:

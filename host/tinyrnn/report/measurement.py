@@ -19,7 +19,6 @@ from tinyrnn.integer_model.network import Network
 from tinyrnn.integer_model.simulator import Simulator
 from tinyrnn.report.saturation import Saturation
 
-ROOM = 100_000  # padded steps in a batch: tens of megabytes
 BINS = 50  # most points of a curve over time
 
 Batched = Callable[[np.ndarray, np.ndarray], np.ndarray]  # x (B, T, C), lengths (B,) -> outputs (B, T, O)
@@ -95,7 +94,7 @@ def _measure(run: Batched, match: Match, recording: Recording, sequences: Sequen
     points_count = len(axis.edges) - 1
     total = np.zeros((points_count, 1 if classification else len(match.labels)))
     count = np.zeros(points_count)
-    for numbers, x, lengths in groups(sequences.x, ROOM):
+    for numbers, x, lengths in groups(sequences.x):
         found = run(x, lengths)
         for number, values, steps in zip(numbers, found, lengths, strict=True):
             output = match.decided(values[:steps])

@@ -29,7 +29,6 @@ class Subject:
     """
 
     source: str  # the file that the user named
-    notes: tuple[str, ...]  # about the models, a sentence each
     file: UrnnFile
     model: FloatModel | None  # None: not known
     sequences: Sequences
@@ -38,6 +37,7 @@ class Subject:
     measured: dict[str, Measured]  # name of the model -> what it says; INTEGER is first
     figures: dict[str, Figures]  # name of the model -> its figures
     saturation: Saturation
+    notes: tuple[str, ...] = ()  # about the models and their figures, a sentence each
 
     @property
     def network(self) -> Network:
@@ -95,12 +95,10 @@ def measure(
     model: FloatModel | None,
     recording: Recording,
     part: str = "test",
-    notes: tuple[str, ...] = (),
 ) -> Subject:
     """Run both models over a part of a recording.
 
-    source: the file that the user named. notes: about the models, a sentence each. Raises DataError if the
-    recording does not match the model, or has no such part.
+    source: the file that the user named. Raises DataError if the recording does not match the model, or has no such part.
     """
     sequences = part_of(recording, part)
     match = matching(file.network, recording, source)
@@ -118,4 +116,4 @@ def measure(
     evaluation = Evaluation(recording, part, sequences, match, outputs, integers.outputs)
     found = {INTEGER: evaluation.integer_figures, FLOAT: evaluation.float_figures}
     figures = {name: each for name, each in found.items() if each is not None}
-    return Subject(source, notes, file, model, ordered, evaluation, axis, measured, figures, saturation)
+    return Subject(source, file, model, ordered, evaluation, axis, measured, figures, saturation)

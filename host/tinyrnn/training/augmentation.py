@@ -51,7 +51,7 @@ class Augmentation:
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
         """The augmented batch, drawn from the generator."""
-        settings, x, y, weight = self.settings, batch.x, batch.y, batch.weight
+        settings, x, y = self.settings, batch.x, batch.y
 
         def normal(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator).to(x.device)
@@ -76,7 +76,7 @@ class Augmentation:
             x = x + settings.offset * normal(count, 1, channels)
         if settings.noise:
             x = x + settings.noise * normal(*x.shape)
-        return replace(batch, x=x, y=y, weight=weight)
+        return replace(batch, x=x, y=y)
 
     def _warped(self, batch: Batch, speeds: Tensor) -> Tensor:
         """(B, T) the moment of the recording that each step shows. The first and the last step stay where they are."""

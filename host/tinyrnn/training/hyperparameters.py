@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from tinyrnn.errors import ModelError
@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
 PIECE = 192  # most steps of a training piece if every step has a label; longer sequences are cut
 UPDATES = 1500  # updates of the weights for a small recording
-CLASS_WEIGHTS = ("none", "balanced")
 DIFFERENCE = ("auto", "yes", "no")
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The settings of a training. Inputs are normalised, so 1 is a channel's standard deviation. See describe()."""
+    """The settings of a training. Inputs are normalised, so 1 is a channel's standard deviation. SETTINGS describes each."""
 
     batch: int
     epochs: int
@@ -143,8 +142,7 @@ def with_settings(hyperparameters: Hyperparameters, given: Mapping[str, Any]) ->
     for name in given:
         if name not in known:
             raise ModelError(f"unknown hyperparameter {name!r}; expected one of {', '.join(sorted(known))}")
-    values = {name: getattr(hyperparameters, name) for name in known}
-    return Hyperparameters(**{**values, **given})
+    return replace(hyperparameters, **given)
 
 
 def rate(update: int, updates: int, hyperparameters: Hyperparameters) -> float:

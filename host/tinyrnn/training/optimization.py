@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinyrnn.data.recording import Recording, Sequences
+from tinyrnn.data.recording import Recording
 from tinyrnn.errors import ModelError
 from tinyrnn.training.architecture import Architecture
 from tinyrnn.training.augmentation import Augmentation
-from tinyrnn.training.batches import Batches
+from tinyrnn.training.batches import Batch, Batches
 from tinyrnn.training.checkpoint import Checkpoint, Progressed
 from tinyrnn.training.hyperparameters import Hyperparameters, rate
 from tinyrnn.training.initialization import initial
@@ -36,7 +36,7 @@ class Progress:
     epochs: int  # most that there will be
     loss: float  # mean over the epoch's training sequences, with augmentation, dropout and label smoothing
     validation_loss: float | None = None  # of this epoch; None without validation sequences
-    best_epoch: int = 0  # the epoch with the lowest validation loss so far
+    best_epoch: int = 0  # the epoch whose weights would be kept now
     run: str = ""  # what is trained: "", "difference", "all sequences"
     steps_per_s: float = 0.0  # training steps of this epoch, without padding and validation
 
@@ -62,7 +62,9 @@ class Optimization:
         self.symbols = bool(symbols)
         self.generator = torch.Generator().manual_seed(seed)
         self.train = Batches(recording, recording.train, self.symbols)
-        self.validation = self._batches(recording.validation)
+        self.validation: list[Batch] | None = None  # always the same, so they are made once
+        if recording.validation is not None:
+            self.validation = self._whole(Batches(recording, recording.validation, self.symbols))
         self.loss = Loss(recording, hyperparameters.class_weights)
         self.augment = Augmentation(hyperparameters, recording, self.symbols)
         inputs, outputs, memory = len(recording.channels), len(recording.labels), self.train.memory
@@ -70,27 +72,22 @@ class Optimization:
         self.network = TorchNetwork(*start).to(device)
         self.average = copy.deepcopy(self.network)
         self.optimizer = _optimizer(self.network, hyperparameters)
+        self.state = Progressed(_weights(self.average))
 
-    @property
-    def few(self) -> bool:
-        """Whether there are too few validation answers of classes to choose an epoch by: the last one is then kept."""
-        sequences = self.recording.validation
-        return sequences is not None and self.train.classes and len(sequences.all_y()) < FEW
-
-    def _batches(self, sequences: Sequences | None) -> Batches | None:
-        return None if sequences is None else Batches(self.recording, sequences, self.symbols)
+    def _whole(self, batches: Batches) -> list[Batch]:
+        return [batch.to(self.device) for batch in batches.whole(self.settings.batch)]
 
     def run(
         self,
         checkpoint: Checkpoint | None,
         checkpoint_every_s: float,
         progress: Callable[[Progress], None] | None,
-    ) -> Progressed:
-        """Train, and leave the best weights in ``average``. Raises ModelError if the training diverges."""
+    ) -> None:
+        """Train, and leave the best weights in ``average`` and the course in ``state``. Raises ModelError if it diverges."""
         settings, objects = self.settings, (self.network, self.average, self.optimizer, self.generator)
         done = checkpoint.resume(self.name, *objects) if checkpoint else None
-        state = done or Progressed(_weights(self.average))
-        last = settings.epochs
+        self.state = state = done or self.state
+        last, few = settings.epochs, too_few(self.recording)
         written_s = time.monotonic()
         while not state.finished:
             epoch = len(state.history) + 1
@@ -101,25 +98,24 @@ class Optimization:
             if self.validation is None:
                 state.best, state.best_epoch = _weights(self.average), epoch
             else:
-                found = self.measure(self.validation)
+                found = self._measure(self.validation)
                 entry += [found.loss, found.figure]
                 better = not len(state.losses) or found.loss < float(state.losses.mean())
                 if better:
                     state.losses = found.losses
                 # Later weights are better annealed, so they win where the loss does not tell. A regression overfits at once
-                if better or (self.train.classes and (self.few or found.as_good_as(state.losses))):
+                if better or (self.train.classes and (few or found.as_good_as(state.losses))):
                     state.best, state.best_epoch, state.validation_loss = _weights(self.average), epoch, found.loss
             state.history.append(entry)
-            patient = not settings.patience or not self.validation or epoch - state.best_epoch < settings.patience
+            patient = not settings.patience or self.validation is None or epoch - state.best_epoch < settings.patience
             state.finished = epoch >= last or not patient
             if checkpoint and (state.finished or time.monotonic() - written_s >= checkpoint_every_s):
                 checkpoint.write(self.name, state, *objects)
                 written_s = time.monotonic()
             if progress:
-                validation = entry[2] if self.validation else None
+                validation = None if self.validation is None else entry[2]
                 progress(Progress(epoch, last, training, validation, state.best_epoch, self.name, steps_per_s))
         self.average.load_state_dict(state.best)
-        return state
 
     def _epoch(self, epoch: int) -> float:
         """All updates of an epoch. Returns the mean loss."""
@@ -153,35 +149,38 @@ class Optimization:
         for average, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
             average.lerp_(weight, 1 - decay)
 
+    def training_loss(self) -> float:
+        """The mean loss of the training sequences, without augmentation, dropout and label smoothing."""
+        return self._measure(self._whole(self.train)).loss
+
     @torch.no_grad()
-    def measure(self, batches: Batches) -> Measured:
+    def _measure(self, batches: list[Batch]) -> Measured:
         """The averaged weights on sequences, without augmentation, dropout and label smoothing."""
         losses, weights = [], []
         right = count = 0.0
         std = torch.tensor(self.recording.target_std)
         squares = torch.zeros(len(std), dtype=torch.float64)
-        for batch in batches.whole(self.settings.batch):
-            batch = batch.to(self.device)
+        for batch in batches:
             output = self.average(batch.x, chosen=batch.weight > 0)
             sums, weight = self.loss(output, batch, batch.weight)
             losses.append(sums.cpu())
             weights.append(weight.cpu())
             y = answers(batch, *batch.weight.nonzero(as_tuple=True))
             count += len(y)
-            if batches.classes:
+            if self.train.classes:
                 right += float((output.argmax(dim=1) == y).sum())
             else:
                 squares += (output - y).double().square().sum(dim=0).cpu() * std.square()
         total = torch.cat(weights).mean()
-        figure = 100 * right / count if batches.classes else math.sqrt(float(squares.mean()) / count)
+        figure = 100 * right / count if self.train.classes else math.sqrt(float(squares.mean()) / count)
         return Measured(torch.cat(losses) / total, figure)
 
     @torch.no_grad()
-    def outputs(self, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
-        """The outputs and the answers of a regression, both (M, O) in the targets' unit, in the order of batches.whole()."""
+    def validated(self) -> tuple[np.ndarray, np.ndarray]:
+        """The outputs and the answers of a regression on the validation sequences, both (M, O) in the targets' unit."""
+        assert self.validation is not None, "the caller has validation sequences"
         found = []
-        for batch in batches.whole(self.settings.batch):
-            batch = batch.to(self.device)
+        for batch in self.validation:
             y = answers(batch, *batch.weight.nonzero(as_tuple=True))
             found.append(torch.stack([self.average(batch.x, chosen=batch.weight > 0), y]))
         both = torch.cat(found, dim=1).double().cpu().numpy() * self.recording.target_std + self.recording.target_mean
@@ -203,6 +202,12 @@ class Measured:
         """Whether the losses are at most a standard error worse than the best (N,), sequence by sequence."""
         apart = (self.losses - best).double()
         return float(apart.mean()) <= float(apart.std()) / math.sqrt(len(best)) if len(best) > 1 else float(apart) <= 0
+
+
+def too_few(recording: Recording) -> bool:
+    """Whether there are too few validation answers of classes to choose an epoch by: the last one is then kept."""
+    kept = recording.validation
+    return kept is not None and recording.task == "classification" and len(kept.all_y()) < FEW
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,14 @@ import torch
 
 from tinyrnn import __version__
 from tinyrnn.data.baselines import last_value_channels
-from tinyrnn.data.recording import Recording, Sequences
+from tinyrnn.data.recording import Recording, joined
 from tinyrnn.errors import ModelError
 from tinyrnn.float_model.evaluation import calibrate, evaluate, measure_value_ranges
 from tinyrnn.float_model.model import WINDOW_MAX, FloatModel
 from tinyrnn.quantization.cells.embedding import SYMBOLS_MOST
 from tinyrnn.text import counted
 from tinyrnn.training.architecture import Architecture
-from tinyrnn.training.checkpoint import Checkpoint, Progressed
+from tinyrnn.training.checkpoint import Checkpoint
 from tinyrnn.training.difference import Channels, differenced, shares, with_last_value
 from tinyrnn.training.hyperparameters import DIFFERENCE, Hyperparameters, default_hyperparameters, with_settings
 from tinyrnn.training.optimization import Optimization, Progress
@@ -81,9 +81,10 @@ def fit(
     if checkpoint is not None:
         resumable = Checkpoint(checkpoint, _options(recording, architecture, seed, chosen, device), notice)
 
-    def trained(data: Recording, name: str, epochs: int = chosen.epochs) -> _Trained:
+    def trained(data: Recording, name: str, epochs: int = chosen.epochs) -> Optimization:
         made = Optimization(data, architecture, replace(chosen, epochs=epochs), seed, where, symbols, name)
-        return _Trained(data, made, made.run(resumable, checkpoint_every_s, progress))
+        made.run(resumable, checkpoint_every_s, progress)
+        return made
 
     with _repeatable(where):
         channels = _channels(recording, chosen.difference)
@@ -104,12 +105,12 @@ def fit(
                         best, channels, loss = direct, None, direct.state.validation_loss
         state = best.state
         if chosen.refit and recording.validation is not None:
-            merged = _merged(recording)
+            merged = replace(recording, train=joined([recording.train, recording.validation]), validation=None)
             merged = merged if channels is None else differenced(merged, channels)
             # The learning rate falls to zero within these epochs: they are fewer, but as well annealed
             best = trained(merged, "all sequences", state.best_epoch)
-        training_loss = best.optimization.measure(best.optimization.train).loss
-    cells, head = best.optimization.average.export()
+        training_loss = best.training_loss()
+    cells, head = best.average.export()
     data, target_mean = best.recording, best.recording.target_mean
     if channels is not None:
         cells, head, target_mean = with_last_value(cells, head, data, channels, share)
@@ -148,20 +149,6 @@ def fit(
         info["validation_loss"] = loss
         info["validation_figure"] = state.history[state.best_epoch - 1][3]  # accuracy in percent, or RMSE
     return replace(model, info=info, calibration=calibration)
-
-
-@dataclass(frozen=True)
-class _Trained:
-    """A finished run."""
-
-    recording: Recording
-    optimization: Optimization
-    state: Progressed
-
-    def validated(self) -> tuple[np.ndarray, np.ndarray]:
-        """The outputs and answers (M, O) of the validation sequences."""
-        assert self.optimization.validation is not None, "the caller has validation sequences"
-        return self.optimization.outputs(self.optimization.validation)
 
 
 def _symbols(recording: Recording, architecture: Architecture) -> int:
@@ -203,14 +190,6 @@ def _channels(recording: Recording, difference: str) -> Channels | None:
         if float(np.square(apart).mean()) > CLEARLY:
             return None
     return channels
-
-
-def _merged(recording: Recording) -> Recording:
-    """The recording with its validation sequences among those of training."""
-    a, b = recording.train, recording.validation
-    assert b is not None, "there are validation sequences"
-    y = np.concatenate([a.y, b.y]) if isinstance(a.y, np.ndarray) else [*a.y, *b.y]
-    return replace(recording, train=Sequences([*a.x, *b.x], y), validation=None)
 
 
 def _device(name: str) -> torch.device:
