@@ -139,20 +139,28 @@ def test_difference_options() -> None:
     assert trainer.fit(without, units=4, settings={"epochs": 1}).info["difference"]  # clearly better than the mean
 
 
-def test_direct_forecast_is_kept_if_it_validates_better() -> None:
-    """The input resembles the target, but the answer is elsewhere: the mean of the sequence."""
+def steps() -> Recording:
+    """The answer is a step of the last value: near it, but nothing that is added to it."""
     rng = np.random.default_rng(5)
 
     def part(count: int) -> Sequences:
-        level = rng.uniform(-3, 3, count)
-        xs = [np.full((12, 1), each) + rng.normal(0, 1.5, (12, 1)) for each in level]
-        return Sequences(xs, level[:, None])
+        xs = [rng.normal(size=(8, 1)) for _ in range(count)]
+        return Sequences(xs, np.array([1.2 * np.sign(x[-1]) for x in xs]))
 
-    recording = Recording("level", "regression", "last", ("x",), ("level",), part(120), part(40), validation=part(40))
-    runs = set()
-    model = trainer.fit(recording, units=8, settings={"epochs": 80}, progress=lambda state: runs.add(state.run))
-    assert {"", "difference"} <= runs
-    assert model.info["difference"] is (model.layers[-1].kind == "skip")
+    return Recording("steps", "regression", "last", ("x",), ("y",), part(160), part(40), validation=part(60))
+
+
+@pytest.mark.parametrize(("recording", "difference"), [(walk(), True), (steps(), False)])
+def test_what_validates_better_is_kept(recording: Recording, difference: bool) -> None:
+    loss = {
+        choice: trainer.fit(recording, units=8, settings={"epochs": 60, "difference": choice}).info["validation_loss"]
+        for choice in ("yes", "no")
+    }
+    assert (loss["yes"] < loss["no"]) is difference
+    model = trainer.fit(recording, units=8, settings={"epochs": 60})
+    assert model.info["difference"] is difference
+    assert model.info["validation_loss"] == min(loss.values())
+    assert [layer.kind for layer in model.layers] == ["gru"] + ["skip"] * difference
 
 
 class Stop(Exception):

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> No
         "--data" if optional else "data",
         metavar="DATA",
         help="a folder with one sub-folder of CSV files for each label; a .csv file, or a folder of them, with --label or "
-        f"--target; an .npz file; or a bundled set: {', '.join(BUNDLED)}",
+        f"--target; an .npz file; a .txt file of text; or a bundled set: {', '.join(BUNDLED)}",
     )
     options.add_argument("--label", metavar="COLUMN", help="the class of each row of a CSV file")
     options.add_argument("--target", metavar="COLUMN[,COLUMN]", help="the numbers to predict at each row of a CSV file")
