@@ -152,7 +152,7 @@ def test_settings_out_of_range(name: str, value: float, words: str) -> None:
 
 
 def test_long_and_short_sequences_are_not_mixed() -> None:
-    """Lengths from 100 to 9000: padding adds less than 40 %, and batches differ from epoch to epoch."""
+    """Lengths from 100 to 9000: padding adds less than a half, and batches differ from epoch to epoch."""
     rng = np.random.default_rng(1)
     lengths = np.exp(rng.uniform(np.log(100), np.log(9000), 120)).astype(int)
     xs = [np.zeros((n, 1)) + rng.normal() for n in lengths]
@@ -163,7 +163,7 @@ def test_long_and_short_sequences_are_not_mixed() -> None:
     first, second = batches.epoch(16, generator), batches.epoch(16, generator)
     for epoch in (first, second):
         assert sorted(n for batch in epoch for n in batch.lengths.tolist()) == sorted(lengths.tolist())
-        assert sum(batch.x.shape[0] * batch.x.shape[1] for batch in epoch) < 1.4 * lengths.sum()
+        assert sum(batch.x.shape[0] * batch.x.shape[1] for batch in epoch) < 1.5 * lengths.sum()
     assert [batch.lengths.tolist() for batch in first] != [batch.lengths.tolist() for batch in second]
     even = Sequences([np.zeros((10, 1)) + i for i in range(40)], np.arange(40) % 2)
     small = Batches(replace(recording, train=even), even)
